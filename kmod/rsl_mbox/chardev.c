@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The character device: see uapi/linux/rsl_mbox.h for what it promises. */
+#include <linux/fs.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "rsl_mbox.h"
+
+/**
+ * struct rsl_mbox_file - one open file
+ * @link: the link, referenced
+ * @read_lock: keeps two reads of this file from returning the same
+ *	notification; guards changes of @seen
+ * @seen: what the link's seq was at the last read; also guarded by the link's
+ *	notify_lock, so that poll sees all 64 bits
+ */
+struct rsl_mbox_file {
+	struct rsl_mbox *link;
+	struct mutex read_lock;
+	u64 seen;
+};
+
+/* The vectors notified since the last read, and the seq that this is true of. */
+static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
+{
+	struct rsl_mbox *link = file->link;
+	unsigned long flags;
+	unsigned int n;
+	u32 mask = 0;
+
+	spin_lock_irqsave(&link->notify_lock, flags);
+	*seq = link->seq;
+	if (file->seen != link->seq) {
+		for (n = 0; n < link->vectors; n++)
+			if (link->vector[n].seq > file->seen)
+				mask |= BIT(n);
+	}
+	spin_unlock_irqrestore(&link->notify_lock, flags);
+	return mask;
+}
+
+static void rsl_mbox_file_consume(struct rsl_mbox_file *file, u64 seq)
+{
+	unsigned long flags;
+
+	lockdep_assert_held(&file->read_lock);
+	spin_lock_irqsave(&file->link->notify_lock, flags);
+	file->seen = seq;
+	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+}
+
+static int rsl_mbox_open(struct inode *inode, struct file *filp)
+{
+	struct rsl_mbox *link = container_of(inode->i_cdev, struct rsl_mbox, cdev);
+	struct rsl_mbox_file *file;
+
+	if (rsl_mbox_dead(link))
+		return -ENODEV;
+
+	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	if (!file)
+		return -ENOMEM;
+	get_device(&link->dev);
+	file->link = link;
+	mutex_init(&file->read_lock);
+	rsl_mbox_file_pending(file, &file->seen);
+	filp->private_data = file;
+	return stream_open(inode, filp);
+}
+
+static int rsl_mbox_release(struct inode *inode, struct file *filp)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+
+	put_device(&file->link->dev);
+	kfree(file);
+	return 0;
+}
+
+static ssize_t rsl_mbox_read(struct file *filp, char __user *buf, size_t count,
+			     loff_t *ppos)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	struct rsl_mbox *link = file->link;
+	ssize_t ret;
+	u32 mask;
+	u64 seq;
+
+	if (rsl_mbox_dead(link))
+		return -ENODEV;
+	if (count < sizeof(mask))
+		return -EINVAL;
+
+	for (;;) {
+		ret = mutex_lock_interruptible(&file->read_lock);
+		if (ret)
+			return ret;
+		mask = rsl_mbox_file_pending(file, &seq);
+		if (mask) {
+			/* Only what has arrived in the buffer counts as read. */
+			ret = put_user(mask, (u32 __user *)buf);
+			if (!ret) {
+				rsl_mbox_file_consume(file, seq);
+				ret = sizeof(mask);
+			}
+		}
+		mutex_unlock(&file->read_lock);
+		if (mask)
+			return ret;
+
+		if (filp->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+		ret = wait_event_interruptible(link->wait,
+					       rsl_mbox_file_pending(file, &seq) ||
+					       rsl_mbox_dead(link));
+		if (ret)
+			return ret;
+		if (rsl_mbox_dead(link))
+			return -ENODEV;
+	}
+}
+
+static ssize_t rsl_mbox_write(struct file *filp, const char __user *buf,
+			      size_t count, loff_t *ppos)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	u32 mask;
+	int ret;
+
+	if (rsl_mbox_dead(file->link))
+		return -ENODEV;
+	if (count != sizeof(mask))
+		return -EINVAL;
+	if (get_user(mask, (const u32 __user *)buf))
+		return -EFAULT;
+	ret = rsl_mbox_kick(file->link, mask);
+	return ret ?: sizeof(mask);
+}
+
+static __poll_t rsl_mbox_poll(struct file *filp, poll_table *wait)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	struct rsl_mbox *link = file->link;
+	__poll_t events = 0;
+	u64 seq;
+
+	poll_wait(filp, &link->wait, wait);
+	if (rsl_mbox_dead(link))
+		return EPOLLHUP | EPOLLERR;
+	if (rsl_mbox_file_pending(file, &seq))
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (filp->f_mode & FMODE_WRITE)
+		events |= EPOLLOUT | EPOLLWRNORM;
+	return events;
+}
+
+static int rsl_mbox_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+
+	if (rsl_mbox_dead(file->link))
+		return -ENODEV;
+	return rsl_mbox_memory_mmap(file->link, vma);
+}
+
+static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
+{
+	struct rsl_mbox_info info = {
+		.api_version = RSL_MBOX_API_VERSION,
+		.vectors = link->vectors,
+		.memory_base = link->memory_base,
+		.memory_size = link->memory_size,
+	};
+
+	if (link->memory_size)
+		info.features |= RSL_MBOX_FEATURE_MEMORY;
+	strscpy(info.label, link->label, sizeof(info.label));
+	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static long rsl_mbox_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+
+	if (rsl_mbox_dead(file->link))
+		return -ENODEV;
+	switch (cmd) {
+	case RSL_MBOX_IOC_INFO:
+		return rsl_mbox_ioctl_info(file->link, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+const struct file_operations rsl_mbox_fops = {
+	.owner = THIS_MODULE,
+	.open = rsl_mbox_open,
+	.release = rsl_mbox_release,
+	.read = rsl_mbox_read,
+	.write = rsl_mbox_write,
+	.poll = rsl_mbox_poll,
+	.mmap = rsl_mbox_mmap,
+	.unlocked_ioctl = rsl_mbox_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* /sys/class/rsl_mbox: see docs/abi/sysfs-class-rsl_mbox for what it promises. */
+#include <linux/device.h>
+#include <linux/kstrtox.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+#include "rsl_mbox.h"
+
+static ssize_t kick_store(struct device *dev, struct device_attribute *attr,
+			  const char *buf, size_t count)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	unsigned int vector;
+	int ret;
+
+	ret = kstrtouint(buf, 0, &vector);
+	if (ret)
+		return ret;
+	if (vector >= link->vectors)
+		return -EINVAL;
+	ret = rsl_mbox_kick(link, BIT(vector));
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(kick);
+
+static ssize_t label_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_rsl_mbox(dev)->label);
+}
+static DEVICE_ATTR_RO(label);
+
+static ssize_t memory_base_show(struct device *dev, struct device_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%pa\n", &to_rsl_mbox(dev)->memory_base);
+}
+static DEVICE_ATTR_RO(memory_base);
+
+static ssize_t memory_size_show(struct device *dev, struct device_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%pa\n", &to_rsl_mbox(dev)->memory_size);
+}
+static DEVICE_ATTR_RO(memory_size);
+
+static ssize_t transport_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_rsl_mbox(dev)->transport->name);
+}
+static DEVICE_ATTR_RO(transport);
+
+static ssize_t vectors_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_rsl_mbox(dev)->vectors);
+}
+static DEVICE_ATTR_RO(vectors);
+
+static struct attribute *rsl_mbox_attrs[] = {
+	&dev_attr_kick.attr,
+	&dev_attr_label.attr,
+	&dev_attr_memory_base.attr,
+	&dev_attr_memory_size.attr,
+	&dev_attr_transport.attr,
+	&dev_attr_vectors.attr,
+	NULL
+};
+
+static const struct attribute_group rsl_mbox_group = {
+	.attrs = rsl_mbox_attrs,
+};
+
+const struct attribute_group *rsl_mbox_groups[] = {
+	&rsl_mbox_group,
+	NULL
+};
+
+/**
+ * struct rsl_mbox_vector_attrs - the directory vectorN of one vector
+ * @kicks: attribute; its var is the vector
+ * @notifications: attribute; its var is the vector
+ * @attrs: both of them
+ * @name: of the directory
+ * @group: the directory
+ */
+struct rsl_mbox_vector_attrs {
+	struct dev_ext_attribute kicks;
+	struct dev_ext_attribute notifications;
+	struct attribute *attrs[3];
+	char name[sizeof("vector31")];
+	struct attribute_group group;
+};
+
+static struct rsl_mbox_vector *to_vector(struct device_attribute *attr)
+{
+	return container_of(attr, struct dev_ext_attribute, attr)->var;
+}
+
+static ssize_t kicks_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	u64 kicks;
+
+	spin_lock_irq(&link->kick_lock);
+	kicks = to_vector(attr)->kicks;
+	spin_unlock_irq(&link->kick_lock);
+	return sysfs_emit(buf, "%llu\n", kicks);
+}
+
+static ssize_t notifications_show(struct device *dev, struct device_attribute *attr,
+				  char *buf)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	u64 notifications;
+
+	spin_lock_irq(&link->notify_lock);
+	notifications = to_vector(attr)->notifications;
+	spin_unlock_irq(&link->notify_lock);
+	return sysfs_emit(buf, "%llu\n", notifications);
+}
+
+static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
+				      const struct device_attribute *attr,
+				      struct rsl_mbox_vector *vector)
+{
+	ext->attr = *attr;
+	ext->var = vector;
+	sysfs_attr_init(&ext->attr.attr);
+}
+
+/**
+ * rsl_mbox_sysfs_init() - make the attributes of the vectors
+ * @link: the link, with its number of vectors set
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int rsl_mbox_sysfs_init(struct rsl_mbox *link)
+{
+	static const struct device_attribute kicks = __ATTR_RO(kicks);
+	static const struct device_attribute notifications = __ATTR_RO(notifications);
+	unsigned int n;
+
+	link->vector_attrs = kcalloc(link->vectors, sizeof(*link->vector_attrs),
+				     GFP_KERNEL);
+	if (!link->vector_attrs)
+		return -ENOMEM;
+
+	for (n = 0; n < link->vectors; n++) {
+		struct rsl_mbox_vector_attrs *va = &link->vector_attrs[n];
+
+		rsl_mbox_init_vector_attr(&va->kicks, &kicks, &link->vector[n]);
+		rsl_mbox_init_vector_attr(&va->notifications, &notifications,
+					  &link->vector[n]);
+		va->attrs[0] = &va->kicks.attr.attr;
+		va->attrs[1] = &va->notifications.attr.attr;
+		snprintf(va->name, sizeof(va->name), "vector%u", n);
+		va->group.name = va->name;
+		va->group.attrs = va->attrs;
+		link->groups[n] = &va->group;
+	}
+	return 0;
+}
+
+void rsl_mbox_sysfs_free(struct rsl_mbox *link)
+{
+	kfree(link->vector_attrs);
+}
