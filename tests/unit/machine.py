@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A machine made of files, for error paths and for what needs no kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rslctl import board, devicetree, overlay
+from rslctl.host import Host
+
+#: Runs rslctl in this process: exit status, stdout, stderr.
+Rslctl = Callable[..., tuple[int, str, str]]
+
+
+class Machine:
+    """A directory that looks like a machine with the link of board qemu-virt, module loaded."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.host = Host(root)
+        self.board = board.load("qemu-virt")
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.host.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def with_device_tree(self) -> Machine:
+        made = overlay.build(self.board)
+        labels = [node.label for _, node in made.nodes() if node.label]
+        for path, node in made.nodes():
+            base = overlay.LIVE_TREE + path.rstrip("/")
+            for key, value in node.properties:
+                data = devicetree.encode(value, lambda label: labels.index(label) + 1)
+                self.write(f"{base}/{key}", data)
+            if node.label:
+                number = labels.index(node.label) + 1
+                self.write(f"{base}/phandle", number.to_bytes(4, "big"))
+        self.write(f"{overlay.LIVE_TREE}/compatible", b"linux,dummy-virt\0")
+        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        device.mkdir(parents=True)
+        tree = self.host.path(overlay.LIVE_TREE + "/rsl-mbox@8020040")
+        (device / "of_node").symlink_to(tree)
+        return self
+
+    def with_driver(self, name: str = "rsl_mbox_doorbell") -> Machine:
+        self.write("/sys/module/rsl_mbox/refcnt", "0\n")
+        driver = self.write(f"/sys/bus/platform/drivers/{name}/bind", "").parent
+        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        (device / "driver").symlink_to(driver)
+        return self
+
+    def with_link(self, name: str = "rpu0", number: int = 0, vectors: int = 4) -> Machine:
+        base = f"/sys/class/rsl_mbox/rsl_mbox{number}"
+        attributes = {
+            "label": name,
+            "transport": "doorbell",
+            "vectors": str(vectors),
+            "memory_base": "0x0000000070000000",
+            "memory_size": "0x0000000001000000",
+        }
+        for key, value in attributes.items():
+            self.write(f"{base}/{key}", f"{value}\n")
+        for n in range(vectors):
+            self.write(f"{base}/vector{n}/kicks", f"{10 + n}\n")
+            self.write(f"{base}/vector{n}/notifications", f"{20 + n}\n")
+        self.write(f"/dev/rsl_mbox{number}", b"")
+        return self

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line on machines made of files: results, exit statuses and messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rslctl import board, handoff
+
+from tests.unit.machine import Machine, Rslctl
+
+
+def test_boards_lists_every_profile(rslctl: Rslctl) -> None:
+    status, out, _ = rslctl("boards")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == board.built_in()
+    status, out, _ = rslctl("boards", "--json")
+    assert [each["name"] for each in json.loads(out)] == board.built_in()
+
+
+def test_kick_writes_the_mask_of_the_vector(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    assert rslctl("kick", "3", "--root", machine.root) == (0, "rpu0: kicked vector 3\n", "")
+    assert (machine.root / "dev/rsl_mbox0").read_bytes() == b"\x08\0\0\0"
+
+
+def test_a_dry_kick_writes_nothing(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    out = "rpu0: would kick vector 3\n"
+    assert rslctl("kick", "3", "--dry-run", "--root", machine.root) == (0, out, "")
+    assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
+
+
+@pytest.mark.parametrize("vector", ["4", "32", "99999999999999999999"])
+@pytest.mark.parametrize("command", ["kick", "wait"])
+def test_a_vector_past_the_last_is_refused_with_the_range(
+    rslctl: Rslctl, machine: Machine, command: str, vector: str
+) -> None:
+    machine.with_link()
+    assert rslctl(command, vector, "--root", machine.root) == (
+        1,
+        "",
+        f"rslctl: link 'rpu0' has no vector {vector}\nhint: its vectors are 0 to 3\n",
+    )
+    assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
+
+
+def test_a_negative_vector_is_refused_with_the_range(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link(vectors=1)
+    status, _, err = rslctl("kick", "--root", machine.root, "--", "-1")
+    assert (status, err) == (
+        1,
+        "rslctl: link 'rpu0' has no vector -1\nhint: its only vector is 0\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["kick", "x"],
+        ["kick"],
+        ["kick", "1", "2"],
+        ["wait", "x"],
+        ["wait", "--timeout", "-1"],
+        ["wait", "--timeout", "nan"],
+        ["wait", "--timeout", "inf"],
+        ["setup"],
+        ["setup", "--board", "qemu-virt", "--mode", "999"],
+        ["run"],
+        ["no-such-command"],
+        ["status", "--root", "/no/such/directory"],
+    ],
+)
+def test_a_command_line_that_makes_no_sense_ends_with_2(
+    rslctl: Rslctl, arguments: list[str]
+) -> None:
+    status, out, err = rslctl(*arguments)
+    assert (status, out) == (2, "")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [["kick", "0"], ["wait"], ["run", "--", "true"]])
+def test_without_a_link_a_command_says_how_to_bring_one_up(
+    rslctl: Rslctl, machine: Machine, command: list[str]
+) -> None:
+    status, out, err = rslctl(command[0], "--root", machine.root, *command[1:])
+    assert (status, out) == (1, "")
+    assert err == (
+        f"rslctl: no link is up: '{machine.root}/sys/class/rsl_mbox' has no device\n"
+        "hint: bring it up with: rslctl setup --board NAME\n"
+    )
+
+
+def test_several_links_want_one_named(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link().with_link("rpu1", number=1)
+    status, _, err = rslctl("kick", "0", "--root", machine.root)
+    assert (status, err) == (
+        1,
+        "rslctl: more than one link is up: rpu0, rpu1\nhint: name one with --link\n",
+    )
+    assert rslctl("kick", "0", "--link", "rpu1", "--root", machine.root)[0] == 0
+    assert (machine.root / "dev/rsl_mbox1").read_bytes() == b"\1\0\0\0"
+    status, _, err = rslctl("kick", "0", "--link", "rpu2", "--root", machine.root)
+    assert (status, err) == (
+        1,
+        "rslctl: no link 'rpu2' is up\nhint: links that are up: rpu0, rpu1\n",
+    )
+
+
+def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link().with_link("rpu1", number=1, vectors=1)
+    status, out, _ = rslctl("status", "--root", machine.root)
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0][:3] == ["link", "rpu0:", "/dev/rsl_mbox0,"]
+    assert ["3", "13", "23"] in lines
+    status, out, _ = rslctl("status", "--root", machine.root, "--json")
+    assert [(each["name"], each["vectors"]) for each in json.loads(out)] == [
+        ("rpu0", 4),
+        ("rpu1", 1),
+    ]
+
+
+def test_status_without_a_link_ends_with_1(rslctl: Rslctl, machine: Machine) -> None:
+    status, out, err = rslctl("status", "--root", machine.root, "--json")
+    assert (status, json.loads(out)) == (1, [])
+    assert "no link is up" in err
+
+
+def test_a_device_node_that_is_missing_is_named(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    (machine.root / "dev/rsl_mbox0").unlink()
+    status, _, err = rslctl("kick", "0", "--root", machine.root)
+    assert status == 1
+    assert f"cannot open '{machine.root}/dev/rsl_mbox0': No such file" in err
+
+
+def test_run_refuses_an_unknown_user_or_program_before_anything(
+    rslctl: Rslctl, machine: Machine
+) -> None:
+    machine.with_link()
+    status, _, err = rslctl("run", "--root", machine.root, "--user", "nosuch", "--", "true")
+    assert (status, err.splitlines()[0]) == (1, "rslctl: unknown user 'nosuch'")
+    status, _, err = rslctl("run", "--root", machine.root, "--user", "root", "--", "true")
+    assert (status, err.splitlines()[0]) == (
+        1,
+        "rslctl: user 'root' has user id 0 and would not be without privilege",
+    )
+    status, _, err = rslctl("run", "--root", machine.root, "--", "no-such-program")
+    assert (status, err.splitlines()[0]) == (
+        1,
+        "rslctl: cannot find the program 'no-such-program'",
+    )
+
+
+def test_a_dry_run_says_what_it_would_execute(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    status, out, _ = rslctl("run", "--root", machine.root, "--dry-run", "--", "sh", "-c", "exit 3")
+    assert (status, out.split()[:3]) == (0, ["rpu0:", "would", "execute"])
+
+
+def test_the_environment_announces_the_descriptors() -> None:
+    env = handoff.environment(("shmem", "mbox"), {"A": "b", "LISTEN_FDS": "9"})
+    assert (env["A"], env["LISTEN_FDS"], env["LISTEN_FDNAMES"]) == ("b", "2", "shmem:mbox")
+
+
+def test_help_shows_an_example_for_every_command(rslctl: Rslctl) -> None:
+    status, out, _ = rslctl("--help")
+    assert status == 0
+    for name in ("boards", "overlay", "setup", "teardown", "status", "kick", "wait", "run"):
+        assert name in out
+        assert "Example: rslctl" in rslctl(name, "--help")[1]
+
+
+def test_the_version_is_told(rslctl: Rslctl) -> None:
+    assert rslctl("--version")[1].startswith("rslctl 0.")
+
+
+def test_a_profile_may_be_named_by_its_file(rslctl: Rslctl, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text((Path(board.__file__).parent / "boards/qemu-virt.toml").read_text())
+    status, out, _ = rslctl("overlay", "--board", profile)
+    assert status == 0
+    assert "--board mine" in out

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Linters, import levels and licence tags."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: Each module may import only from the levels after its own.
+LEVELS = (
+    {"__main__"},
+    {"cli"},
+    {"commands"},
+    {"setup", "handoff"},
+    {"overlay", "mbox"},
+    {"board", "devicetree", "host"},
+    {"errors", "uapi"},
+)
+
+
+def files() -> list[Path]:
+    """The files of the project that git knows or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [path for name in listed if (path := REPOSITORY / name).is_file()]
+
+
+def clean(command: list[str]) -> None:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def module(*words: str) -> list[str]:
+    return [sys.executable, "-m", *words]
+
+
+def test_ruff_finds_nothing() -> None:
+    clean(module("ruff", "check", "."))
+
+
+def test_ruff_would_format_nothing_else() -> None:
+    clean(module("ruff", "format", "--check", "."))
+
+
+def test_mypy_finds_nothing() -> None:
+    clean(module("mypy"))
+
+
+def test_codespell_finds_nothing() -> None:
+    clean(module("codespell_lib", *map(str, files())))
+
+
+def test_shellcheck_finds_nothing() -> None:
+    scripts = [
+        path
+        for path in files()
+        if path.suffix == ".sh" or (path.name in ("init", "run") and path.suffix == "")
+    ]
+    assert scripts
+    bundled = Path(sys.executable).with_name("shellcheck")
+    program = str(bundled) if bundled.exists() else shutil.which("shellcheck")
+    if not program:
+        pytest.skip("shellcheck is missing")
+    clean([program, *map(str, scripts)])
+
+
+def test_every_source_file_names_its_licence() -> None:
+    licences = {
+        "kmod": "GPL-2.0-only",
+        "uapi": "GPL-2.0-only WITH Linux-syscall-note",
+        "": "BSD-3-Clause",
+    }
+    for path in files():
+        parts = path.relative_to(REPOSITORY).parts
+        prose = parts[0] in ("docs", "LICENSE", "LICENSES") or path.suffix == ".md"
+        if prose or path.name == ".gitignore":
+            continue
+        place = "uapi" if "uapi" in parts else "kmod" if parts[0] == "kmod" else ""
+        head = path.read_text().split("\n", 3)[:3]
+        tags = [line.split("SPDX-License-Identifier: ")[1] for line in head if "SPDX-" in line]
+        found = [tag.replace("*/", "").replace("-->", "").strip() for tag in tags]
+        assert found == [licences[place]], path
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of rslctl that a file imports, without the package's name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rslctl"):
+            parts = (node.module or "").split(".")
+            names |= {parts[1]} if parts[1:] else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {
+                alias.name.split(".")[1] for alias in node.names if alias.name[:7] == "rslctl."
+            }
+    return names - {"__version__"}
+
+
+def test_modules_import_only_from_the_levels_below_their_own() -> None:
+    package = REPOSITORY / "tools/rslctl"
+    for path in package.rglob("*.py"):
+        own = path.relative_to(package).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        level = next(at for at, names in enumerate(LEVELS) if own in names)
+        allowed = set[str]().union(*LEVELS[level + 1 :])
+        if own == "commands":
+            allowed |= {"commands"}
+        assert imported(path) <= allowed, path
+
+
+def test_no_python_file_grows_past_what_one_reads() -> None:
+    for path in (REPOSITORY / "tools").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 450, path

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Setting up and taking down on machines made of files, error paths above all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from rslctl import setup
+from rslctl.errors import RslError
+
+from tests.unit.machine import Machine, Rslctl
+
+TREE = "/sys/firmware/devicetree/base"
+
+
+def up(machine: Machine, ownership: setup.Ownership | None = None) -> list[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    plan = setup.steps(
+        machine.host, machine.board.links[0], ownership or setup.Ownership(), timeout=0
+    )
+    setup.up(plan, dry_run=False, report=lambda *words: said.append(words))
+    return said
+
+
+def down(machine: Machine) -> list[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    setup.down(machine.host, "rpu0", dry_run=False, report=lambda *words: said.append(words))
+    return said
+
+
+def journal(machine: Machine) -> Path:
+    return machine.root / "run/rslctl/rpu0.json"
+
+
+def test_a_machine_that_matches_has_nothing_to_say(machine: Machine) -> None:
+    setup.check_machine(machine.with_device_tree().host, machine.board)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("/compatible", b"xlnx,zynqmp\0", "/: compatible is ['xlnx,zynqmp'], the profile says"),
+        ("/rsl-mbox@8020040/label", b"rpu1\0", 'label is "rpu1", the profile says "rpu0"'),
+        ("/rsl-mbox@8020040/memory-region", b"\0\0\0\7", "memory-region is <7>, the profile says"),
+        ("/rsl-mbox@8020040/reg", b"\0\0\0", "reg is b'\\x00\\x00\\x00', the profile says <0 0x8"),
+        ("/rsl-mbox@8020040/label", None, 'label is missing, the profile says "rpu0"'),
+        ("/intc@8000000/v2m@8020000/status", b"okay\0", 'status is "okay", the profile says'),
+        ("/reserved-memory/memory@70000000/no-map", None, "no-map is missing, the profile says pr"),
+    ],
+)
+def test_a_machine_that_does_not_match_is_refused_with_what_differs(
+    machine: Machine, file: str, content: bytes | None, message: str
+) -> None:
+    machine.with_device_tree()
+    if content is None:
+        machine.host.path(TREE + file).unlink()
+    else:
+        machine.write(TREE + file, content)
+    with pytest.raises(RslError, match="this machine does not match board 'qemu-virt': ") as error:
+        setup.check_machine(machine.host, machine.board)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_machine_without_a_device_tree_is_refused(machine: Machine, rslctl: Rslctl) -> None:
+    status, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root)
+    assert status == 1
+    assert "does not match board 'qemu-virt': /: compatible is []" in err
+
+
+def test_what_is_up_already_is_left_alone(machine: Machine) -> None:
+    said = up(machine.with_device_tree().with_driver().with_link())
+    assert [result for _, result in said] == ["already"] * 3
+    assert not journal(machine).exists()
+
+
+def test_owner_and_mode_are_journalled_and_put_back(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    node = machine.root / "dev/rsl_mbox0"
+    node.chmod(0o600)
+    assert up(machine, setup.Ownership(mode=0o640))[-1] == ("device node has mode 0640", "done")
+    assert node.stat().st_mode & 0o777 == 0o640
+    assert [entry["step"] for entry in json.loads(journal(machine).read_text())["entries"]] == [
+        "owner"
+    ]
+    assert [result for _, result in down(machine)] == ["undone"]
+    assert node.stat().st_mode & 0o777 == 0o600
+    assert not journal(machine).exists()
+
+
+def test_a_node_made_anew_is_not_given_an_old_owner(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    up(machine, setup.Ownership(mode=0o640))
+    node = machine.root / "dev/rsl_mbox0"
+    other = machine.root / "dev/other"
+    other.write_bytes(b"")  # so that the new node has another inode
+    node.unlink()
+    other.rename(node)
+    node.chmod(0o666)
+    assert [result for _, result in down(machine)] == ["already undone"]
+    assert node.stat().st_mode & 0o777 == 0o666
+
+
+def test_a_device_held_by_another_driver_is_not_taken(machine: Machine) -> None:
+    machine.with_device_tree().with_driver("uio_pdrv_genirq")
+    with pytest.raises(RslError, match="held by driver 'uio_pdrv_genirq', not 'rsl_mbox_doorbell'"):
+        up(machine)
+
+
+def test_a_node_that_became_no_device_is_named(machine: Machine) -> None:
+    machine.with_device_tree().with_driver()
+    os.unlink(machine.root / "sys/bus/platform/devices/8020040.rsl-mbox/of_node")
+    with pytest.raises(RslError, match="the kernel made no device of /rsl-mbox@8020040"):
+        up(machine)
+
+
+def test_a_step_that_fails_leaves_no_entry(machine: Machine) -> None:
+    machine.with_device_tree()
+    with pytest.raises(RslError, match="'modprobe' would act on this machine"):
+        up(machine)
+    assert not journal(machine).exists()
+
+
+def test_a_bind_that_the_kernel_refuses_points_to_its_log(machine: Machine) -> None:
+    machine.with_device_tree().with_driver()
+    os.unlink(machine.root / "sys/bus/platform/devices/8020040.rsl-mbox/driver")
+    os.unlink(machine.root / "sys/bus/platform/drivers/rsl_mbox_doorbell/bind")
+    with pytest.raises(RslError, match=r"cannot write '8020040\.rsl-mbox' to ") as error:
+        up(machine)
+    assert "dmesg" in error.value.hint
+    assert not journal(machine).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"entries": [3]}', '{"entries": [{}]}'])
+def test_a_damaged_journal_is_named(machine: Machine, text: str) -> None:
+    machine.write("/run/rslctl/rpu0.json", text)
+    with pytest.raises(RslError, match=r"rpu0\.json' is damaged"):
+        down(machine)
+
+
+def test_a_journal_with_an_unknown_step_is_left_as_it_is(machine: Machine) -> None:
+    text = '{"entries": [{"step": "magic", "plan": {}}]}'
+    machine.write("/run/rslctl/rpu0.json", text)
+    with pytest.raises(RslError, match="unknown step 'magic'"):
+        down(machine)
+    assert journal(machine).read_text() == text
+
+
+def test_two_setups_keep_out_of_each_others_way(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    with setup.locked(machine.host):
+        status, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root)
+    assert status == 1
+    assert "another rslctl setup or teardown is under way" in err
+    assert rslctl("setup", "--board", "qemu-virt", "--root", machine.root)[0] == 0
+
+
+def test_teardown_of_a_link_that_was_not_set_up_says_so(machine: Machine, rslctl: Rslctl) -> None:
+    status, out, err = rslctl("teardown", "--link", "rpu9", "--root", machine.root)
+    assert (status, out) == (0, "")
+    assert err == "rslctl: setup did nothing for link 'rpu9': nothing to undo\n"
+
+
+def test_an_unknown_owner_is_named() -> None:
+    with pytest.raises(RslError, match="unknown user 'nosuch'"):
+        setup.parse_owner("nosuch")
+    with pytest.raises(RslError, match="unknown group 'nosuch'"):
+        setup.parse_owner("0:nosuch")
+    assert setup.parse_owner("0") == (0, None)
+    assert setup.parse_owner("root:0") == (0, 0)

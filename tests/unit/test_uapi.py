@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""rslctl.uapi says what the C header says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rslctl import uapi
+
+KMOD = Path(__file__).parents[2] / "kmod/rsl_mbox"
+
+
+def test_constants_sizes_and_ioctl_numbers_are_those_of_the_header() -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("aarch64-linux-gnu-gcc")
+    if not compiler:
+        pytest.skip("no C compiler to read the header with")
+    facts = {
+        "RSL_MBOX_API_VERSION": uapi.API_VERSION,
+        "RSL_MBOX_MAX_VECTORS": uapi.MAX_VECTORS,
+        "RSL_MBOX_LABEL_SIZE": uapi.LABEL_SIZE,
+        "RSL_MBOX_FEATURE_MEMORY": uapi.FEATURE_MEMORY,
+        "RSL_MBOX_IOC_INFO": uapi.IOC_INFO,
+        "sizeof(struct rsl_mbox_info)": uapi.INFO.size,
+        "offsetof(struct rsl_mbox_info, memory_base)": 16,
+        "offsetof(struct rsl_mbox_info, label)": 32,
+        "offsetof(struct rsl_mbox_info, reserved)": 64,
+    }
+    lines = ["#include <stddef.h>", "#include <linux/rsl_mbox.h>"]
+    lines += [f'_Static_assert({name} == {value}u, "");' for name, value in facts.items()]
+    done = subprocess.run(
+        [compiler, "-fsyntax-only", "-Wall", "-Werror", f"-I{KMOD / 'uapi'}", "-x", "c", "-"],
+        input="\n".join(lines) + "\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: commands, and errors turned into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from rslctl import __version__
+from rslctl.commands import boards, kick, overlay, run, setup, status, wait
+from rslctl.errors import RslError
+
+app = typer.Typer(
+    name="rslctl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rslctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rslctl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Shared memory and notifications between Linux and a second runtime on the same chip.
+
+    Exit status: 0 done, 1 a known error, 2 usage, 4 timed out.
+    """
+
+
+for command in (
+    boards.boards,
+    overlay.overlay,
+    setup.setup,
+    setup.teardown,
+    status.status,
+    kick.kick,
+    wait.wait,
+    run.run,
+):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; a known error is one line and a hint, a bug a traceback."""
+    try:
+        app()
+    except RslError as error:
+        print(f"rslctl: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)

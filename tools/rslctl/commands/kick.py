@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl kick``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from rslctl import mbox
+from rslctl.commands.options import (
+    ROOT,
+    DryRunOption,
+    JsonOption,
+    LinkOption,
+    RootOption,
+    host,
+    print_json,
+)
+
+
+def kick(
+    vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Vector, from 0 on.")],
+    link: LinkOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Notify the remote on a vector.
+
+    Example: rslctl kick 3
+    """
+    machine = host(root)
+    device = mbox.pick(machine, link)
+    mask = device.vector(vector)
+    if not dry_run:
+        with mbox.Mailbox(machine, device, flags=os.O_WRONLY) as mailbox:
+            mailbox.kick(mask)
+    if json:
+        print_json({"link": device.name, "vector": vector, "kicked": not dry_run})
+    else:
+        print(f"{device.name}: {'would kick' if dry_run else 'kicked'} vector {vector}")

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machine: its files below one root, and the processes started on it.
+
+Everything that rslctl reads or changes outside its own process goes through a
+:class:`Host`, so that it can be tried on a directory and watched in tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rslctl.errors import RslError, os_error
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine whose files hang on *root*; only "/" is the running one."""
+
+    root: Path = Path("/")
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the running machine, not an image or a test's directory."""
+        return self.root == Path("/")
+
+    def path(self, name: str) -> Path:
+        """Where the absolute path *name* of the machine is for us."""
+        return self.root / name.lstrip("/")
+
+    def exists(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            RslError: it cannot be read.
+        """
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise os_error(f"read '{self.path(name)}'", error) from error
+
+    def read_text(self, name: str) -> str:
+        """The content of a text file without white space at its ends."""
+        return self.read(name).decode(errors="replace").strip()
+
+    def write_attribute(self, name: str, text: str) -> None:
+        """Write *text* to a sysfs attribute, in one write.
+
+        Raises:
+            RslError: the kernel does not take it.
+        """
+        try:
+            fd = os.open(self.path(name), os.O_WRONLY)
+            try:
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise os_error(f"write {text.strip()!r} to '{self.path(name)}'", error) from error
+
+    def replace(self, name: str, text: str) -> None:
+        """Make *text* the whole of a file, or leave the file as it was.
+
+        Raises:
+            RslError: the file cannot be written.
+        """
+        target = self.path(name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            try:
+                with os.fdopen(fd, "w") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise os_error(f"write '{target}'", error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file, which may be gone already."""
+        try:
+            self.path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise os_error(f"remove '{self.path(name)}'", error) from error
+
+    def names(self, directory: str) -> list[str]:
+        """The sorted names in a directory; none where it does not exist."""
+        try:
+            return sorted(os.listdir(self.path(directory)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise os_error(f"list '{self.path(directory)}'", error) from error
+
+    def link_target(self, name: str) -> str | None:
+        """What a symbolic link says, as it stands; None where there is no link."""
+        try:
+            return os.readlink(self.path(name))
+        except OSError:
+            return None
+
+    def run(self, command: Sequence[str], *, hint: str = "") -> str:
+        """Run a command and return what it prints.
+
+        Raises:
+            RslError: it is not installed or fails; its last line of stderr says why.
+        """
+        if not self.live:
+            raise RslError(
+                f"'{command[0]}' would act on this machine, not on '{self.root}'",
+                hint="leave out --root, or add --dry-run",
+            )
+        return run(command, hint=hint)
+
+
+def run(command: Sequence[str], *, hint: str = "") -> str:
+    """Run a command that does not touch the machine: see :meth:`Host.run`."""
+    try:
+        done = subprocess.run(
+            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise os_error(f"run '{command[0]}'", error, hint=hint) from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {done.returncode}"
+        raise RslError(f"'{' '.join(command)}' failed: {reason}", hint=hint)
+    return done.stdout

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The links that the kernel module has: find them, wait for them, kick and be notified."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rslctl.errors import RslError, WaitTimeoutError, os_error
+from rslctl.host import Host
+from rslctl.uapi import INFO, IOC_INFO, MASK
+
+SUBSYSTEM = "rsl_mbox"
+CLASS = f"/sys/class/{SUBSYSTEM}"
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the kernel has counted for one vector since the device is there."""
+
+    kicks: int
+    notifications: int
+
+
+@dataclass(frozen=True)
+class LinkDevice:
+    """A link as sysfs shows it."""
+
+    #: The name from the device tree, the same as in the board profile.
+    name: str
+    #: The kernel's name of the device, as "rsl_mbox0".
+    device: str
+    transport: str
+    vectors: int
+    #: Physical address and size in bytes of the shared memory; size 0 without one.
+    memory_base: int
+    memory_size: int
+
+    @property
+    def node(self) -> str:
+        """The path of the character device."""
+        return f"/dev/{self.device}"
+
+    def vector(self, vector: int) -> int:
+        """The mask of one vector.
+
+        Raises:
+            RslError: the link has no such vector.
+        """
+        if not 0 <= vector < self.vectors:
+            last = self.vectors - 1
+            has = "its vectors are 0 to " + str(last) if last else "its only vector is 0"
+            raise RslError(f"link {self.name!r} has no vector {vector}", hint=has)
+        return 1 << vector
+
+
+def find(host: Host) -> list[LinkDevice]:
+    """The links that are there, by device number."""
+    names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
+    return [_read(host, name) for name in names]
+
+
+def _read(host: Host, device: str) -> LinkDevice:
+    def attribute(name: str) -> str:
+        return host.read_text(f"{CLASS}/{device}/{name}")
+
+    return LinkDevice(
+        name=attribute("label"),
+        device=device,
+        transport=attribute("transport"),
+        vectors=int(attribute("vectors")),
+        memory_base=int(attribute("memory_base"), 16),
+        memory_size=int(attribute("memory_size"), 16),
+    )
+
+
+def pick(host: Host, name: str | None) -> LinkDevice:
+    """The link called *name*, or the only one where that is None.
+
+    Raises:
+        RslError: there is no such link, or several and none is named.
+    """
+    links = find(host)
+    if not links:
+        raise RslError(
+            f"no link is up: '{host.path(CLASS)}' has no device",
+            hint="bring it up with: rslctl setup --board NAME",
+        )
+    known = ", ".join(link.name for link in links)
+    if name is not None:
+        links = [link for link in links if link.name == name]
+        if not links:
+            raise RslError(f"no link {name!r} is up", hint=f"links that are up: {known}")
+    if len(links) > 1:
+        raise RslError(f"more than one link is up: {known}", hint="name one with --link")
+    return links[0]
+
+
+def counters(host: Host, link: LinkDevice) -> list[Counters]:
+    """The counters of each vector."""
+
+    def count(vector: int, name: str) -> int:
+        return int(host.read_text(f"{CLASS}/{link.device}/vector{vector}/{name}"))
+
+    return [Counters(count(n, "kicks"), count(n, "notifications")) for n in range(link.vectors)]
+
+
+def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> str:
+    """Wait for the link device below *sysfs_parent* and for its node in /dev.
+
+    *timeout* is in seconds. Returns the kernel's name of the device.
+
+    Raises:
+        WaitTimeoutError: it did not come.
+        RslError: libudev is missing.
+    """
+    try:
+        import pyudev  # loads libudev, which only waiting needs
+    except ImportError as error:
+        raise RslError(
+            f"cannot wait for devices: {error}", hint="install libudev (package libudev1)"
+        ) from error
+    parent = os.path.realpath(host.path(sysfs_parent))
+    context = pyudev.Context()
+    # Where no udevd runs, only the kernel sends events.
+    source = "udev" if host.exists("/run/udev/control") else "kernel"
+    monitor = pyudev.Monitor.from_netlink(context, source)
+    monitor.filter_by(SUBSYSTEM)
+    monitor.start()
+    deadline = time.monotonic() + timeout
+    while True:
+        for device in context.list_devices(subsystem=SUBSYSTEM):
+            if device.sys_path.startswith(f"{parent}/") and device.device_node:
+                node = Path(device.device_node)
+                if node.is_char_device():
+                    return str(device.sys_name)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise WaitTimeoutError(
+                f"no device of class {SUBSYSTEM} came up below '{sysfs_parent}' in {timeout:g} s",
+                hint="the kernel log (dmesg) says why the module refused it",
+            )
+        monitor.poll(min(left, 0.2))
+
+
+class Mailbox:
+    """An open link device; usable in ``with`` and in ``select``.
+
+    Notifications count from the moment of opening.
+    """
+
+    def __init__(self, host: Host, link: LinkDevice, *, flags: int = os.O_RDWR) -> None:
+        """Open the device of *link*.
+
+        Raises:
+            RslError: it cannot be opened.
+        """
+        self.link = link
+        path = host.path(link.node)
+        try:
+            self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            hint = ""
+            if isinstance(error, PermissionError):
+                hint = "run it as root, or give yourself the device: rslctl setup --owner USER"
+            raise os_error(f"open '{path}'", error, hint=hint) from error
+
+    def __enter__(self) -> Mailbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def _gone(self, error: OSError, action: str) -> RslError:
+        if error.errno == errno.ENODEV:
+            return RslError(
+                f"link {self.link.name!r} went away", hint="bring it back: rslctl setup"
+            )
+        return os_error(f"{action} '{self.link.node}'", error)
+
+    def kick(self, mask: int) -> None:
+        """Kick the vectors in *mask*.
+
+        Raises:
+            RslError: the device is gone or refuses.
+        """
+        try:
+            os.write(self._fd, MASK.pack(mask))
+        except OSError as error:
+            raise self._gone(error, "write to") from error
+
+    def read(self) -> int:
+        """The mask of vectors notified since the last call; 0 if there are none.
+
+        Raises:
+            RslError: the device is gone.
+        """
+        try:
+            mask: int = MASK.unpack(os.read(self._fd, MASK.size))[0]
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._gone(error, "read from") from error
+        return mask
+
+    def wait(self, mask: int, timeout: float | None) -> int:
+        """Wait until a vector in *mask* is notified and return those that were.
+
+        *timeout* is in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeoutError: none came in time.
+            RslError: the device is gone.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = poll.poll(None if left is None else left * 1000)
+            notified = self.read() & mask if ready else 0
+            if notified:
+                return notified
+            if left == 0:
+                raise WaitTimeoutError(
+                    f"no notification on link {self.link.name!r} in {timeout:g} s"
+                )
+
+    def info(self) -> tuple[int, ...]:
+        """The fields of struct rsl_mbox_info, in its order."""
+        buffer = bytearray(INFO.size)
+        fcntl.ioctl(self._fd, IOC_INFO, buffer)
+        return INFO.unpack(buffer)
+
+
+def vectors_of(mask: int) -> list[int]:
+    """The numbers of the vectors in a mask, ascending."""
+    return [n for n in range(mask.bit_length()) if mask >> n & 1]
