@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Every target installs, downloads and builds what it needs by itself and says
+# so first. docs/testing.md tells what happens.
+
+PYTHON ?= python3
+
+help:
+	@echo "make demo        the main job on an emulated board, as a user sees it"
+	@echo "make check       all tests"
+	@echo "make shell       look around in the emulated board"
+	@echo "make overlays    generate dt-overlays/ anew"
+
+demo check shell overlays:
+	@$(PYTHON) -m tests.amp $@
+
+.PHONY: help demo check shell overlays

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The emulated board of the tests and the demo; docs/testing.md describes it.
+
+Needs nothing but Python's standard library: what else it takes it fetches itself.
+
+    __main__    the commands that the Makefile calls
+    qemu        boots the board and runs commands in it
+    build       makes what the board boots, from this checkout
+    debian      packages for the board, without installing them here
+    machine     what this machine has to have: Debian packages and a venv
+    cache       what is kept outside the checkout
+    say         what the user is told
+"""

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the board boots, made from this checkout into build/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.amp import cache, debian
+from tests.amp.machine import REPOSITORY, python, requirements, run
+from tests.amp.say import die, say, step
+
+BUILD = REPOSITORY / "build/amp"
+CROSS = "aarch64-linux-gnu-"
+
+#: Where QEMU puts Linux and the remote; shim.S jumps there.
+LINUX_ENTRY = 0x44000000
+
+MACHINE = ("-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G")
+MACHINE_BARE = ("-nodefaults", "-nic", "none", "-nographic")
+
+
+@dataclass(frozen=True)
+class Board:
+    """The files that QEMU takes, and where it loads the remote."""
+
+    image: Path
+    dtb: Path
+    shim: Path
+    firmware: Path
+    firmware_base: int
+    initramfs: Path
+
+
+def rslctl(*arguments: str | Path) -> str:
+    """Run this checkout's rslctl on the building machine."""
+    tools = REPOSITORY / "tools"
+    return run(["env", f"PYTHONPATH={tools}", python(), "-m", "rslctl", *arguments])
+
+
+def board() -> Board:
+    """Everything that the emulated board needs, made anew where it changed."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    interpreter, kernel, base = python(), debian.kernel(), _base_files()
+    with step("building module, firmware, device tree and initramfs"):
+        profile = _profile(interpreter)
+        shim, firmware = _firmware(profile)
+        return Board(
+            image=kernel / "image",
+            dtb=_device_tree(),
+            shim=shim,
+            firmware=firmware,
+            firmware_base=profile["firmware"]["base"],
+            initramfs=_initramfs(kernel, base),
+        )
+
+
+def _profile(interpreter: Path) -> dict[str, Any]:
+    """The first link of the board profile, as rslctl reads it."""
+    program = (
+        "import json, dataclasses; from rslctl import board;"
+        "print(json.dumps(dataclasses.asdict(board.load('qemu-virt').links[0])))"
+    )
+    out = run(["env", f"PYTHONPATH={REPOSITORY / 'tools'}", interpreter, "-c", program])
+    link: dict[str, Any] = json.loads(out)
+    return link
+
+
+def _device_tree() -> Path:
+    base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
+    run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
+    rslctl("overlay", "--board", "qemu-virt", "--base", base, "--merge", merged)
+    return merged
+
+
+def _firmware(link: dict[str, Any]) -> tuple[Path, Path]:
+    """The shim and the remote's program, configured from the board profile."""
+    source = REPOSITORY / "tests/remote"
+    doorbell = link["doorbell"]
+
+    def initializer(values: list[int]) -> str:
+        return "{ " + ", ".join(map(str, values)) + " }"
+
+    macros = {
+        "REMOTE_MEMORY_BASE": f"{link['memory']['base']:#x}UL",
+        "REMOTE_MEMORY_SIZE": f"{link['memory']['size']:#x}UL",
+        "REMOTE_DOORBELL": f"{doorbell['register']:#x}UL",
+        "REMOTE_KICK_VALUES": initializer(doorbell["kick_values"]),
+        # The doorbell takes INTIDs; shared interrupt n is INTID 32 + n.
+        "REMOTE_NOTIFY_VALUES": initializer([32 + spi for spi in doorbell["spis"]]),
+    }
+    lines = [f"#define {name} {value}\n" for name, value in macros.items()]
+    (BUILD / "remote_config.h").write_text("".join(lines))
+
+    entry = link["firmware"]["base"]
+    flags = "-O2 -Wall -Wextra -Werror -nostdlib -ffreestanding -mgeneral-regs-only -mstrict-align"
+    flags += " -fno-pie -no-pie -static"
+    common = [f"{CROSS}gcc", *flags.split(), f"-I{BUILD}", "-Wl,--build-id=none"]
+    shim = [
+        *(f"-DREMOTE_ENTRY={entry:#x}", f"-DLINUX_ENTRY={LINUX_ENTRY:#x}", "-Wl,-Ttext=0"),
+        source / "shim.S",
+    ]
+    remote = [
+        f"-Wl,-T,{source / 'remote.ld'},-Ttext={entry:#x}",
+        source / "start.S",
+        source / "remote.c",
+    ]
+    return _binary("shim", [*common, *shim]), _binary("remote", [*common, *remote])
+
+
+def _binary(name: str, command: list[object]) -> Path:
+    elf, binary = BUILD / f"{name}.elf", BUILD / f"{name}.bin"
+    run([*command, "-o", elf])
+    run([f"{CROSS}objcopy", "-O", "binary", elf, binary])
+    return binary
+
+
+def module(headers: Path) -> Path:
+    """rsl_mbox.ko, built out of tree against *headers*, without a warning."""
+    source = BUILD / "rsl_mbox"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(REPOSITORY / "kmod/rsl_mbox", source)
+    make = ["make", "-s", "-C", source, f"KERNEL_SRC={headers.resolve()}", "ARCH=arm64"]
+    said = run([*make, f"CROSS_COMPILE={CROSS}", "W=1", "C=1"])
+    if "warning" in said:
+        die(f"the module builds with warnings:\n{said}")
+    return source / "rsl_mbox.ko"
+
+
+def _base_files() -> Path:
+    """An archive with the board's root file system, without what comes from the checkout."""
+    userland = debian.userland()
+    packages = [*requirements(), "pytest"]
+    key = cache.digest(str(userland), Path(__file__), *packages)
+
+    def make(target: Path) -> None:
+        say(f"downloading from PyPI into {cache.root()}, for arm64: {', '.join(packages)}")
+        with step("making the board's root file system"):
+            root = target / "root"
+            run(["cp", "-a", userland / "root", root])
+            for name in ("proc", "sys", "dev", "run", "tmp", "root"):
+                (root / name).mkdir(exist_ok=True)
+            site = root / "usr/local/lib/python3.11/dist-packages"
+            platforms = ["manylinux2014_aarch64", "manylinux_2_28_aarch64"]
+            run(
+                [
+                    *(python(), "-m", "pip", "install", "-q", "--target", site),
+                    *("--only-binary", ":all:", "--python-version", "3.11"),
+                    *(word for platform in platforms for word in ("--platform", platform)),
+                    *packages,
+                ]
+            )
+            _compile(root)
+            (root / "etc/passwd").write_text(
+                "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\n"
+            )
+            (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+            archive(root, target / "base.cpio")
+            shutil.rmtree(root)
+
+    return cache.kept("initramfs", key, make) / "base.cpio"
+
+
+def _compile(root: Path) -> None:
+    """Compile Python's files here, where it is quick, if this Python's files fit."""
+    if sys.version_info[:2] == (3, 11):
+        places = [root / "usr/lib/python3.11", root / "usr/local/lib/python3.11"]
+        command = [sys.executable, "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
+        command += ["--invalidation-mode", "unchecked-hash"]
+        # A few files of the library are not meant to compile.
+        subprocess.run(
+            [*command, *(str(place) for place in places if place.exists())],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def archive(root: Path, target: Path) -> None:
+    """The files below *root* as an archive that the kernel unpacks, owned by root."""
+    names = subprocess.run(["find", "."], cwd=root, check=True, stdout=subprocess.PIPE).stdout
+    with open(target, "wb") as file:
+        subprocess.run(
+            ["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet", "--reproducible"],
+            input=names,
+            cwd=root,
+            check=True,
+            stdout=file,
+        )
+
+
+def join(archives: list[Path], target: Path) -> None:
+    """One archive that the kernel unpacks in the order of *archives*."""
+    with open(target, "wb") as file:
+        for part in archives:
+            file.write(part.read_bytes())
+
+
+def _initramfs(kernel: Path, base: Path) -> Path:
+    """The base files, then this checkout's: rslctl, the module, tests and the demo."""
+    root = BUILD / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    _install_rslctl(root)
+    release = (kernel / "release").read_text()
+    modules = root / "lib/modules" / release
+    (modules / "updates").mkdir(parents=True)
+    shutil.copy(module(kernel / "headers"), modules / "updates")
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy(kernel / "root/lib/modules" / release / name, modules)
+    run(["depmod", "-b", root, release])
+    tests = root / "guest/tests"
+    shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
+    shutil.copy(REPOSITORY / "tests/__init__.py", tests)
+    shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
+    _compile(root)
+    project = BUILD / "project.cpio"
+    archive(root, project)
+    whole = BUILD / "initramfs.cpio"
+    join([base, project], whole)
+    return whole
+
+
+def _install_rslctl(root: Path) -> None:
+    """Install rslctl below *root* from its wheel, as its users do."""
+    wheels = BUILD / "wheel"
+    shutil.rmtree(wheels, ignore_errors=True)
+    source = BUILD / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    # setuptools writes beside the sources that it packs.
+    shutil.copytree(REPOSITORY / "tools", source / "tools", ignore=shutil.ignore_patterns("__py*"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(REPOSITORY / name, source)
+    pip = [python(), "-m", "pip", "--disable-pip-version-check"]
+    run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, source])
+    (wheel,) = wheels.glob("*.whl")
+    site = root / "usr/local/lib/python3.11/dist-packages"
+    run([*pip, "install", "-q", "--no-deps", "--target", site, wheel])
+    shutil.rmtree(site / "bin")  # starts this machine's Python
+    script = root / "usr/local/bin/rslctl"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/usr/bin/python3\nfrom rslctl.cli import main\n\nmain()\n")
+    script.chmod(0o755)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What this machine has to have: Debian packages, and a venv with the Python packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tomllib
+
+from tests.amp import cache
+from tests.amp.say import die, say, step
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: A file that tells a package is installed, and the package.
+PACKAGES = {
+    "/usr/bin/aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "/usr/aarch64-linux-gnu/include/stdio.h": "libc6-dev-arm64-cross",
+    "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
+    "/usr/bin/dtc": "device-tree-compiler",
+    "/usr/bin/cpio": "cpio",
+    "/usr/bin/gcc": "gcc",
+    "/usr/bin/make": "make",
+    "/usr/bin/sparse": "sparse",
+    "/sbin/depmod": "kmod",
+}
+
+
+def run(command: Sequence[object], *, cwd: Path | None = None, quiet: bool = True) -> str:
+    """Run a command and return its output, or end with what it said."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        words = " ".join(str(part) for part in command)
+        die(f"failed with status {done.returncode}: {words}\n{done.stdout}")
+    return done.stdout
+
+
+def install() -> None:
+    """Install the Debian packages that are missing, or say which they are and end."""
+    missing = [package for file, package in PACKAGES.items() if not Path(file).exists()]
+    if not importlib.util.find_spec("ensurepip"):
+        missing.append("python3-venv")
+    if not missing:
+        return
+    say(f"missing on this machine, from Debian 12: {' '.join(missing)}")
+    root = os.geteuid() == 0
+    if not shutil.which("apt-get") or not (root or shutil.which("sudo")):
+        die(f"cannot install them; as root: apt-get install {' '.join(missing)}")
+    if not root and subprocess.run(["sudo", "-v"], check=False).returncode:
+        die(f"sudo does not let you install them; as root: apt-get install {' '.join(missing)}")
+    apt = ["apt-get"] if root else ["sudo", "apt-get"]
+    with step("installing them with apt-get"):
+        run([*apt, "update", "-q"])
+        run([*apt, "install", "-qy", "--no-install-recommends", *missing])
+    importlib.invalidate_caches()
+
+
+def python() -> Path:
+    """The interpreter of a venv with what rslctl and its tests need, but not rslctl itself."""
+    packages = ["setuptools>=68", "wheel", *requirements("test")]
+
+    def make(target: Path) -> None:
+        say(f"downloading from PyPI into {cache.root()}: {', '.join(packages)}")
+        with step("making the Python environment of the tests"):
+            run([sys.executable, "-m", "venv", target])
+            run([target / "bin/python", "-m", "pip", "install", "-q", *packages])
+
+    return cache.kept("venv", cache.digest(sys.version, *packages), make) / "bin/python"
+
+
+def requirements(extra: str | None = None) -> list[str]:
+    """The Python packages that pyproject.toml asks for, with those of an *extra*."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return [
+        *project["dependencies"],
+        *(project["optional-dependencies"][extra] if extra else []),
+    ]

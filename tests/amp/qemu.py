@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Boots the emulated board, runs a command in it and says how that ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.amp.build import BUILD, LINUX_ENTRY, MACHINE, MACHINE_BARE, Board, archive, join
+from tests.amp.say import say
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command in the board ended."""
+
+    #: Exit status of the command; None where the board never told it.
+    status: int | None
+    #: Everything that came on the console.
+    console: str
+
+    @property
+    def passed(self) -> bool:
+        return self.status == 0
+
+
+def boot(board: Board, command: str, *, timeout: float, show: bool = False) -> Outcome:
+    """Boot, run the shell *command* and power off.
+
+    The board prints a token that no other output can contain, with the exit status; *timeout*
+    is in seconds and includes the boot. With *show* the console is copied to stdout.
+    """
+    token = f"amp-{secrets.token_hex(8)}"
+    with _initramfs(board, command, token) as initramfs:
+        process = subprocess.Popen(
+            _command(board, initramfs, serial="stdio"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            return _watch(process, token, timeout, show)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def shell(board: Board) -> None:
+    """Boot and let the user look around, until they leave the shell."""
+    say("leave with 'exit'; Ctrl-A X ends the emulator")
+    with _initramfs(board, "TERM=linux setsid -c sh -i", "left") as initramfs:
+        subprocess.run(_command(board, initramfs, serial="mon:stdio"), check=False)
+
+
+def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
+    return [
+        "qemu-system-aarch64",
+        *MACHINE,
+        *MACHINE_BARE,
+        *("-dtb", str(board.dtb), "-kernel", str(board.shim), "-initrd", str(initramfs)),
+        *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
+        *("-device", f"loader,file={board.image.resolve()},addr={LINUX_ENTRY:#x},force-raw=on"),
+        # Linux stays on core 0: the remote has core 1.
+        *("-append", "console=ttyAMA0 maxcpus=1 panic=-1 quiet loglevel=4"),
+        *("-serial", serial, "-no-reboot"),
+    ]
+
+
+@contextlib.contextmanager
+def _initramfs(board: Board, command: str, token: str) -> Iterator[Path]:
+    """The board's initramfs with one archive more: what to run, and the token."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as name:
+        directory = Path(name)
+        guest = directory / "root/guest"
+        guest.mkdir(parents=True)
+        (guest / "command").write_text(f"{command}\n")
+        (guest / "token").write_text(f"{token}\n")
+        archive(directory / "root", directory / "last.cpio")
+        whole = directory / "initramfs.cpio"
+        join([board.initramfs, directory / "last.cpio"], whole)
+        yield whole
+
+
+def _watch(process: subprocess.Popen[bytes], token: str, timeout: float, show: bool) -> Outcome:
+    assert process.stdout is not None
+    output = process.stdout
+    deadline = time.monotonic() + timeout
+    console = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            if not selector.select(min(1.0, max(0.0, deadline - time.monotonic()))):
+                continue
+            data = os.read(output.fileno(), 65536).replace(b"\r", b"")
+            if not data:
+                break
+            console += data
+            if show:
+                visible = b"".join(
+                    line for line in data.splitlines(True) if token.encode() not in line
+                )
+                sys.stdout.buffer.write(visible)
+                sys.stdout.buffer.flush()
+        else:
+            console += f"\namp: no end after {timeout:.0f} s\n".encode()
+    return Outcome(_status(console, token), console.decode(errors="replace"))
+
+
+def _status(console: bytes, token: str) -> int | None:
+    for line in console.decode(errors="replace").splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] == token and words[1].isdecimal():
+            return int(words[1])
+    return None

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the tests inside the board share: the link, brought up by rslctl, and the log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from rslctl import cli, mbox
+from rslctl.host import Host
+
+from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import Rslctl
+
+ALL = 0xFFFFFFFF
+
+
+@pytest.fixture
+def rslctl(capsys: pytest.CaptureFixture[str]) -> Rslctl:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        sys.argv = ["rslctl", *arguments]
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def link(rslctl: Rslctl) -> Iterator[mbox.LinkDevice]:
+    """The link, up, with a remote that answers every vector."""
+    status, _, err = rslctl("setup", "--board", "qemu-virt")
+    assert status == 0, err
+    found = mbox.pick(Host(), "rpu0")
+    remote = Remote(found)
+    Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
+    remote.answer(ALL)
+    remote.close()
+    yield found
+    status, _, err = rslctl("teardown")
+    assert status == 0, err
+
+
+@pytest.fixture
+def remote(link: mbox.LinkDevice) -> Iterator[Remote]:
+    control = Remote(link)
+    yield control
+    control.close()
+
+
+@pytest.fixture(autouse=True)
+def quiet_kernel() -> Iterator[None]:
+    """No test may leave anything in the kernel's log that is worth a warning."""
+
+    def log() -> str:
+        return subprocess.run(["dmesg", "-r"], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    before = log()
+    yield
+    new = log().removeprefix(before).splitlines()
+    # <0> to <4> is emergency to warning. Loading an out-of-tree module warns once.
+    loud = [line for line in new if line[1:2] in "01234" and "taint" not in line]
+    assert not loud, "\n".join(loud)

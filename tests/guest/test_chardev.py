@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What uapi/linux/rsl_mbox.h promises of /dev/rsl_mboxN, on real interrupts."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import select
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl import mbox, uapi
+from rslctl.host import Host
+
+from tests.guest.remote import Remote
+from tests.guest.support import unbind
+
+PAGE = mmap.PAGESIZE
+
+
+@pytest.fixture
+def fd(link: mbox.LinkDevice) -> Iterator[int]:
+    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+    yield number
+    os.close(number)
+
+
+def wait_in(fd: int, timeout: float = 10) -> int:
+    """Wait until *fd* is readable and read the mask."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(timeout * 1000), "no notification"
+    mask: int = uapi.MASK.unpack(os.read(fd, 4))[0]
+    return mask
+
+
+def kicks(link: mbox.LinkDevice) -> list[int]:
+    return [each.kicks for each in mbox.counters(Host(), link)]
+
+
+def notifications(link: mbox.LinkDevice) -> list[int]:
+    return [each.notifications for each in mbox.counters(Host(), link)]
+
+
+def raises(number: int) -> pytest.RaisesExc[OSError]:
+    return pytest.raises(OSError, check=lambda error: error.errno == number)
+
+
+@pytest.mark.parametrize("vector", range(4))
+def test_a_kick_is_answered_on_its_own_vector(fd: int, vector: int) -> None:
+    os.write(fd, uapi.MASK.pack(1 << vector))
+    assert wait_in(fd) == 1 << vector
+
+
+def test_a_mask_kicks_several_vectors_and_reads_coalesce(fd: int, link: mbox.LinkDevice) -> None:
+    before = notifications(link)
+    os.write(fd, uapi.MASK.pack(0b1011))
+    Remote.until(lambda: sum(notifications(link)) == sum(before) + 3, "not all were answered")
+    assert wait_in(fd) == 0b1011
+    with raises(errno.EAGAIN):
+        os.read(fd, 4)
+
+
+def test_a_mask_of_zero_kicks_nothing(fd: int, link: mbox.LinkDevice) -> None:
+    before = kicks(link)
+    assert os.write(fd, uapi.MASK.pack(0)) == 4
+    assert kicks(link) == before
+
+
+@pytest.mark.parametrize("data", [b"", b"\1\0\0", b"\1\0\0\0\0", b"\x10\0\0\0", b"\1\0\0\x80"])
+def test_a_wrong_length_or_vector_is_einval_and_kicks_nothing(
+    fd: int, link: mbox.LinkDevice, data: bytes
+) -> None:
+    before = kicks(link)
+    with raises(errno.EINVAL):
+        os.write(fd, data)
+    assert kicks(link) == before
+
+
+def test_a_short_read_is_einval_and_consumes_nothing(fd: int) -> None:
+    os.write(fd, uapi.MASK.pack(4))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(10_000)
+    with raises(errno.EINVAL):
+        os.read(fd, 3)
+    assert wait_in(fd) == 4
+
+
+def test_a_read_into_a_bad_buffer_is_efault_and_consumes_nothing(fd: int) -> None:
+    os.write(fd, uapi.MASK.pack(2))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(10_000)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.read(fd, ctypes.c_void_p(8), 4) == -1
+    assert ctypes.get_errno() == errno.EFAULT
+    assert wait_in(fd) == 2
+
+
+def test_a_long_read_returns_four_bytes(fd: int) -> None:
+    os.write(fd, uapi.MASK.pack(1))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(10_000)
+    assert os.read(fd, 64) == uapi.MASK.pack(1)
+
+
+def test_poll_changes_nothing(fd: int) -> None:
+    os.write(fd, uapi.MASK.pack(8))
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    for _ in range(3):
+        assert poll.poll(10_000) == [(fd, select.POLLIN)]
+    assert wait_in(fd) == 8
+    assert poll.poll(0) == []
+
+
+def test_only_files_open_for_writing_poll_writable(fd: int, link: mbox.LinkDevice) -> None:
+    reader = os.open(link.node, os.O_RDONLY)
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.register(reader, select.POLLOUT)
+    assert poll.poll(0) == [(fd, select.POLLOUT)]
+    os.close(reader)
+
+
+def test_every_open_file_sees_every_notification(fd: int, link: mbox.LinkDevice) -> None:
+    others = [os.open(link.node, os.O_RDONLY | os.O_NONBLOCK) for _ in range(20)]
+    os.write(fd, uapi.MASK.pack(1 << 3))
+    for other in [*others, fd]:
+        assert wait_in(other) == 1 << 3
+    for other in others:
+        os.close(other)
+
+
+def test_a_file_sees_nothing_from_before_it_was_opened(fd: int, link: mbox.LinkDevice) -> None:
+    os.write(fd, uapi.MASK.pack(1))
+    assert wait_in(fd) == 1
+    late = os.open(link.node, os.O_RDONLY | os.O_NONBLOCK)
+    with raises(errno.EAGAIN):
+        os.read(late, 4)
+    os.close(late)
+
+
+def test_a_blocking_read_waits_for_a_notification(fd: int, link: mbox.LinkDevice) -> None:
+    blocking = os.open(link.node, os.O_RDONLY)
+    timer = threading.Timer(0.3, os.write, (fd, uapi.MASK.pack(2)))
+    start = time.monotonic()
+    timer.start()
+    assert os.read(blocking, 4) == uapi.MASK.pack(2)
+    assert time.monotonic() - start >= 0.25
+    timer.join()
+    os.close(blocking)
+
+
+def test_info_tells_what_the_link_has(fd: int, link: mbox.LinkDevice) -> None:
+    info = uapi.INFO.unpack(fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)))
+    assert info[:4] == (uapi.API_VERSION, uapi.FEATURE_MEMORY, 4, 0)
+    assert info[4:6] == (0x70000000, 0x1000000)
+    assert info[6].rstrip(b"\0") == b"rpu0"
+    assert set(info[7:]) == {0}
+    assert link.vectors == 4
+
+
+def test_an_unknown_ioctl_is_enotty(fd: int) -> None:
+    with raises(errno.ENOTTY):
+        fcntl.ioctl(fd, uapi.IOC_INFO + 1, bytes(uapi.INFO.size))
+
+
+def test_the_sysfs_attribute_kicks_one_vector(fd: int, link: mbox.LinkDevice) -> None:
+    kick = Path(f"/sys/class/rsl_mbox/{link.device}/kick")
+    kick.write_text("3\n")
+    assert wait_in(fd) == 1 << 3
+
+
+@pytest.mark.parametrize("text", ["4", "32", "-1", "x", "", "4294967296", "1 2"])
+def test_the_sysfs_attribute_refuses_what_is_no_vector(link: mbox.LinkDevice, text: str) -> None:
+    before = kicks(link)
+    kick = os.open(f"/sys/class/rsl_mbox/{link.device}/kick", os.O_WRONLY)
+    with pytest.raises(OSError, match=r"Invalid argument|Numerical result out of range"):
+        os.write(kick, text.encode() or b"\n")
+    os.close(kick)
+    assert kicks(link) == before
+
+
+def test_the_mapping_is_the_memory_that_the_remote_sees(fd: int, remote: Remote) -> None:
+    with mmap.mmap(fd, 0x1000000) as memory:
+        memory[1:70] = bytes(range(69))  # unaligned on purpose
+        assert memory[1:70] == bytes(range(69))
+        assert int.from_bytes(memory[0xFFF000:0xFFF004], "little") == remote.magic()
+
+
+@pytest.mark.parametrize(
+    ("length", "offset", "flags", "protection", "number"),
+    [
+        (PAGE, 0x1000000, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (2 * PAGE, 0x1000000 - PAGE, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (0x1000000 + PAGE, 0, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (PAGE, 0, mmap.MAP_PRIVATE, mmap.PROT_READ, errno.EINVAL),
+        (PAGE, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_EXEC, errno.EPERM),
+    ],
+)
+def test_a_mapping_outside_or_executable_is_refused(
+    fd: int, length: int, offset: int, flags: int, protection: int, number: int
+) -> None:
+    with raises(number):
+        mmap.mmap(fd, length, flags=flags, prot=protection, offset=offset)
+
+
+def test_a_mapping_cannot_be_made_executable_later(fd: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    address = libc.mmap(None, PAGE, 1, 1, fd, ctypes.c_long(0))
+    assert libc.mprotect(ctypes.c_void_p(address), PAGE, 1 | 4) == -1
+    assert ctypes.get_errno() == errno.EACCES
+    libc.munmap(ctypes.c_void_p(address), PAGE)
+
+
+def test_a_read_only_file_neither_kicks_nor_maps_writable(link: mbox.LinkDevice) -> None:
+    reader = os.open(link.node, os.O_RDONLY)
+    with raises(errno.EBADF):
+        os.write(reader, uapi.MASK.pack(1))
+    with raises(errno.EACCES):
+        mmap.mmap(reader, PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    os.close(reader)
+
+
+def test_removal_wakes_pollers_and_readers_and_ends_every_call(fd: int, remote: Remote) -> None:
+    remote.answer(0)
+    seen: dict[str, object] = {}
+
+    def poller() -> None:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        seen["poll"] = poll.poll(20_000)
+
+    blocking = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+
+    def reader() -> None:
+        try:
+            os.read(blocking, 4)
+        except OSError as error:
+            seen["read"] = error.errno
+
+    threads = [threading.Thread(target=target) for target in (poller, reader)]
+    with mmap.mmap(fd, PAGE) as memory:
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        unbind()
+        for thread in threads:
+            thread.join(20)
+        assert seen == {
+            "poll": [(fd, select.POLLHUP | select.POLLERR)],
+            "read": errno.ENODEV,
+        }
+        memory[0:4] = b"abcd"  # stays valid
+    for call in (
+        lambda: os.read(fd, 4),
+        lambda: os.write(fd, uapi.MASK.pack(1)),
+        lambda: fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)),
+        lambda: mmap.mmap(fd, PAGE),
+    ):
+        with raises(errno.ENODEV):
+            call()
+    os.close(blocking)

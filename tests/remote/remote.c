@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The remote of the emulated board: a bare-metal program on the second core,
+ * which answers each kick on vector n with a notification on vector n.
+ *
+ * Its addresses and interrupts come from the board profile by way of
+ * remote_config.h, which the build writes; the GIC's registers are those of
+ * the Arm GICv2 architecture (IHI 0048) at QEMU's virt addresses.
+ */
+#include <stdint.h>
+
+#include "remote_config.h"
+#include "remote_ctl.h"
+
+#define GICD			0x08000000UL
+#define GICD_CTLR		0x000
+#define GICD_ISENABLER		0x100
+#define GICD_IPRIORITYR		0x400
+#define GICD_ITARGETSR		0x800
+#define GICD_ICFGR		0xc00
+#define GICC			0x08010000UL
+#define GICC_CTLR		0x00
+#define GICC_PMR		0x04
+#define GICC_IAR		0x0c
+#define GICC_EOIR		0x10
+#define GIC_SPURIOUS		1020
+
+#define CORE1			(1 << 1)
+
+static const uint32_t kick_values[] = REMOTE_KICK_VALUES;	/* Linux -> here */
+static const uint32_t notify_values[] = REMOTE_NOTIFY_VALUES;	/* here -> Linux */
+
+#define VECTORS			(sizeof(kick_values) / sizeof(kick_values[0]))
+
+static struct remote_ctl *const ctl =
+	(struct remote_ctl *)(REMOTE_MEMORY_BASE + REMOTE_MEMORY_SIZE - REMOTE_CTL_SIZE);
+
+static uint32_t answered = ~0u;
+static uint32_t flood_mask;
+static uint32_t flood_pause;
+
+static uint32_t read32(unsigned long addr)
+{
+	return *(volatile uint32_t *)addr;
+}
+
+static void write32(unsigned long addr, uint32_t value)
+{
+	*(volatile uint32_t *)addr = value;
+}
+
+static void write8(unsigned long addr, uint8_t value)
+{
+	*(volatile uint8_t *)addr = value;
+}
+
+static void barrier(void)
+{
+	__asm__ volatile("dsb sy" ::: "memory");
+}
+
+static void notify(unsigned int n)
+{
+	ctl->vector[n].notify_sent++;
+	barrier();
+	write32(REMOTE_DOORBELL, notify_values[n]);
+}
+
+static void take_command(void)
+{
+	uint32_t command = ctl->command;
+
+	if (command == REMOTE_FLOOD) {
+		flood_mask = ctl->arg0;
+		flood_pause = ctl->arg2;
+		ctl->flood_left = ctl->arg1;
+	} else if (command == REMOTE_ANSWER) {
+		answered = ctl->arg0;
+	}
+	barrier();
+	ctl->command = REMOTE_NONE;
+}
+
+static void flood(void)
+{
+	uint32_t n, i;
+
+	for (n = 0; n < VECTORS; n++) {
+		if (!(flood_mask & (1u << n)))
+			continue;
+		notify(n);
+		for (i = 0; i < flood_pause; i++)
+			__asm__ volatile("nop");
+	}
+	barrier();
+	ctl->flood_left--;
+}
+
+static void take_kick(unsigned int n)
+{
+	struct remote_vector *vector = &ctl->vector[n];
+
+	vector->kick_taken++;
+	vector->kick_seen = vector->kick_sent;
+	barrier();
+	take_command();
+	if (answered & (1u << n))
+		notify(n);
+}
+
+static void gic_init(void)
+{
+	unsigned int n;
+
+	/*
+	 * Linux resets every shared interrupt when it initialises the
+	 * distributor and enables the distributor last; what is set up before
+	 * that is lost.
+	 */
+	while (!(read32(GICD + GICD_CTLR) & 1))
+		;
+
+	for (n = 0; n < VECTORS; n++) {
+		uint32_t id = kick_values[n];
+		unsigned long icfgr = GICD + GICD_ICFGR + id / 16 * 4;
+
+		write8(GICD + GICD_ITARGETSR + id, CORE1);
+		write8(GICD + GICD_IPRIORITYR + id, 0x80);
+		write32(icfgr, read32(icfgr) | 2u << (id % 16 * 2));	/* edge */
+		write32(GICD + GICD_ISENABLER + id / 32 * 4, 1u << (id % 32));
+	}
+	write32(GICC + GICC_PMR, 0xff);
+	write32(GICC + GICC_CTLR, 1);
+}
+
+void remote_main(void)
+{
+	gic_init();
+	ctl->vectors = VECTORS;
+	ctl->flood_left = 0;
+	barrier();
+	ctl->magic = REMOTE_MAGIC;
+
+	for (;;) {
+		uint32_t id, n;
+
+		/* Interrupts stay masked: a pending one ends the wait all the same. */
+		if (ctl->flood_left)
+			flood();
+		else
+			__asm__ volatile("dsb sy\n\twfi" ::: "memory");
+		while ((id = read32(GICC + GICC_IAR) & 0x3ff) < GIC_SPURIOUS) {
+			/* Before the work: a kick that comes meanwhile is pending again. */
+			write32(GICC + GICC_EOIR, id);
+			for (n = 0; n < VECTORS; n++)
+				if (kick_values[n] == id)
+					take_kick(n);
+		}
+	}
+}

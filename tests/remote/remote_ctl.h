@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control block in the last page of the shared memory, through which Linux
+ * instructs the remote and both count. tests/guest/remote.py is its other side.
+ *
+ * Who writes a word is the only one to write it, except command, which Linux
+ * sets and the remote clears.
+ */
+#ifndef REMOTE_CTL_H
+#define REMOTE_CTL_H
+
+#include <stdint.h>
+
+#define REMOTE_CTL_SIZE		4096
+#define REMOTE_MAGIC		0x4d455252	/* "RREM" in memory */
+
+enum remote_command {
+	REMOTE_NONE = 0,
+	/* Notify each vector of arg0 arg1 times, arg2 loops apart, kicks taken meanwhile. */
+	REMOTE_FLOOD = 1,
+	REMOTE_ANSWER = 2,	/* answer kicks of the vectors in arg0 only */
+};
+
+struct remote_vector {
+	volatile uint32_t kick_sent;	/* Linux: number of this kick, before it */
+	volatile uint32_t kick_seen;	/* remote: kick_sent at the last interrupt */
+	volatile uint32_t kick_taken;	/* remote: interrupts */
+	volatile uint32_t notify_sent;	/* remote: notifications, before each */
+};
+
+struct remote_ctl {
+	volatile uint32_t magic;	/* remote: REMOTE_MAGIC once it listens */
+	volatile uint32_t vectors;	/* remote */
+	volatile uint32_t command;	/* taken at the next kick of any vector */
+	volatile uint32_t arg0;		/* Linux */
+	volatile uint32_t arg1;		/* Linux */
+	volatile uint32_t arg2;		/* Linux */
+	volatile uint32_t flood_left;	/* remote: rounds that the flood still has */
+	volatile uint32_t unused;
+	struct remote_vector vector[32];
+};
+
+#endif

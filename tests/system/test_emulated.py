@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Boots the emulated board and runs the tests of tests/guest in it."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from tests.amp import build, qemu
+
+
+@functools.cache
+def board() -> build.Board:
+    return build.board()
+
+
+def run(command: str, timeout: float) -> None:
+    outcome = qemu.boot(board(), command, timeout=timeout)
+    assert outcome.passed, f"status {outcome.status}\n{outcome.console}"
+    # What the tests inside have measured is worth seeing when all is well, too.
+    print(outcome.console)
+
+
+@pytest.mark.parametrize("name", ["chardev", "flood", "rslctl"])
+def test_in_the_board(name: str) -> None:
+    tests = "/guest/tests/guest"
+    run(f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/test_{name}.py", 600)
+
+
+def test_the_demo_works() -> None:
+    run("sh /guest/tests/guest/demo.sh", 300)
+
+
+def test_a_command_that_fails_in_the_board_is_not_taken_for_a_success() -> None:
+    outcome = qemu.boot(board(), "echo amp 0; false", timeout=120)
+    assert (outcome.status, outcome.passed) == (1, False)
+
+
+def test_a_board_that_dies_is_not_taken_for_a_success() -> None:
+    outcome = qemu.boot(board(), "poweroff -f", timeout=120)
+    assert (outcome.status, outcome.passed) == (None, False)
