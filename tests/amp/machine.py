@@ -25,7 +25,6 @@ PACKAGES = {
     "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
     "/usr/bin/dtc": "device-tree-compiler",
     "/usr/bin/cpio": "cpio",
-    "/usr/bin/gcc": "gcc",
     "/usr/bin/make": "make",
     "/usr/bin/sparse": "sparse",
     "/sbin/depmod": "kmod",

@@ -166,7 +166,7 @@ links = st.builds(
     regions,
     st.none() | regions,
     doorbells,
-)
+).filter(lambda link: not (link.firmware and link.firmware.overlaps(link.memory)))
 
 
 @needs_dtc

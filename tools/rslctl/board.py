@@ -48,6 +48,10 @@ class Region:
         """The first address behind it."""
         return self.base + self.size
 
+    def overlaps(self, other: Region) -> bool:
+        """Whether the two have a byte in common."""
+        return self.base < other.end and other.base < self.end
+
 
 @dataclass(frozen=True)
 class Doorbell:
@@ -182,7 +186,7 @@ def _link(table: _Table) -> Link:
     )
     table.done()
     firmware = link.firmware
-    if firmware and firmware.base < link.memory.end and link.memory.base < firmware.end:
+    if firmware and firmware.overlaps(link.memory):
         raise table.error(
             "firmware",
             f"{firmware.base:#x}, {firmware.size:#x} bytes, overlaps memory at "
