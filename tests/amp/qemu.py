@@ -102,6 +102,7 @@ def _watch(process: subprocess.Popen[bytes], token: str, timeout: float, show: b
                 continue
             data = os.read(output.fileno(), 65536).replace(b"\r", b"")
             if not data:
+                console += f"\namp: the emulator ended with status {process.wait()}\n".encode()
                 break
             console += data
             if show:
