@@ -63,6 +63,7 @@ static int rsl_mbox_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 	get_device(&link->dev);
+	atomic_inc(&link->open_files);
 	file->link = link;
 	mutex_init(&file->read_lock);
 	rsl_mbox_file_pending(file, &file->seen);
@@ -74,6 +75,7 @@ static int rsl_mbox_release(struct inode *inode, struct file *filp)
 {
 	struct rsl_mbox_file *file = filp->private_data;
 
+	atomic_dec(&file->link->open_files);
 	put_device(&file->link->dev);
 	kfree(file);
 	return 0;

@@ -169,18 +169,23 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 	return link;
 }
 
-static void rsl_mbox_unregister(void *data)
+static void rsl_mbox_kill(struct rsl_mbox *link)
 {
-	struct rsl_mbox *link = data;
 	unsigned long flags;
-
-	cdev_device_del(&link->cdev, &link->dev);
 
 	spin_lock_irqsave(&link->kick_lock, flags);
 	WRITE_ONCE(link->dead, true);
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 
 	wake_up_poll(&link->wait, EPOLLHUP | EPOLLERR);
+}
+
+static void rsl_mbox_unregister(void *data)
+{
+	struct rsl_mbox *link = data;
+
+	cdev_device_del(&link->cdev, &link->dev);
+	rsl_mbox_kill(link);
 }
 
 /**
@@ -200,8 +205,11 @@ int devm_rsl_mbox_register(struct device *parent, struct rsl_mbox *link)
 	cdev_init(&link->cdev, &rsl_mbox_fops);
 	link->cdev.owner = THIS_MODULE;
 	ret = cdev_device_add(&link->cdev, &link->dev);
-	if (ret)
+	if (ret) {
+		/* A node made by hand may have been opened in between. */
+		rsl_mbox_kill(link);
 		return ret;
+	}
 	return devm_add_action_or_reset(parent, rsl_mbox_unregister, link);
 }
 

@@ -64,7 +64,8 @@ int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
 		return -ENODEV;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	if (!(vma->vm_flags & VM_SHARED))
+	/* VM_SHARED says that it may be written, too. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
 		return -EINVAL;

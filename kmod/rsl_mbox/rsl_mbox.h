@@ -9,6 +9,7 @@
 #ifndef _RSL_MBOX_H
 #define _RSL_MBOX_H
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/cdev.h>
 #include <linux/device.h>
@@ -59,6 +60,7 @@ struct rsl_mbox_vector {
  * @transport_data: the transport's own; gone once @dead is set
  * @memory_base: physical address of the shared memory
  * @memory_size: size of the shared memory in bytes, 0 without one
+ * @open_files: number of open files
  * @kick_lock: guards kicks against each other and against removal
  * @dead: the device was removed; written under @kick_lock
  * @notify_lock: guards @seq and what the vectors say of notifications. A
@@ -80,6 +82,7 @@ struct rsl_mbox {
 	void *transport_data;
 	phys_addr_t memory_base;
 	phys_addr_t memory_size;
+	atomic_t open_files;
 
 	spinlock_t kick_lock;
 	bool dead;

@@ -44,6 +44,13 @@ static ssize_t memory_size_show(struct device *dev, struct device_attribute *att
 }
 static DEVICE_ATTR_RO(memory_size);
 
+static ssize_t open_files_show(struct device *dev, struct device_attribute *attr,
+			       char *buf)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&to_rsl_mbox(dev)->open_files));
+}
+static DEVICE_ATTR_RO(open_files);
+
 static ssize_t transport_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
 {
@@ -62,6 +69,7 @@ static struct attribute *rsl_mbox_attrs[] = {
 	&dev_attr_label.attr,
 	&dev_attr_memory_base.attr,
 	&dev_attr_memory_size.attr,
+	&dev_attr_open_files.attr,
 	&dev_attr_transport.attr,
 	&dev_attr_vectors.attr,
 	NULL

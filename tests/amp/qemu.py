@@ -100,10 +100,10 @@ def _watch(process: subprocess.Popen[bytes], token: str, timeout: float, show: b
         while time.monotonic() < deadline:
             if not selector.select(min(1.0, max(0.0, deadline - time.monotonic()))):
                 continue
-            data = os.read(output.fileno(), 65536).replace(b"\r", b"")
+            data = os.read(output.fileno(), 65536)
             if not data:
                 console += f"\namp: the emulator ended with status {process.wait()}\n".encode()
-                break
+                return Outcome(_status(console, token), _text(console))
             console += data
             if show:
                 visible = b"".join(
@@ -111,13 +111,16 @@ def _watch(process: subprocess.Popen[bytes], token: str, timeout: float, show: b
                 )
                 sys.stdout.buffer.write(visible)
                 sys.stdout.buffer.flush()
-        else:
-            console += f"\namp: no end after {timeout:.0f} s\n".encode()
-    return Outcome(_status(console, token), console.decode(errors="replace"))
+    # Even a board that told of its success has to power off.
+    return Outcome(None, f"{_text(console)}\namp: no end after {timeout:.0f} s\n")
+
+
+def _text(console: bytes) -> str:
+    return console.decode(errors="replace").replace("\r", "")
 
 
 def _status(console: bytes, token: str) -> int | None:
-    for line in console.decode(errors="replace").splitlines():
+    for line in _text(console).splitlines():
         words = line.split()
         if len(words) == 2 and words[0] == token and words[1].isdecimal():
             return int(words[1])

@@ -26,6 +26,7 @@ kick_and_wait() {
 	grep -q 'notified on vector 3' answer
 }
 
+dmesg -c >/dev/null
 show rslctl setup --board qemu-virt
 kick_and_wait
 show rslctl run --user nobody -- python3 /guest/tests/guest/roundtrips.py 1000
@@ -33,3 +34,5 @@ show rslctl status
 show rslctl teardown
 test ! -e /dev/rsl_mbox0
 test ! -e /sys/module/rsl_mbox
+# Nothing worth a warning in the kernel's log, but that the module is out of tree.
+! dmesg -r | grep '^<[0-4]>' | grep -v taint

@@ -229,6 +229,8 @@ def test_a_read_only_file_neither_kicks_nor_maps_writable(link: mbox.LinkDevice)
         os.write(reader, uapi.MASK.pack(1))
     with raises(errno.EACCES):
         mmap.mmap(reader, PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    with mmap.mmap(reader, 0x1000000, prot=mmap.PROT_READ) as memory:
+        assert memory[0xFFF000:0xFFF004] == b"RREM"
     os.close(reader)
 
 

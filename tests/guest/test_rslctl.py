@@ -93,11 +93,12 @@ def test_owner_and_mode_are_given_and_taken_back(rslctl: Rslctl) -> None:
 def test_teardown_of_a_link_in_use_says_so_and_can_be_repeated(
     rslctl: Rslctl, link: mbox.LinkDevice
 ) -> None:
-    fd = os.open(link.node, os.O_RDWR)
-    status, _, err = rslctl("teardown")
-    assert status == 1
-    assert "in use" in err
-    os.close(fd)
+    fds = [os.open(link.node, os.O_RDWR) for _ in range(3)]
+    status, out, err = rslctl("teardown")
+    assert (status, out) == (1, "")
+    assert f"link 'rpu0' is in use: {link.node} is open 3 times" in err
+    for fd in fds:
+        os.close(fd)
     assert rslctl("teardown")[0] == 0
     assert not loaded()
 
@@ -268,6 +269,28 @@ def test_a_daemon_without_rights_cannot_reopen_the_device(link: mbox.LinkDevice)
         check=False,
     )
     assert "PermissionError" in done.stderr
+
+
+def test_a_daemon_does_not_inherit_the_signals_that_python_ignores(
+    link: mbox.LinkDevice,
+) -> None:
+    command = [*AS_NOBODY, "grep", "SigIgn", "/proc/self/status"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "SigIgn:\t0000000000000000\n"
+
+
+def test_a_wait_longer_than_poll_can_is_a_wait(rslctl: Rslctl, link: mbox.LinkDevice) -> None:
+    waiting = subprocess.Popen(
+        ["rslctl", "wait", "1", "--timeout", "99999999"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stdout is not None and waiting.stderr is not None
+    assert "waiting for vector 1" in waiting.stderr.readline()
+    assert rslctl("kick", "1")[0] == 0
+    assert waiting.wait(30) == 0
+    waiting.communicate()
 
 
 def test_the_exit_status_of_a_daemon_is_passed_on(link: mbox.LinkDevice) -> None:

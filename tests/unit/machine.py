@@ -60,6 +60,8 @@ class Machine:
             "vectors": str(vectors),
             "memory_base": "0x0000000070000000",
             "memory_size": "0x0000000001000000",
+            "open_files": "0",
+            "dev": f"240:{number}",
         }
         for key, value in attributes.items():
             self.write(f"{base}/{key}", f"{value}\n")

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +167,22 @@ def test_a_dry_run_says_what_it_would_execute(rslctl: Rslctl, machine: Machine) 
 def test_the_environment_announces_the_descriptors() -> None:
     env = handoff.environment(("shmem", "mbox"), {"A": "b", "LISTEN_FDS": "9"})
     assert (env["A"], env["LISTEN_FDS"], env["LISTEN_FDNAMES"]) == ("b", "2", "shmem:mbox")
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rslctl", "boards"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "rslctl: cannot write the result: No space left on device\n",
+    )
 
 
 def test_help_shows_an_example_for_every_command(rslctl: Rslctl) -> None:

@@ -19,7 +19,7 @@ LEVELS = (
     {"cli"},
     {"commands"},
     {"setup", "handoff"},
-    {"overlay", "mbox"},
+    {"overlay", "mbox", "journal"},
     {"board", "devicetree", "host"},
     {"errors", "uapi"},
 )

@@ -112,11 +112,25 @@ def test_a_base_that_does_not_fit_is_refused_with_the_node(tmp_path: Path) -> No
         overlay.merge(made, merged, "base")
 
 
-@pytest.mark.parametrize("data", [b"", b"no tree", b"\xd0\x0d\xfe\xed", b"\xd0\x0d\xfe\xed" * 20])
+@pytest.mark.parametrize(
+    "data", [b"", b"no tree", bytes(4096), b"\xd0\x0d\xfe\xed", b"\xd0\x0d\xfe\xed" * 20]
+)
 def test_a_base_that_is_no_device_tree_is_refused(data: bytes) -> None:
     made = overlay.build(board.load("qemu-virt"))
     with pytest.raises(RslError, match="base: is not a device tree blob"):
         overlay.merge(made, data, "base")
+
+
+@needs_dtc
+def test_a_base_with_other_cells_is_refused() -> None:
+    made = overlay.build(board.load("qemu-virt"))
+    one = (
+        '/dts-v1/; / { #address-cells = <1>; #size-cells = <1>; compatible = "x";'
+        "intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;"
+        "v2m@8020000 { reg = <0x8020000 4>; }; }; };"
+    )
+    with pytest.raises(RslError, match=r"base: / has #address-cells = 1, the overlay needs \(2,\)"):
+        overlay.merge(made, dtc(one), "base")
 
 
 def test_files_are_written_by_their_suffix(tmp_path: Path, rslctl: Rslctl) -> None:

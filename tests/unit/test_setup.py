@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rslctl import setup
 from rslctl.errors import RslError
+from rslctl.journal import locked
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -151,7 +152,7 @@ def test_a_journal_with_an_unknown_step_is_left_as_it_is(machine: Machine) -> No
 
 def test_two_setups_keep_out_of_each_others_way(machine: Machine, rslctl: Rslctl) -> None:
     machine.with_device_tree().with_driver().with_link()
-    with setup.locked(machine.host):
+    with locked(machine.host):
         status, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root)
     assert status == 1
     assert "another rslctl setup or teardown is under way" in err
@@ -171,3 +172,51 @@ def test_an_unknown_owner_is_named() -> None:
         setup.parse_owner("0:nosuch")
     assert setup.parse_owner("0") == (0, None)
     assert setup.parse_owner("root:0") == (0, 0)
+
+
+@pytest.mark.parametrize("text", ["99999999999", "4294967295", "0:4294967295"])
+def test_an_owner_that_no_file_can_have_is_refused(text: str) -> None:
+    with pytest.raises(RslError, match=r"unknown (user|group) '\d+'"):
+        setup.parse_owner(text)
+
+
+def test_teardown_of_one_link_leaves_the_module_to_the_other(machine: Machine) -> None:
+    entry = {"step": "module", "plan": {"module": "rsl_mbox"}}
+    machine.write("/run/rslctl/rpu0.json", json.dumps({"entries": [entry]}))
+    machine.write(
+        "/run/rslctl/rpu1.json",
+        json.dumps({"entries": [{"step": "driver", "plan": {"device": "x"}}]}),
+    )
+    assert [result for _, result in down(machine)] == ["left to link rpu1"]
+    assert not journal(machine).exists()
+    kept = json.loads((machine.root / "run/rslctl/rpu1.json").read_text())["entries"]
+    assert [each["step"] for each in kept] == ["module", "driver"]
+
+
+def test_teardown_of_a_link_in_use_undoes_nothing(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    up(machine, setup.Ownership(mode=0o640))
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/open_files", "2\n")
+    with pytest.raises(RslError, match="link 'rpu0' is in use: /dev/rsl_mbox0 is open 2 times"):
+        down(machine)
+    assert (machine.root / "dev/rsl_mbox0").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_device_that_udev_is_not_done_with_is_waited_for(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    there = setup.DeviceThere(machine.host, machine.board.links[0], 0)
+    assert there.check()
+    machine.write("/run/udev/control", "")
+    assert not there.check()
+    machine.write("/run/udev/data/c240:0", "")
+    assert there.check()
+
+
+def test_the_state_directory_is_readable_whatever_the_umask(machine: Machine) -> None:
+    before = os.umask(0o077)
+    try:
+        with locked(machine.host):
+            pass
+    finally:
+        os.umask(before)
+    assert (machine.root / "run/rslctl").stat().st_mode & 0o777 == 0o755

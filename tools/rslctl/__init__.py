@@ -6,7 +6,7 @@ Modules import only from the levels below their own::
     cli
     commands
     setup, handoff
-    overlay, mbox
+    overlay, mbox, journal
     board, devicetree, host
     errors, uapi
 """

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -54,7 +56,10 @@ for command in (
 def main() -> NoReturn:
     """Run the command line; a known error is one line and a hint, a bug a traceback."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except RslError as error:
         print(f"rslctl: {error}", file=sys.stderr)
         if error.hint:
@@ -63,4 +68,9 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("rslctl: cannot write the result: No space left on device", file=sys.stderr)
+        os._exit(1)  # the interpreter would try again
     sys.exit(0)

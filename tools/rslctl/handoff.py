@@ -12,6 +12,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -92,7 +93,7 @@ def execute(host: Host, link: LinkDevice, command: Sequence[str], who: User | No
             changed then, unless it was dropping its rights.
     """
     program = find_program(command)
-    if who and os.geteuid() not in (0, who.uid):
+    if who and os.geteuid() != 0:
         raise RslError(f"cannot become user {who.name!r}", hint="run it as root")
     with Mailbox(host, link) as shmem, Mailbox(host, link) as notifications:
         os.set_blocking(notifications.fileno(), True)
@@ -101,6 +102,9 @@ def execute(host: Host, link: LinkDevice, command: Sequence[str], who: User | No
         _place([shmem.fileno(), notifications.fileno()])
         if who:
             drop_rights(who)
+        # Python ignores these, and what is ignored stays so in the daemon.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
         try:
             os.execve(program, list(command), env)
         except OSError as error:
@@ -139,17 +143,16 @@ def drop_rights(who: User) -> None:
             number = ctypes.get_errno()
             raise os_error(what, OSError(number, os.strerror(number)))
 
-    if os.geteuid() == 0:
-        capability = 0
-        while prctl(_PR_CAPBSET_READ, capability) >= 0:
-            must(prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
-            capability += 1
-        try:
-            os.initgroups(who.name, who.gid)
-            os.setresgid(who.gid, who.gid, who.gid)
-            os.setresuid(who.uid, who.uid, who.uid)
-        except OSError as error:
-            raise os_error(f"become user {who.name!r}", error) from error
+    capability = 0
+    while prctl(_PR_CAPBSET_READ, capability) >= 0:
+        must(prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
+        capability += 1
+    try:
+        os.initgroups(who.name, who.gid)
+        os.setresgid(who.gid, who.gid, who.gid)
+        os.setresuid(who.uid, who.uid, who.uid)
+    except OSError as error:
+        raise os_error(f"become user {who.name!r}", error) from error
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     must(libc.capset(header, (ctypes.c_uint32 * 6)()), "clear the capabilities")
     must(prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")

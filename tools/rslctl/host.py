@@ -34,7 +34,15 @@ class Host:
         return self.root / name.lstrip("/")
 
     def exists(self, name: str) -> bool:
-        return self.path(name).exists()
+        """Whether there is such a file.
+
+        Raises:
+            RslError: we may not know.
+        """
+        try:
+            return self.path(name).exists()
+        except OSError as error:
+            raise os_error(f"look at '{self.path(name)}'", error) from error
 
     def read(self, name: str) -> bytes:
         """The content of a file.

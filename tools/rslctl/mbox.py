@@ -9,13 +9,15 @@ import os
 import select
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
 from rslctl.uapi import INFO, IOC_INFO, MASK
 
 SUBSYSTEM = "rsl_mbox"
+#: There while udevd runs.
+_UDEV = "/run/udev/control"
+
 CLASS = f"/sys/class/{SUBSYSTEM}"
 
 
@@ -40,6 +42,7 @@ class LinkDevice:
     #: Physical address and size in bytes of the shared memory; size 0 without one.
     memory_base: int
     memory_size: int
+    open_files: int
 
     @property
     def node(self) -> str:
@@ -76,6 +79,7 @@ def _read(host: Host, device: str) -> LinkDevice:
         vectors=int(attribute("vectors")),
         memory_base=int(attribute("memory_base"), 16),
         memory_size=int(attribute("memory_size"), 16),
+        open_files=int(attribute("open_files")),
     )
 
 
@@ -110,6 +114,14 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     return [Counters(count(n, "kicks"), count(n, "notifications")) for n in range(link.vectors)]
 
 
+def is_ready(host: Host, link: LinkDevice) -> bool:
+    """Whether the device node is there and udev, where it runs, is done with it."""
+    if not host.exists(link.node):
+        return False
+    number = host.read_text(f"{CLASS}/{link.device}/dev")
+    return not host.exists(_UDEV) or host.exists(f"/run/udev/data/c{number}")
+
+
 def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> str:
     """Wait for the link device below *sysfs_parent* and for its node in /dev.
 
@@ -128,17 +140,16 @@ def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> str:
     parent = os.path.realpath(host.path(sysfs_parent))
     context = pyudev.Context()
     # Where no udevd runs, only the kernel sends events.
-    source = "udev" if host.exists("/run/udev/control") else "kernel"
+    source = "udev" if host.exists(_UDEV) else "kernel"
     monitor = pyudev.Monitor.from_netlink(context, source)
     monitor.filter_by(SUBSYSTEM)
     monitor.start()
     deadline = time.monotonic() + timeout
     while True:
         for device in context.list_devices(subsystem=SUBSYSTEM):
-            if device.sys_path.startswith(f"{parent}/") and device.device_node:
-                node = Path(device.device_node)
-                if node.is_char_device():
-                    return str(device.sys_name)
+            ours = device.sys_path.startswith(f"{parent}/")
+            if ours and is_ready(host, _read(host, device.sys_name)):
+                return str(device.sys_name)
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeoutError(
@@ -230,7 +241,8 @@ class Mailbox:
         poll.register(self._fd, select.POLLIN)
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready = poll.poll(None if left is None else left * 1000)
+            # poll(2) takes its milliseconds as an int.
+            ready = poll.poll(None if left is None else min(left, 3600) * 1000)
             notified = self.read() & mask if ready else 0
             if notified:
                 return notified

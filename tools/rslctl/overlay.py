@@ -90,7 +90,7 @@ def check_base(overlay: Overlay, base: bytes, source: str) -> None:
     """
     try:
         tree = fdt.parse_dtb(base)
-    except (ValueError, IndexError, struct.error, UnicodeDecodeError) as error:
+    except Exception as error:  # fdt raises whatever malformed input leads it to
         raise RslError(
             f"{source}: is not a device tree blob: {error}", hint="--base takes a .dtb"
         ) from error
@@ -100,6 +100,7 @@ def check_base(overlay: Overlay, base: bytes, source: str) -> None:
                 f"{source}: has no node {fragment.target}, which the overlay changes",
                 hint="is it the device tree of this board?",
             )
+        _check_cells(tree, fragment, source)
     for path, node in overlay.nodes():
         adds = any(key == "reg" for key, _ in node.properties)
         if adds and tree.exist_node(path):
@@ -107,6 +108,19 @@ def check_base(overlay: Overlay, base: bytes, source: str) -> None:
                 f"{source}: has a node {path} already, which the overlay adds",
                 hint="is the overlay merged already?",
             )
+
+
+def _check_cells(tree: fdt.FDT, fragment: Fragment, source: str) -> None:
+    """Refuse a base that counts addresses and sizes in other cells than the overlay."""
+    for key, value in fragment.body.properties:
+        if key in ("#address-cells", "#size-cells"):
+            actual = tree.get_property(key, fragment.target)
+            if actual is None or tuple(actual) != value:
+                raise RslError(
+                    f"{source}: {fragment.target} has {key} = "
+                    f"{actual.value if actual else 'none'}, the overlay needs {value}",
+                    hint="only bases with two cells each are supported",
+                )
 
 
 def read_base(path: Path) -> bytes:

@@ -9,16 +9,13 @@ else. An *undo* therefore has to cope with a step that was not done after all.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import grp
-import json
 import os
 import pwd
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,16 +23,13 @@ from rslctl import mbox, overlay
 from rslctl.board import Board, Link
 from rslctl.errors import RslError, os_error
 from rslctl.host import Host
+from rslctl.journal import Journal, Plan
 
 MODULE = "rsl_mbox"
 DRIVER = "rsl_mbox_doorbell"
-STATE = "/run/rslctl"
 
 _PLATFORM = "/sys/bus/platform"
 _MODULE_DIRECTORY = f"/sys/module/{MODULE}"
-
-#: What undoing a step needs; goes through JSON.
-Plan = dict[str, Any]
 
 #: Called with a step's description and what is done about it.
 Report = Callable[[str, str], None]
@@ -57,16 +51,18 @@ def parse_owner(text: str) -> tuple[int, int | None]:
         RslError: there is no such user or group.
     """
     user, _, group = text.partition(":")
+    uid = _id("user", user, lambda name: pwd.getpwnam(name).pw_uid)
+    return uid, _id("group", group, lambda name: grp.getgrnam(name).gr_gid) if group else None
+
+
+def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
+    # The last number stands for "leave it as it is" in chown(2).
+    if text.isdecimal() and int(text) < 2**32 - 1:
+        return int(text)
     try:
-        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+        return look_up(text)
     except KeyError as error:
-        raise RslError(f"unknown user {user!r}") from error
-    if not group:
-        return uid, None
-    try:
-        return uid, int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
-    except KeyError as error:
-        raise RslError(f"unknown group {group!r}") from error
+        raise RslError(f"unknown {kind} {text!r}") from error
 
 
 class Step(ABC):
@@ -198,7 +194,7 @@ class DeviceThere(Step):
 
     def check(self) -> bool:
         return any(
-            link.name == self.link.name and self.host.exists(link.node)
+            link.name == self.link.name and mbox.is_ready(self.host, link)
             for link in mbox.find(self.host)
         )
 
@@ -290,91 +286,6 @@ def check_machine(host: Host, board: Board) -> None:
         )
 
 
-@dataclass
-class Journal:
-    """What setup did to bring a link up, in order; one file per link in /run."""
-
-    host: Host
-    link: str
-    entries: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def file(self) -> str:
-        return f"{STATE}/{self.link}.json"
-
-    @classmethod
-    def load(cls, host: Host, link: str) -> Journal:
-        """The journal of *link*; an empty one if setup did nothing.
-
-        Raises:
-            RslError: the file is damaged.
-        """
-        journal = cls(host, link)
-        if host.exists(journal.file):
-            try:
-                journal.entries = [
-                    {"step": str(entry["step"]), "plan": dict(entry["plan"])}
-                    for entry in json.loads(host.read(journal.file))["entries"]
-                ]
-            except (ValueError, KeyError, TypeError) as error:
-                raise RslError(
-                    f"'{host.path(journal.file)}' is damaged: {error}",
-                    hint="remove it; what setup did before is then left as it is",
-                ) from error
-        return journal
-
-    @classmethod
-    def links(cls, host: Host) -> list[str]:
-        """The links that have a journal."""
-        names = host.names(STATE)
-        return [name[:-5] for name in names if name.endswith(".json") and name[0] != "."]
-
-    def _save(self) -> None:
-        if self.entries:
-            text = json.dumps({"link": self.link, "entries": self.entries}, indent=2)
-            self.host.replace(self.file, text + "\n")
-        else:
-            self.host.remove(self.file)
-
-    def add(self, step: Step) -> bool:
-        """Write down that *step* is about to be done; False if that is written already."""
-        plan = step.plan()
-        entry = {"step": step.name, "plan": plan}
-        if plan is None or entry in self.entries:
-            return False
-        self.entries.append(entry)
-        self._save()
-        return True
-
-    def drop_last(self) -> None:
-        self.entries.pop()
-        self._save()
-
-
-@contextlib.contextmanager
-def locked(host: Host) -> Iterator[None]:
-    """Keep other setups and teardowns out.
-
-    Raises:
-        RslError: one is under way, or the state directory cannot be made.
-    """
-    directory = host.path(STATE)
-    try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise os_error(f"lock '{directory}'", error) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise RslError(
-            "another rslctl setup or teardown is under way", hint="try again when it is done"
-        ) from error
-    finally:
-        os.close(fd)
-
-
 def steps(host: Host, link: Link, ownership: Ownership, timeout: float) -> list[Step]:
     """What bringing *link* up takes, in order."""
     result: list[Step] = [
@@ -406,7 +317,8 @@ def up(plan: list[Step], *, dry_run: bool, report: Report) -> None:
 
 
 def _do(step: Step, journal: Journal) -> None:
-    added = journal.add(step)
+    plan = step.plan()
+    added = plan is not None and journal.add(step.name, plan)
     try:
         step.do()
         if not step.check():
@@ -427,15 +339,37 @@ def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
         RslError: a step cannot be undone. It and those before it stay in the journal.
     """
     journal = Journal.load(host, link)
+    others = [name for name in Journal.links(host) if name != link]
+    if not dry_run:
+        _check_unused(host, link)
     for entry in reversed(list(journal.entries)):
         step = _STEPS.get(entry["step"])
         if step is None:
             raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
-        result = "would undo"
-        if not dry_run:
+        if dry_run:
+            result = "would undo"
+        elif step is ModuleLoaded and others:
+            Journal.load(host, others[0]).adopt(entry)
+            journal.drop_last()
+            result = f"left to link {others[0]}"
+        else:
             result = "undone" if step.undo(host, entry["plan"]) else "already undone"
             journal.drop_last()
         report(_about(entry), result)
+
+
+def _check_unused(host: Host, link: str) -> None:
+    """Check that no daemon has *link* open, before anything is taken from under it.
+
+    Raises:
+        RslError: one has.
+    """
+    for device in mbox.find(host):
+        if device.name == link and device.open_files:
+            raise RslError(
+                f"link {link!r} is in use: {device.node} is open {device.open_files} times",
+                hint="stop its daemon first",
+            )
 
 
 def _about(entry: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rslctl import board as boards
+from rslctl import journal
 from rslctl import setup as setups
 from rslctl.commands.options import (
     ROOT,
@@ -79,7 +80,7 @@ def setup(
     ownership = setups.Ownership(uid, gid, int(mode, 8) if mode else None)
     setups.check_machine(machine, profile)
     report = _Report(json)
-    with contextlib.nullcontext() if dry_run else setups.locked(machine):
+    with contextlib.nullcontext() if dry_run else journal.locked(machine):
         for each in links:
             report.link(each.name)
             plan = setups.steps(machine, each, ownership, timeout or 0)
@@ -99,8 +100,8 @@ def teardown(
     """
     machine = host(root)
     report = _Report(json)
-    with contextlib.nullcontext() if dry_run else setups.locked(machine):
-        links = setups.Journal.links(machine)
+    with contextlib.nullcontext() if dry_run else journal.locked(machine):
+        links = journal.Journal.links(machine)
         if link is not None and link not in links:
             note(f"setup did nothing for link {link!r}: nothing to undo")
         elif not links:

@@ -48,7 +48,8 @@ def status(
 
 def _show(link: mbox.LinkDevice, counters: list[mbox.Counters]) -> None:
     memory = f"{link.memory_base:#x}, {link.memory_size:#x} bytes" if link.memory_size else "none"
-    print(f"link {link.name}: {link.node}, transport {link.transport}, shared memory {memory}")
+    print(f"link {link.name}: {link.node}, transport {link.transport}, shared memory {memory},")
+    print(f"open files {link.open_files}")
     table = Table("vector", "kicks", "notifications", box=None)
     for column in table.columns:
         column.justify = "right"
