@@ -8,10 +8,11 @@ PYTHON ?= python3
 help:
 	@echo "make demo        the main job on an emulated board, as a user sees it"
 	@echo "make check       all tests"
+	@echo "make check-million  a million kicks over every style of mailbox"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
 
-demo check shell overlays:
+demo check check-million shell overlays:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check shell overlays
+.PHONY: help demo check check-million shell overlays

@@ -178,8 +178,56 @@ static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
 
 	if (link->memory_size)
 		info.features |= RSL_MBOX_FEATURE_MEMORY;
+	if (link->memory_cached)
+		info.features |= RSL_MBOX_FEATURE_CACHED;
 	strscpy(info.label, link->label, sizeof(info.label));
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static long rsl_mbox_ioctl_stat(struct rsl_mbox *link, void __user *arg)
+{
+	struct rsl_mbox_vector_stat stat, in;
+	struct rsl_mbox_vector *vector;
+
+	if (copy_from_user(&in, arg, sizeof(in)))
+		return -EFAULT;
+	if (in.padding || in.vector >= link->vectors)
+		return -EINVAL;
+	memset(&stat, 0, sizeof(stat));
+	stat.vector = in.vector;
+	vector = &link->vector[in.vector];
+
+	spin_lock_irq(&link->kick_lock);
+	stat.kicks = vector->kicks;
+	stat.kicks_coalesced = vector->kicks_coalesced;
+	spin_unlock_irq(&link->kick_lock);
+
+	spin_lock_irq(&link->notify_lock);
+	stat.notifications = vector->notifications;
+	stat.last_notification = ktime_to_ns(vector->notified_at);
+	spin_unlock_irq(&link->notify_lock);
+
+	return copy_to_user(arg, &stat, sizeof(stat)) ? -EFAULT : 0;
+}
+
+static long rsl_mbox_ioctl_bind(struct file *filp, bool bind, void __user *arg)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	struct rsl_mbox_binding_spec spec;
+	fmode_t needed;
+
+	if (copy_from_user(&spec, arg, sizeof(spec)))
+		return -EFAULT;
+	if (spec.padding || spec.vector >= file->link->vectors ||
+	    spec.direction >= RSL_MBOX_DIRECTIONS || (!bind && spec.fd != -1))
+		return -EINVAL;
+	needed = spec.direction == RSL_MBOX_KICK ? FMODE_WRITE : FMODE_READ;
+	if (!(filp->f_mode & needed))
+		return -EBADF;
+	if (bind)
+		return rsl_mbox_eventfd_bind(file->link, spec.vector, spec.direction,
+					     spec.fd);
+	return rsl_mbox_eventfd_unbind(file->link, spec.vector, spec.direction);
 }
 
 static long rsl_mbox_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
@@ -191,6 +239,12 @@ static long rsl_mbox_ioctl(struct file *filp, unsigned int cmd, unsigned long ar
 	switch (cmd) {
 	case RSL_MBOX_IOC_INFO:
 		return rsl_mbox_ioctl_info(file->link, (void __user *)arg);
+	case RSL_MBOX_IOC_STAT:
+		return rsl_mbox_ioctl_stat(file->link, (void __user *)arg);
+	case RSL_MBOX_IOC_BIND:
+		return rsl_mbox_ioctl_bind(filp, true, (void __user *)arg);
+	case RSL_MBOX_IOC_UNBIND:
+		return rsl_mbox_ioctl_bind(filp, false, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}

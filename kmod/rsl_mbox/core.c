@@ -18,6 +18,9 @@
 
 #include "rsl_mbox.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 #define RSL_MBOX_MINORS		64
 
 static dev_t rsl_mbox_devt;
@@ -39,9 +42,10 @@ static struct class rsl_mbox_class = {
  */
 int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 {
-	unsigned long vectors = mask;
+	unsigned long vectors;
 	unsigned long flags;
 	unsigned int n;
+	u32 coalesced;
 	int ret = 0;
 
 	spin_lock_irqsave(&link->kick_lock, flags);
@@ -50,9 +54,13 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 	} else if (mask & ~rsl_mbox_valid_mask(link)) {
 		ret = -EINVAL;
 	} else {
-		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		coalesced = link->transport->kick(link, mask);
+		trace_rsl_mbox_kick(link->id, mask, coalesced);
+		vectors = mask;
+		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
 			link->vector[n].kicks++;
-		link->transport->kick(link, mask);
+			link->vector[n].kicks_coalesced += !!(coalesced & BIT(n));
+		}
 	}
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 	return ret;
@@ -70,14 +78,20 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 {
 	unsigned long vectors = mask;
+	ktime_t now = ktime_get();
 	unsigned long flags;
 	unsigned int n;
 
+	trace_rsl_mbox_notify(link->id, mask);
 	spin_lock_irqsave(&link->notify_lock, flags);
 	link->seq++;
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
-		link->vector[n].notifications++;
-		link->vector[n].seq = link->seq;
+		struct rsl_mbox_vector *vector = &link->vector[n];
+
+		vector->notifications++;
+		vector->notified_at = now;
+		vector->seq = link->seq;
+		rsl_mbox_eventfd_signal(link, n);
 	}
 	spin_unlock_irqrestore(&link->notify_lock, flags);
 	wake_up_interruptible_poll(&link->wait, EPOLLIN | EPOLLRDNORM);
@@ -135,6 +149,7 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 	spin_lock_init(&link->kick_lock);
 	spin_lock_init(&link->notify_lock);
 	init_waitqueue_head(&link->wait);
+	mutex_init(&link->bind_mutex);
 
 	device_initialize(&link->dev);
 	link->dev.class = &rsl_mbox_class;
@@ -178,6 +193,7 @@ static void rsl_mbox_kill(struct rsl_mbox *link)
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 
 	wake_up_poll(&link->wait, EPOLLHUP | EPOLLERR);
+	rsl_mbox_eventfd_unbind_all(link);
 }
 
 static void rsl_mbox_unregister(void *data)
@@ -223,11 +239,21 @@ static int __init rsl_mbox_init(void)
 	ret = class_register(&rsl_mbox_class);
 	if (ret)
 		goto err_unregister_chrdev;
-	ret = platform_driver_register(&rsl_mbox_doorbell_driver);
+	ret = rsl_mbox_eventfd_init();
 	if (ret)
 		goto err_unregister_class;
+	ret = platform_driver_register(&rsl_mbox_doorbell_driver);
+	if (ret)
+		goto err_eventfd_exit;
+	ret = platform_driver_register(&rsl_mbox_mailbox_driver);
+	if (ret)
+		goto err_unregister_doorbell;
 	return 0;
 
+err_unregister_doorbell:
+	platform_driver_unregister(&rsl_mbox_doorbell_driver);
+err_eventfd_exit:
+	rsl_mbox_eventfd_exit();
 err_unregister_class:
 	class_unregister(&rsl_mbox_class);
 err_unregister_chrdev:
@@ -237,7 +263,9 @@ err_unregister_chrdev:
 
 static void __exit rsl_mbox_exit(void)
 {
+	platform_driver_unregister(&rsl_mbox_mailbox_driver);
 	platform_driver_unregister(&rsl_mbox_doorbell_driver);
+	rsl_mbox_eventfd_exit();
 	class_unregister(&rsl_mbox_class);
 	unregister_chrdev_region(rsl_mbox_devt, RSL_MBOX_MINORS);
 }

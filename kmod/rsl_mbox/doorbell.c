@@ -34,7 +34,7 @@ struct doorbell {
 	struct doorbell_vector vector[RSL_MBOX_MAX_VECTORS];
 };
 
-static void doorbell_kick(struct rsl_mbox *link, u32 mask)
+static u32 doorbell_kick(struct rsl_mbox *link, u32 mask)
 {
 	struct doorbell *db = link->transport_data;
 	unsigned long vectors = mask;
@@ -44,6 +44,7 @@ static void doorbell_kick(struct rsl_mbox *link, u32 mask)
 	/* writel() orders the shared memory's writes before the doorbell's. */
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
 		writel(db->kick_values[n], db->reg);
+	return 0;
 }
 
 static const struct rsl_mbox_transport doorbell_transport = {

@@ -41,13 +41,15 @@ int rsl_mbox_memory_init(struct rsl_mbox *link)
 		return dev_err_probe(parent, -EINVAL,
 				     "%pOF: memory-region: %pa is System RAM, its node lacks no-map\n",
 				     parent->of_node, &rmem->base);
+	/* Of this node alone: a coherent bus says nothing of the remote. */
+	link->memory_cached = of_property_read_bool(parent->of_node, "dma-coherent");
 	link->memory_base = rmem->base;
 	link->memory_size = rmem->size;
 	return 0;
 }
 
 /**
- * rsl_mbox_memory_mmap() - map shared memory into a process, write-combined
+ * rsl_mbox_memory_mmap() - map shared memory into a process
  * @link: the link
  * @vma: what is to be mapped; offset 0 is the first byte of the memory
  *
@@ -71,7 +73,8 @@ int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
 		return -EINVAL;
 
 	rsl_vm_forbid_exec(vma);
-	vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	if (!link->memory_cached)
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
 	return remap_pfn_range(vma, vma->vm_start,
 			       PHYS_PFN(link->memory_base) + vma->vm_pgoff,
 			       vma->vm_end - vma->vm_start, vma->vm_page_prot);

@@ -3,8 +3,10 @@
  * What the files of the rsl_mbox module share.
  *
  * core.c owns the link and its life, chardev.c and sysfs.c are its two faces
- * towards user space, memory.c its shared memory, and doorbell.c a transport:
- * a driver that creates a link and moves its kicks and notifications.
+ * towards user space, eventfd.c binds eventfds to its vectors, memory.c has its
+ * shared memory. doorbell.c and mailbox.c are transports: drivers that create a
+ * link and move its kicks and notifications. umb.c is a second face, for daemons
+ * of the original user-mailbox module.
  */
 #ifndef _RSL_MBOX_H
 #define _RSL_MBOX_H
@@ -14,7 +16,9 @@
 #include <linux/cdev.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/ktime.h>
 #include <linux/mm_types.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -23,30 +27,45 @@
 
 struct platform_driver;
 struct rsl_mbox;
+struct rsl_mbox_binding;
 struct rsl_mbox_vector_attrs;
 
 /**
  * struct rsl_mbox_transport - how a link's kicks get to the remote
  * @name: shown in sysfs
- * @kick: ring the vectors in @mask, all of which exist. Called with the
+ * @kick: ring the vectors in @mask, all of which exist, and return those of
+ *	them whose kick coalesced with one that waits still. Called with the
  *	link's kick_lock held and interrupts off; cannot fail.
+ * @stalled_since: CLOCK_MONOTONIC when the oldest kick that the remote has not
+ *	taken was sent, 0 if there is none. Called with kick_lock held; NULL
+ *	where nobody can tell.
+ * @reset: have the transport as after probe, but for kicks that wait, which
+ *	are sent. Sleeps; NULL where there is nothing to reset.
  */
 struct rsl_mbox_transport {
 	const char *name;
-	void (*kick)(struct rsl_mbox *link, u32 mask);
+	u32 (*kick)(struct rsl_mbox *link, u32 mask);
+	ktime_t (*stalled_since)(struct rsl_mbox *link);
+	int (*reset)(struct rsl_mbox *link);
 };
 
 /**
  * struct rsl_mbox_vector - the state of one vector of a link
  * @kicks: kicks handed to the transport; guarded by kick_lock
+ * @kicks_coalesced: those of them that coalesced; guarded by kick_lock
  * @notifications: notifications taken; guarded by notify_lock
+ * @notified_at: CLOCK_MONOTONIC of the last one; guarded by notify_lock
+ * @bound: eventfds bound, by direction; guarded by notify_lock
  * @seq: value of the link's seq at the last notification; guarded by
  *	notify_lock
  */
 struct rsl_mbox_vector {
 	u64 kicks;
+	u64 kicks_coalesced;
 	u64 notifications;
+	ktime_t notified_at;
 	u64 seq;
+	struct rsl_mbox_binding *bound[RSL_MBOX_DIRECTIONS];
 };
 
 /**
@@ -60,14 +79,17 @@ struct rsl_mbox_vector {
  * @transport_data: the transport's own; gone once @dead is set
  * @memory_base: physical address of the shared memory
  * @memory_size: size of the shared memory in bytes, 0 without one
+ * @memory_cached: the remote is coherent, the memory is mapped cached
  * @open_files: number of open files
  * @kick_lock: guards kicks against each other and against removal
  * @dead: the device was removed; written under @kick_lock
- * @notify_lock: guards @seq and what the vectors say of notifications. A
- *	transport's interrupt may take it; never taken around @kick_lock or
- *	inside it.
+ * @notify_lock: guards @seq, what the vectors say of notifications, and
+ *	bindings. A transport's interrupt may take it. Signalling an eventfd
+ *	under it may kick, so @kick_lock nests in it and never the other way.
  * @seq: number of notifications so far, over all vectors
  * @wait: readers and pollers
+ * @bind_mutex: keeps binding apart from unbinding and from the end of the
+ *	device
  * @vector: state of each vector
  * @vector_attrs: sysfs attributes of each vector
  * @groups: sysfs groups, one per vector
@@ -82,6 +104,7 @@ struct rsl_mbox {
 	void *transport_data;
 	phys_addr_t memory_base;
 	phys_addr_t memory_size;
+	bool memory_cached;
 	atomic_t open_files;
 
 	spinlock_t kick_lock;
@@ -90,6 +113,8 @@ struct rsl_mbox {
 	spinlock_t notify_lock;
 	u64 seq;
 	wait_queue_head_t wait;
+
+	struct mutex bind_mutex;
 
 	struct rsl_mbox_vector vector[RSL_MBOX_MAX_VECTORS];
 	struct rsl_mbox_vector_attrs *vector_attrs;
@@ -123,6 +148,16 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask);
 /* chardev.c */
 extern const struct file_operations rsl_mbox_fops;
 
+/* eventfd.c */
+int rsl_mbox_eventfd_init(void);
+void rsl_mbox_eventfd_exit(void);
+int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
+			  unsigned int direction, int fd);
+int rsl_mbox_eventfd_unbind(struct rsl_mbox *link, unsigned int vector,
+			    unsigned int direction);
+void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link);
+void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector);
+
 /* memory.c */
 int rsl_mbox_memory_init(struct rsl_mbox *link);
 int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma);
@@ -134,5 +169,11 @@ void rsl_mbox_sysfs_free(struct rsl_mbox *link);
 
 /* doorbell.c */
 extern struct platform_driver rsl_mbox_doorbell_driver;
+
+/* mailbox.c */
+extern struct platform_driver rsl_mbox_mailbox_driver;
+
+/* umb.c */
+int devm_rsl_mbox_umb_register(struct device *parent, struct rsl_mbox *link);
 
 #endif /* _RSL_MBOX_H */

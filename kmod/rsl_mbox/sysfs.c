@@ -51,6 +51,38 @@ static ssize_t open_files_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(open_files);
 
+static ssize_t reset_store(struct device *dev, struct device_attribute *attr,
+			   const char *buf, size_t count)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	bool wanted;
+	int ret;
+
+	ret = kstrtobool(buf, &wanted);
+	if (ret)
+		return ret;
+	if (!wanted)
+		return -EINVAL;
+	ret = link->transport->reset(link);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(reset);
+
+static ssize_t stalled_ms_show(struct device *dev, struct device_attribute *attr,
+			       char *buf)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	ktime_t since = 0;
+
+	spin_lock_irq(&link->kick_lock);
+	if (!link->dead)
+		since = link->transport->stalled_since(link);
+	spin_unlock_irq(&link->kick_lock);
+	return sysfs_emit(buf, "%lld\n",
+			  since ? ktime_ms_delta(ktime_get(), since) : 0);
+}
+static DEVICE_ATTR_RO(stalled_ms);
+
 static ssize_t transport_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
 {
@@ -70,12 +102,27 @@ static struct attribute *rsl_mbox_attrs[] = {
 	&dev_attr_memory_base.attr,
 	&dev_attr_memory_size.attr,
 	&dev_attr_open_files.attr,
+	&dev_attr_reset.attr,
+	&dev_attr_stalled_ms.attr,
 	&dev_attr_transport.attr,
 	&dev_attr_vectors.attr,
 	NULL
 };
 
+static umode_t rsl_mbox_attr_visible(struct kobject *kobj, struct attribute *attr, int n)
+{
+	const struct rsl_mbox_transport *transport =
+		to_rsl_mbox(kobj_to_dev(kobj))->transport;
+
+	if (attr == &dev_attr_reset.attr && !transport->reset)
+		return 0;
+	if (attr == &dev_attr_stalled_ms.attr && !transport->stalled_since)
+		return 0;
+	return attr->mode;
+}
+
 static const struct attribute_group rsl_mbox_group = {
+	.is_visible = rsl_mbox_attr_visible,
 	.attrs = rsl_mbox_attrs,
 };
 
@@ -87,15 +134,17 @@ const struct attribute_group *rsl_mbox_groups[] = {
 /**
  * struct rsl_mbox_vector_attrs - the directory vectorN of one vector
  * @kicks: attribute; its var is the vector
+ * @kicks_coalesced: attribute; its var is the vector
  * @notifications: attribute; its var is the vector
- * @attrs: both of them
+ * @attrs: all of them
  * @name: of the directory
  * @group: the directory
  */
 struct rsl_mbox_vector_attrs {
 	struct dev_ext_attribute kicks;
+	struct dev_ext_attribute kicks_coalesced;
 	struct dev_ext_attribute notifications;
-	struct attribute *attrs[3];
+	struct attribute *attrs[4];
 	char name[sizeof("vector31")];
 	struct attribute_group group;
 };
@@ -112,6 +161,18 @@ static ssize_t kicks_show(struct device *dev, struct device_attribute *attr, cha
 
 	spin_lock_irq(&link->kick_lock);
 	kicks = to_vector(attr)->kicks;
+	spin_unlock_irq(&link->kick_lock);
+	return sysfs_emit(buf, "%llu\n", kicks);
+}
+
+static ssize_t kicks_coalesced_show(struct device *dev, struct device_attribute *attr,
+				    char *buf)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	u64 kicks;
+
+	spin_lock_irq(&link->kick_lock);
+	kicks = to_vector(attr)->kicks_coalesced;
 	spin_unlock_irq(&link->kick_lock);
 	return sysfs_emit(buf, "%llu\n", kicks);
 }
@@ -146,6 +207,7 @@ static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
 int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 {
 	static const struct device_attribute kicks = __ATTR_RO(kicks);
+	static const struct device_attribute kicks_coalesced = __ATTR_RO(kicks_coalesced);
 	static const struct device_attribute notifications = __ATTR_RO(notifications);
 	unsigned int n;
 
@@ -158,10 +220,13 @@ int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 		struct rsl_mbox_vector_attrs *va = &link->vector_attrs[n];
 
 		rsl_mbox_init_vector_attr(&va->kicks, &kicks, &link->vector[n]);
+		rsl_mbox_init_vector_attr(&va->kicks_coalesced, &kicks_coalesced,
+					  &link->vector[n]);
 		rsl_mbox_init_vector_attr(&va->notifications, &notifications,
 					  &link->vector[n]);
 		va->attrs[0] = &va->kicks.attr.attr;
-		va->attrs[1] = &va->notifications.attr.attr;
+		va->attrs[1] = &va->kicks_coalesced.attr.attr;
+		va->attrs[2] = &va->notifications.attr.attr;
 		snprintf(va->name, sizeof(va->name), "vector%u", n);
 		va->group.name = va->name;
 		va->group.attrs = va->attrs;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""python3 -m tests.amp demo | check [PYTEST-ARGUMENT]... | shell | overlays | run COMMAND"""
+"""python3 -m tests.amp demo|check [PYTEST-ARGUMENT]...|check-million|shell|overlays|run COMMAND"""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def overlays() -> None:
 
 def run(command: str) -> None:
     """Run a shell command in the board."""
-    outcome = qemu.boot(build.board(), command, timeout=600, show=True)
+    outcome = qemu.boot(build.board(), command, timeout=1800, show=True)
     if not outcome.passed:
         die(f"ended with status {outcome.status}")
 
@@ -54,6 +54,9 @@ def main() -> None:
         check(arguments)
     elif name == "shell":
         qemu.shell(build.board())
+    elif name == "check-million":
+        tests = "/guest/tests/guest/test_mailbox.py"
+        run(f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}")
     elif name == "overlays":
         overlays()
     elif name == "run" and arguments:

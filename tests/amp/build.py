@@ -75,7 +75,13 @@ def _device_tree() -> Path:
     base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
     run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
     rslctl("overlay", "--board", "qemu-virt", "--base", base, "--merge", merged)
-    return merged
+    for name in ("sim", "bad"):
+        blob = BUILD / f"{name}.dtbo"
+        source = REPOSITORY / f"tests/amp/{name}.dtso"
+        # Interrupts have their parent from the base, which dtc cannot see.
+        run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
+        run(["fdtoverlay", "-i", merged, "-o", BUILD / f"{name}.dtb", blob])
+    return BUILD / "sim.dtb"
 
 
 def _firmware(link: dict[str, Any]) -> tuple[Path, Path]:
@@ -120,16 +126,16 @@ def _binary(name: str, command: list[object]) -> Path:
     return binary
 
 
-def module(headers: Path) -> Path:
-    """rsl_mbox.ko, built out of tree against *headers*, without a warning."""
-    source = BUILD / "rsl_mbox"
+def module(name: str, headers: Path) -> Path:
+    """The module in *name*, a directory, built out of tree without a warning."""
+    source = BUILD / Path(name).name
     shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(REPOSITORY / "kmod/rsl_mbox", source)
+    shutil.copytree(REPOSITORY / name, source)
     make = ["make", "-s", "-C", source, f"KERNEL_SRC={headers.resolve()}", "ARCH=arm64"]
     said = run([*make, f"CROSS_COMPILE={CROSS}", "W=1", "C=1"])
     if "warning" in said:
         die(f"the module builds with warnings:\n{said}")
-    return source / "rsl_mbox.ko"
+    return source / f"{source.name}.ko"
 
 
 def _base_files() -> Path:
@@ -194,6 +200,15 @@ def archive(root: Path, target: Path) -> None:
         )
 
 
+def _programs(target: Path) -> None:
+    """The tests' C programs, for the board."""
+    target.mkdir(parents=True)
+    uapi = REPOSITORY / "kmod/rsl_mbox/uapi"
+    for source in (REPOSITORY / "tests/guest").glob("*.c"):
+        flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-static", f"-I{uapi}"]
+        run([f"{CROSS}gcc", *flags, "-o", target / source.stem, source])
+
+
 def join(archives: list[Path], target: Path) -> None:
     """One archive that the kernel unpacks in the order of *archives*."""
     with open(target, "wb") as file:
@@ -209,7 +224,9 @@ def _initramfs(kernel: Path, base: Path) -> Path:
     release = (kernel / "release").read_text()
     modules = root / "lib/modules" / release
     (modules / "updates").mkdir(parents=True)
-    shutil.copy(module(kernel / "headers"), modules / "updates")
+    for name in ("kmod/rsl_mbox", "tests/kmod/rsl_mbox_sim"):
+        shutil.copy(module(name, kernel / "headers"), modules / "updates")
+    _programs(root / "guest/bin")
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         shutil.copy(kernel / "root/lib/modules" / release / name, modules)
     run(["depmod", "-b", root, release])

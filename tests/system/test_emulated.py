@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import pytest
@@ -15,17 +16,22 @@ def board() -> build.Board:
     return build.board()
 
 
-def run(command: str, timeout: float) -> None:
-    outcome = qemu.boot(board(), command, timeout=timeout)
+def run(command: str, timeout: float, tree: str = "sim") -> None:
+    booted = dataclasses.replace(board(), dtb=build.BUILD / f"{tree}.dtb")
+    outcome = qemu.boot(booted, command, timeout=timeout)
     assert outcome.passed, f"status {outcome.status}\n{outcome.console}"
     # What the tests inside have measured is worth seeing when all is well, too.
     print(outcome.console)
 
 
-@pytest.mark.parametrize("name", ["chardev", "flood", "rslctl"])
+@pytest.mark.parametrize("name", ["chardev", "eventfd", "flood", "mailbox", "rslctl", "umb"])
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
     run(f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/test_{name}.py", 600)
+
+
+def test_bad_device_trees_are_refused_each_with_one_line() -> None:
+    run("python3 /guest/tests/guest/bad_device_trees.py", 120, tree="bad")
 
 
 def test_the_demo_works() -> None:

@@ -67,6 +67,7 @@ class Machine:
             self.write(f"{base}/{key}", f"{value}\n")
         for n in range(vectors):
             self.write(f"{base}/vector{n}/kicks", f"{10 + n}\n")
+            self.write(f"{base}/vector{n}/kicks_coalesced", "0\n")
             self.write(f"{base}/vector{n}/notifications", f"{20 + n}\n")
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self

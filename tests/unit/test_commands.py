@@ -118,7 +118,7 @@ def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
     assert status == 0
     lines = [line.split() for line in out.splitlines()]
     assert lines[0][:3] == ["link", "rpu0:", "/dev/rsl_mbox0,"]
-    assert ["3", "13", "23"] in lines
+    assert ["3", "13", "0", "23"] in lines
     status, out, _ = rslctl("status", "--root", machine.root, "--json")
     assert [(each["name"], each["vectors"]) for each in json.loads(out)] == [
         ("rpu0", 4),

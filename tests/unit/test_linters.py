@@ -87,7 +87,7 @@ def test_every_source_file_names_its_licence() -> None:
         prose = parts[0] in ("docs", "LICENSE", "LICENSES") or path.suffix == ".md"
         if prose or path.name == ".gitignore":
             continue
-        place = "uapi" if "uapi" in parts else "kmod" if parts[0] == "kmod" else ""
+        place = "uapi" if "uapi" in parts else "kmod" if "kmod" in parts else ""
         head = path.read_text().split("\n", 3)[:3]
         tags = [line.split("SPDX-License-Identifier: ")[1] for line in head if "SPDX-" in line]
         found = [tag.replace("*/", "").replace("-->", "").strip() for tag in tags]

@@ -8,7 +8,7 @@ import fcntl
 import os
 import select
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
@@ -26,6 +26,8 @@ class Counters:
     """What the kernel has counted for one vector since the device is there."""
 
     kicks: int
+    #: Those of the kicks that coalesced with one that the remote had not taken.
+    kicks_coalesced: int
     notifications: int
 
 
@@ -111,7 +113,8 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     def count(vector: int, name: str) -> int:
         return int(host.read_text(f"{CLASS}/{link.device}/vector{vector}/{name}"))
 
-    return [Counters(count(n, "kicks"), count(n, "notifications")) for n in range(link.vectors)]
+    names = [field.name for field in fields(Counters)]
+    return [Counters(*(count(n, name) for name in names)) for n in range(link.vectors)]
 
 
 def is_ready(host: Host, link: LinkDevice) -> bool:

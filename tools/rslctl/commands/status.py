@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 import typer
 from rich.console import Console
@@ -50,9 +50,9 @@ def _show(link: mbox.LinkDevice, counters: list[mbox.Counters]) -> None:
     memory = f"{link.memory_base:#x}, {link.memory_size:#x} bytes" if link.memory_size else "none"
     print(f"link {link.name}: {link.node}, transport {link.transport}, shared memory {memory},")
     print(f"open files {link.open_files}")
-    table = Table("vector", "kicks", "notifications", box=None)
+    table = Table("vector", "kicks", "coalesced", "notifications", box=None)
     for column in table.columns:
         column.justify = "right"
     for vector, each in enumerate(counters):
-        table.add_row(str(vector), str(each.kicks), str(each.notifications))
+        table.add_row(str(vector), *map(str, astuple(each)))
     Console().print(table)

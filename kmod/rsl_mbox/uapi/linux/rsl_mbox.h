@@ -25,7 +25,8 @@
  *
  * mmap() maps the shared memory of the link. Offset 0 is the memory's first
  *	byte. The mapping is Normal non-cacheable (write-combined), so that
- *	unaligned access and memset() are allowed. It has to be MAP_SHARED and
+ *	unaligned access and memset() are allowed, or cached where the remote
+ *	is coherent (RSL_MBOX_FEATURE_CACHED). It has to be MAP_SHARED and
  *	cannot be executed, and stays valid when the device goes away.
  *	EINVAL: private, or not within the shared memory.
  *	EPERM: PROT_EXEC.
@@ -51,6 +52,9 @@
 /* The link has shared memory: mmap() works. */
 #define RSL_MBOX_FEATURE_MEMORY	(1U << 0)
 
+/* mmap() gives a cached mapping: the remote is coherent with Linux. */
+#define RSL_MBOX_FEATURE_CACHED	(1U << 1)
+
 /**
  * struct rsl_mbox_info - what a link has
  * @api_version: RSL_MBOX_API_VERSION of the kernel module
@@ -73,9 +77,69 @@ struct rsl_mbox_info {
 	__u32 reserved[8];
 };
 
+/**
+ * struct rsl_mbox_vector_stat - what one vector has seen since the device is there
+ * @vector: in: number of the vector
+ * @padding: in: 0
+ * @kicks: times that the vector was kicked
+ * @kicks_coalesced: those of them that came to nothing of their own, because
+ *	one before them was waiting still
+ * @notifications: times that the vector was notified
+ * @last_notification: CLOCK_MONOTONIC at the last one in nanoseconds, taken in
+ *	the interrupt; 0 if there was none
+ * @reserved: 0
+ *
+ * EINVAL: @padding is not 0, or the link has no such vector.
+ */
+struct rsl_mbox_vector_stat {
+	__u32 vector;
+	__u32 padding;
+	__u64 kicks;
+	__u64 kicks_coalesced;
+	__u64 notifications;
+	__u64 last_notification;
+	__u64 reserved[3];
+};
+
+/* Directions of a binding. */
+#define RSL_MBOX_NOTIFY		0	/* a notification signals the eventfd */
+#define RSL_MBOX_KICK		1	/* a signal on the eventfd kicks */
+#define RSL_MBOX_DIRECTIONS	2
+
+/**
+ * struct rsl_mbox_binding_spec - an eventfd and a vector
+ * @vector: number of the vector
+ * @direction: RSL_MBOX_NOTIFY, of a file open for reading, or RSL_MBOX_KICK, of
+ *	one open for writing
+ * @fd: the eventfd; -1 to unbind
+ * @padding: 0
+ *
+ * A binding works inside the kernel and lasts as long as the eventfd is open
+ * anywhere, whatever becomes of the file that it was made by; it ends earlier by
+ * unbinding, by another binding of the same vector and direction, or with the
+ * device. It keeps the kernel module from being unloaded.
+ *
+ * EINVAL: @padding is not 0, there is no such vector or direction, @fd is no
+ * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the file is not open
+ * in the direction. ENOENT: nothing is bound there to be unbound.
+ */
+struct rsl_mbox_binding_spec {
+	__u32 vector;
+	__u32 direction;
+	__s32 fd;
+	__u32 padding;
+};
+
 #define RSL_MBOX_IOC_MAGIC	'R'
 
 /* Fill in a struct rsl_mbox_info. */
 #define RSL_MBOX_IOC_INFO	_IOR(RSL_MBOX_IOC_MAGIC, 0x80, struct rsl_mbox_info)
+
+/* Fill in a struct rsl_mbox_vector_stat for its vector. */
+#define RSL_MBOX_IOC_STAT	_IOWR(RSL_MBOX_IOC_MAGIC, 0x81, struct rsl_mbox_vector_stat)
+
+/* Bind an eventfd to a vector, or unbind what is bound to it. */
+#define RSL_MBOX_IOC_BIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x82, struct rsl_mbox_binding_spec)
+#define RSL_MBOX_IOC_UNBIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x83, struct rsl_mbox_binding_spec)
 
 #endif /* _UAPI_LINUX_RSL_MBOX_H */

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Eventfds bound to vectors: a notification signals one, a signal on one kicks.
+ *
+ * A binding owns a reference to the eventfd's context, to the link's device and
+ * to the module. It sits in its vector's slot; whoever takes it out of there,
+ * under notify_lock, releases it: unbinding, a new binding of the same slot, the
+ * end of the device, or the last close of the eventfd, which the binding learns
+ * from its entry in the eventfd's wait queue. The file that asked for a binding
+ * has no part in its life.
+ */
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "rsl_mbox.h"
+
+/* For the last close only; flushed before the module's code goes away. */
+static struct workqueue_struct *rsl_mbox_wq;
+
+/**
+ * struct rsl_mbox_binding - an eventfd bound to a vector, in one direction
+ * @link: the link, its device referenced
+ * @vector: number of the vector
+ * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
+ * @ctx: the eventfd, referenced
+ * @wait: entry in the eventfd's wait queue
+ * @poll: only to get at that queue
+ * @closed: releases the binding when the eventfd is closed for the last time
+ */
+struct rsl_mbox_binding {
+	struct rsl_mbox *link;
+	unsigned int vector;
+	unsigned int direction;
+	struct eventfd_ctx *ctx;
+	wait_queue_entry_t wait;
+	poll_table poll;
+	struct work_struct closed;
+};
+
+/* Put @new in a slot; returns what was there, now the caller's to release. */
+static struct rsl_mbox_binding *rsl_mbox_slot_set(struct rsl_mbox *link,
+						  unsigned int vector,
+						  unsigned int direction,
+						  struct rsl_mbox_binding *new)
+{
+	struct rsl_mbox_binding *old;
+	unsigned long flags;
+
+	spin_lock_irqsave(&link->notify_lock, flags);
+	old = link->vector[vector].bound[direction];
+	link->vector[vector].bound[direction] = new;
+	spin_unlock_irqrestore(&link->notify_lock, flags);
+	return old;
+}
+
+/* Take @binding out of its slot; false if somebody else did. */
+static bool rsl_mbox_slot_leave(struct rsl_mbox_binding *binding)
+{
+	struct rsl_mbox *link = binding->link;
+	struct rsl_mbox_binding **slot;
+	unsigned long flags;
+	bool mine;
+
+	spin_lock_irqsave(&link->notify_lock, flags);
+	slot = &link->vector[binding->vector].bound[binding->direction];
+	mine = *slot == binding;
+	if (mine)
+		*slot = NULL;
+	spin_unlock_irqrestore(&link->notify_lock, flags);
+	return mine;
+}
+
+/* The binding is in no slot and its work neither runs nor will. */
+static void rsl_mbox_binding_free(struct rsl_mbox_binding *binding)
+{
+	eventfd_ctx_put(binding->ctx);
+	put_device(&binding->link->dev);
+	kfree(binding);
+	module_put(THIS_MODULE);
+}
+
+static void rsl_mbox_binding_closed(struct work_struct *work)
+{
+	struct rsl_mbox_binding *binding =
+		container_of(work, struct rsl_mbox_binding, closed);
+	u64 count;
+
+	if (!rsl_mbox_slot_leave(binding))
+		return;
+	eventfd_ctx_remove_wait_queue(binding->ctx, &binding->wait, &count);
+	rsl_mbox_binding_free(binding);
+}
+
+/* The caller took the binding out of its slot. */
+static void rsl_mbox_binding_release(struct rsl_mbox_binding *binding)
+{
+	u64 count;
+
+	if (!binding)
+		return;
+	/* Behind this no wake-up runs, so none queues the work again. */
+	eventfd_ctx_remove_wait_queue(binding->ctx, &binding->wait, &count);
+	cancel_work_sync(&binding->closed);
+	rsl_mbox_binding_free(binding);
+}
+
+/* Called with the lock of the eventfd's wait queue held and interrupts off. */
+static int rsl_mbox_binding_wake(wait_queue_entry_t *wait, unsigned int mode,
+				 int sync, void *key)
+{
+	struct rsl_mbox_binding *binding =
+		container_of(wait, struct rsl_mbox_binding, wait);
+	__poll_t events = key_to_poll(key);
+
+	if (events & EPOLLIN && binding->direction == RSL_MBOX_KICK) {
+		rsl_eventfd_consume(binding->ctx);
+		rsl_mbox_kick(binding->link, BIT(binding->vector));
+	}
+	if (events & EPOLLHUP)
+		queue_work(rsl_mbox_wq, &binding->closed);
+	return 0;
+}
+
+static void rsl_mbox_binding_enqueue(struct file *file, wait_queue_head_t *head,
+				     poll_table *poll)
+{
+	struct rsl_mbox_binding *binding =
+		container_of(poll, struct rsl_mbox_binding, poll);
+
+	add_wait_queue(head, &binding->wait);
+}
+
+/**
+ * rsl_mbox_eventfd_signal() - signal the eventfd of a notified vector
+ * @link: the link
+ * @vector: the vector
+ *
+ * Context: any, interrupts included; notify_lock is held.
+ */
+void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector)
+{
+	struct rsl_mbox_binding *binding = link->vector[vector].bound[RSL_MBOX_NOTIFY];
+
+	lockdep_assert_held(&link->notify_lock);
+	if (binding)
+		rsl_eventfd_signal(binding->ctx);
+}
+
+/**
+ * rsl_mbox_eventfd_bind() - bind an eventfd to a vector
+ * @link: the link
+ * @vector: the vector, which exists
+ * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
+ * @fd: descriptor of the eventfd in the calling process
+ *
+ * A binding of the same vector and direction is replaced. An eventfd for kicks
+ * that is signalled already kicks at once.
+ *
+ * Context: process; sleeps.
+ * Return: 0, -EBADF when @fd is not open, -EINVAL when it is no eventfd,
+ * -ENODEV when the device is gone, -ENOMEM.
+ */
+int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
+			  unsigned int direction, int fd)
+{
+	struct rsl_mbox_binding *binding, *old;
+	struct file *file;
+	__poll_t events;
+
+	file = eventfd_fget(fd);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	binding = kzalloc(sizeof(*binding), GFP_KERNEL);
+	if (!binding) {
+		fput(file);
+		return -ENOMEM;
+	}
+	binding->vector = vector;
+	binding->direction = direction;
+	binding->ctx = eventfd_ctx_fileget(file);
+	INIT_WORK(&binding->closed, rsl_mbox_binding_closed);
+	init_waitqueue_func_entry(&binding->wait, rsl_mbox_binding_wake);
+	init_poll_funcptr(&binding->poll, rsl_mbox_binding_enqueue);
+	__module_get(THIS_MODULE);
+	get_device(&link->dev);
+	binding->link = link;
+
+	/* Against the end of the device: what is bound after dead stays for ever. */
+	mutex_lock(&link->bind_mutex);
+	if (rsl_mbox_dead(link)) {
+		mutex_unlock(&link->bind_mutex);
+		rsl_mbox_binding_free(binding);
+		fput(file);
+		return -ENODEV;
+	}
+	old = rsl_mbox_slot_set(link, vector, direction, binding);
+	rsl_mbox_binding_release(old);
+	/* The file is open here: the last close comes after this. */
+	events = vfs_poll(file, &binding->poll);
+	if (events & EPOLLIN && direction == RSL_MBOX_KICK)
+		rsl_mbox_kick(link, BIT(vector));
+	mutex_unlock(&link->bind_mutex);
+
+	fput(file);
+	return 0;
+}
+
+/**
+ * rsl_mbox_eventfd_unbind() - unbind what is bound to a vector
+ * @link: the link
+ * @vector: the vector, which exists
+ * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
+ *
+ * Context: process; sleeps.
+ * Return: 0, or -ENOENT when nothing is bound.
+ */
+int rsl_mbox_eventfd_unbind(struct rsl_mbox *link, unsigned int vector,
+			    unsigned int direction)
+{
+	struct rsl_mbox_binding *old;
+
+	mutex_lock(&link->bind_mutex);
+	old = rsl_mbox_slot_set(link, vector, direction, NULL);
+	rsl_mbox_binding_release(old);
+	mutex_unlock(&link->bind_mutex);
+	return old ? 0 : -ENOENT;
+}
+
+/**
+ * rsl_mbox_eventfd_unbind_all() - release all bindings of a link that is dead
+ * @link: the link
+ */
+void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link)
+{
+	unsigned int n, direction;
+
+	mutex_lock(&link->bind_mutex);
+	for (n = 0; n < link->vectors; n++)
+		for (direction = 0; direction < RSL_MBOX_DIRECTIONS; direction++)
+			rsl_mbox_binding_release(rsl_mbox_slot_set(link, n, direction,
+								   NULL));
+	mutex_unlock(&link->bind_mutex);
+}
+
+int __init rsl_mbox_eventfd_init(void)
+{
+	rsl_mbox_wq = alloc_workqueue("rsl_mbox", 0, 0);
+	return rsl_mbox_wq ? 0 : -ENOMEM;
+}
+
+void rsl_mbox_eventfd_exit(void)
+{
+	destroy_workqueue(rsl_mbox_wq);
+}

@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The mailbox transport: a client of the kernel's mailbox framework.
+ *
+ * What a controller wants of its client differs and is nowhere to be asked: how
+ * a message looks, whether the client has to tell that it was sent, whether it
+ * has to acknowledge what it received. A table keyed by the controller's
+ * compatible knows it; properties of our node override it.
+ *
+ * At most one message of a channel is given to the framework at a time. Vectors
+ * that are kicked meanwhile wait in a mask, so that nothing queues up however
+ * long the remote takes. The framework calls tx_done without its own locks held,
+ * except from mbox_client_txdone(), which is called here only for channels that
+ * have no tx_done.
+ */
+#include <linux/ktime.h>
+#include <linux/mailbox_client.h>
+#include <linux/mailbox_controller.h>
+#include <linux/module.h>
+#include <linux/of.h>
+#include <linux/platform_device.h>
+#include <linux/slab.h>
+#include <linux/types.h>
+#include <linux/mailbox/zynqmp-ipi-message.h>
+
+#include "rsl_mbox.h"
+
+/**
+ * enum mailbox_payload - what a message is to the controller
+ * @PAYLOAD_NONE: a doorbell; the pointer is a token that nobody follows
+ * @PAYLOAD_U32_POINTER: the address of a u32
+ * @PAYLOAD_U32_VALUE: a u32 in the pointer itself, not 0
+ * @PAYLOAD_ZYNQMP: a struct zynqmp_ipi_message
+ */
+enum mailbox_payload {
+	PAYLOAD_NONE,
+	PAYLOAD_U32_POINTER,
+	PAYLOAD_U32_VALUE,
+	PAYLOAD_ZYNQMP,
+};
+
+static const char * const mailbox_payload_names[] = {
+	[PAYLOAD_NONE] = "none",
+	[PAYLOAD_U32_POINTER] = "u32-pointer",
+	[PAYLOAD_U32_VALUE] = "u32-value",
+	[PAYLOAD_ZYNQMP] = "zynqmp",
+};
+
+/**
+ * enum mailbox_tx_done - who tells that a message was sent
+ * @TX_DONE_CONTROLLER: the controller, by interrupt or poll, when the remote
+ *	took it
+ * @TX_DONE_CLIENT: we, at once; the hardware coalesces
+ */
+enum mailbox_tx_done {
+	TX_DONE_CONTROLLER,
+	TX_DONE_CLIENT,
+};
+
+static const char * const mailbox_tx_done_names[] = {
+	[TX_DONE_CONTROLLER] = "controller",
+	[TX_DONE_CLIENT] = "client",
+};
+
+/**
+ * struct mailbox_style - what a controller wants of its client
+ * @compatible: of the controller's node, or of its parent's where channels are
+ *	on child nodes; NULL for the default
+ * @payload: of messages, both ways
+ * @tx_done: who tells that a message was sent
+ * @rx_ack: a message received has to be answered by one on the same channel
+ */
+struct mailbox_style {
+	const char *compatible;
+	enum mailbox_payload payload;
+	enum mailbox_tx_done tx_done;
+	bool rx_ack;
+};
+
+/* Read from the controllers' drivers, drivers/mailbox/ of Linux 6.12. */
+static const struct mailbox_style mailbox_styles[] = {
+	/* zynqmp-ipi-mailbox.c: the interrupt stays masked until the ACK. */
+	{ "xlnx,zynqmp-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
+	{ "xlnx,versal-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
+	/* stm32-ipcc.c */
+	{ "st,stm32mp1-ipcc", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
+	/* imx-mailbox.c, types 0 and 1; types 2 and 3 carry nothing */
+	{ "fsl,imx6sx-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ "fsl,imx7ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ "fsl,imx8ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ "fsl,imx95-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	/* omap-mailbox.c */
+	{ "ti,omap4-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
+	{ "ti,am654-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
+	{ "ti,am64-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
+	/* arm_mhu.c, arm_mhu_db.c, arm_mhuv2.c, arm_mhuv3.c */
+	{ "arm,mhu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ "arm,mhu-doorbell", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
+	{ "arm,mhuv2-tx", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
+	{ "arm,mhuv3", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
+	/* mtk-adsp-mailbox.c: nothing comes with what is received */
+	{ "mediatek,mt8186-adsp-mbox", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
+	/* bcm2835-mailbox.c, sun6i-msgbox.c */
+	{ "brcm,bcm2835-mbox", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ "allwinner,sun6i-a31-msgbox", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
+	{ }
+};
+
+/**
+ * struct mailbox_ipi - a struct zynqmp_ipi_message with room for a word
+ * @len: of the payload in bytes
+ * @word: payload
+ */
+struct mailbox_ipi {
+	size_t len;
+	u32 word;
+};
+static_assert(offsetof(struct mailbox_ipi, word) ==
+	      offsetof(struct zynqmp_ipi_message, data));
+
+/* An empty message, whatever the payload; controllers only read it. */
+static struct mailbox_ipi mailbox_empty;
+
+/**
+ * struct mailbox_channel - what carries one vector, or all where it is alone
+ * @mb: the transport's data
+ * @vectors: the vectors that it carries
+ * @tx_client: client of @tx, and of @rx where one channel goes both ways
+ * @rx_client: client of @rx
+ * @tx: channel for kicks; NULL while it is reset
+ * @rx: channel for notifications
+ * @tx_index: index of @tx in "mboxes"
+ * @rx_index: index of @rx in "mboxes"; equal for one that goes both ways
+ * @busy: a message is with the framework; guarded by the link's kick_lock
+ * @busy_since: CLOCK_MONOTONIC when it got there; guarded by kick_lock
+ * @pending: vectors kicked meanwhile; guarded by kick_lock
+ * @word: what the message of @busy carries
+ * @client_done: nobody but us tells the framework that a message was sent
+ * @ack_owed: a message was received before @rx was known; guarded by kick_lock
+ * @ipi: the message for PAYLOAD_ZYNQMP
+ */
+struct mailbox_channel {
+	struct mailbox *mb;
+	u32 vectors;
+	struct mbox_client tx_client;
+	struct mbox_client rx_client;
+	struct mbox_chan *tx;
+	struct mbox_chan *rx;
+	unsigned int tx_index;
+	unsigned int rx_index;
+	bool busy;
+	ktime_t busy_since;
+	u32 pending;
+	u32 word;
+	bool client_done;
+	bool ack_owed;
+	struct mailbox_ipi ipi;
+};
+
+/**
+ * struct mailbox - the transport's data of one link
+ * @link: the link
+ * @style: what the controller wants
+ * @reset_mutex: keeps two resets apart
+ * @channels: number of @channel
+ * @channel: the channels, by vector
+ */
+struct mailbox {
+	struct rsl_mbox *link;
+	struct mailbox_style style;
+	struct mutex reset_mutex;
+	unsigned int channels;
+	struct mailbox_channel channel[];
+};
+
+/* The message that carries @ch->word; it stays valid until tx_done. */
+static void *mailbox_message(struct mailbox_channel *ch)
+{
+	switch (ch->mb->style.payload) {
+	case PAYLOAD_U32_VALUE:
+		return (void *)(unsigned long)ch->word;
+	case PAYLOAD_ZYNQMP:
+		ch->ipi.len = sizeof(ch->word);
+		ch->ipi.word = ch->word;
+		return &ch->ipi;
+	case PAYLOAD_U32_POINTER:
+	case PAYLOAD_NONE:
+	default:
+		return &ch->word;
+	}
+}
+
+static void mailbox_send(struct mailbox_channel *ch, u32 mask)
+{
+	lockdep_assert_held(&ch->mb->link->kick_lock);
+	ch->word = mask;
+	if (ch->client_done) {
+		/* Accepted or not, nothing of it may stay in the queue. */
+		if (mbox_send_message(ch->tx, mailbox_message(ch)) >= 0)
+			mbox_client_txdone(ch->tx, 0);
+		return;
+	}
+	ch->busy = true;
+	ch->busy_since = ktime_get();
+	if (mbox_send_message(ch->tx, mailbox_message(ch)) < 0) {
+		/* The queue cannot be full: the channel is ours. Try again later. */
+		ch->busy = false;
+		ch->pending |= mask;
+	}
+}
+
+static u32 mailbox_kick(struct rsl_mbox *link, u32 mask)
+{
+	struct mailbox *mb = link->transport_data;
+	u32 coalesced = 0;
+	unsigned int n;
+
+	lockdep_assert_held(&link->kick_lock);
+	for (n = 0; n < mb->channels; n++) {
+		struct mailbox_channel *ch = &mb->channel[n];
+		u32 mine = mask & ch->vectors;
+
+		if (!mine)
+			continue;
+		if (ch->busy || !ch->tx) {
+			coalesced |= mine & ch->pending;
+			ch->pending |= mine;
+		} else {
+			mine |= ch->pending;
+			ch->pending = 0;
+			mailbox_send(ch, mine);
+		}
+	}
+	return coalesced;
+}
+
+static void mailbox_tx_done(struct mbox_client *client, void *message, int result)
+{
+	struct mailbox_channel *ch =
+		container_of(client, struct mailbox_channel, tx_client);
+	struct rsl_mbox *link = ch->mb->link;
+	unsigned long flags;
+	u32 mask;
+
+	spin_lock_irqsave(&link->kick_lock, flags);
+	ch->busy = false;
+	mask = ch->pending;
+	if (mask && ch->tx && !link->dead) {
+		ch->pending = 0;
+		mailbox_send(ch, mask);
+	}
+	spin_unlock_irqrestore(&link->kick_lock, flags);
+}
+
+/* The vectors that a message notifies. */
+static u32 mailbox_received(struct mailbox_channel *ch, void *message)
+{
+	u32 word = 0;
+
+	if (hweight32(ch->vectors) == 1)
+		return ch->vectors;
+
+	switch (ch->mb->style.payload) {
+	case PAYLOAD_U32_POINTER:
+		if (message)
+			word = *(u32 *)message;
+		break;
+	case PAYLOAD_U32_VALUE:
+		word = (unsigned long)message;
+		break;
+	case PAYLOAD_ZYNQMP:
+		if (message)
+			word = ((struct mailbox_ipi *)message)->word;
+		break;
+	case PAYLOAD_NONE:
+		break;
+	}
+	/* A word that names no vector of ours: better one wake too many. */
+	return word & ch->vectors ?: ch->vectors;
+}
+
+/* Tell the controller that a message was received, so that the next one comes. */
+static void mailbox_ack(struct mailbox_channel *ch)
+{
+	lockdep_assert_held(&ch->mb->link->kick_lock);
+	/* The first message may be here before its channel is known. */
+	ch->ack_owed = !ch->rx;
+	if (ch->ack_owed || mbox_send_message(ch->rx, &mailbox_empty) < 0)
+		return;
+	if (!ch->rx->mbox->txdone_irq)
+		mbox_client_txdone(ch->rx, 0);
+}
+
+static void mailbox_rx(struct mailbox_channel *ch, void *message)
+{
+	struct rsl_mbox *link = ch->mb->link;
+	unsigned long flags;
+
+	rsl_mbox_notify(link, mailbox_received(ch, message));
+	if (ch->mb->style.rx_ack) {
+		spin_lock_irqsave(&link->kick_lock, flags);
+		mailbox_ack(ch);
+		spin_unlock_irqrestore(&link->kick_lock, flags);
+	}
+}
+
+static void mailbox_rx_callback(struct mbox_client *client, void *message)
+{
+	mailbox_rx(container_of(client, struct mailbox_channel, rx_client), message);
+}
+
+static void mailbox_rx_tx_callback(struct mbox_client *client, void *message)
+{
+	mailbox_rx(container_of(client, struct mailbox_channel, tx_client), message);
+}
+
+static ktime_t mailbox_stalled_since(struct rsl_mbox *link)
+{
+	struct mailbox *mb = link->transport_data;
+	ktime_t since = 0;
+	unsigned int n;
+
+	lockdep_assert_held(&link->kick_lock);
+	for (n = 0; n < mb->channels; n++) {
+		struct mailbox_channel *ch = &mb->channel[n];
+
+		if (ch->busy && (!since || ktime_before(ch->busy_since, since)))
+			since = ch->busy_since;
+	}
+	return since;
+}
+
+static void mailbox_close(struct mailbox_channel *ch)
+{
+	struct rsl_mbox *link = ch->mb->link;
+	struct mbox_chan *tx = ch->tx;
+	unsigned long flags;
+
+	/* From here on kicks wait; what is under way is forgotten. */
+	spin_lock_irqsave(&link->kick_lock, flags);
+	ch->tx = NULL;
+	if (ch->busy)
+		ch->pending |= ch->word;
+	ch->busy = false;
+	spin_unlock_irqrestore(&link->kick_lock, flags);
+
+	if (ch->rx && ch->rx != tx)
+		mbox_free_channel(ch->rx);
+	ch->rx = NULL;
+	if (tx)
+		mbox_free_channel(tx);
+}
+
+static int mailbox_open(struct mailbox_channel *ch)
+{
+	struct device *dev = ch->mb->link->dev.parent;
+	struct rsl_mbox *link = ch->mb->link;
+	struct mbox_chan *tx, *rx;
+	unsigned long flags;
+
+	tx = mbox_request_channel(&ch->tx_client, ch->tx_index);
+	if (IS_ERR(tx))
+		return dev_err_probe(dev, PTR_ERR(tx),
+				     "%pOF: mboxes: channel %u cannot be had\n",
+				     dev->of_node, ch->tx_index);
+	if (tx->mbox->txdone_irq && ch->mb->style.tx_done == TX_DONE_CLIENT) {
+		mbox_free_channel(tx);
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,tx-done: has to be \"controller\", which tells by interrupt\n",
+				     dev->of_node);
+	}
+	ch->client_done = ch->mb->style.tx_done == TX_DONE_CLIENT ||
+			  !(tx->mbox->txdone_irq || tx->mbox->txdone_poll);
+	if (ch->client_done && !ch->tx_client.knows_txdone) {
+		/*
+		 * It turns out that nobody else can tell. Say so from the start:
+		 * the framework takes a channel that was freed once for polled.
+		 */
+		mbox_free_channel(tx);
+		ch->tx_client.knows_txdone = true;
+		ch->tx_client.tx_done = NULL;
+		return mailbox_open(ch);
+	}
+	rx = tx;
+	if (ch->rx_index != ch->tx_index)
+		rx = mbox_request_channel(&ch->rx_client, ch->rx_index);
+	if (IS_ERR(rx)) {
+		mbox_free_channel(tx);
+		return dev_err_probe(dev, PTR_ERR(rx),
+				     "%pOF: mboxes: channel %u cannot be had\n",
+				     dev->of_node, ch->rx_index);
+	}
+
+	spin_lock_irqsave(&link->kick_lock, flags);
+	ch->rx = rx;
+	ch->tx = tx;
+	if (ch->ack_owed)
+		mailbox_ack(ch);
+	if (ch->pending) {
+		u32 mask = ch->pending;
+
+		ch->pending = 0;
+		mailbox_send(ch, mask);
+	}
+	spin_unlock_irqrestore(&link->kick_lock, flags);
+	return 0;
+}
+
+static void mailbox_close_all(void *data)
+{
+	struct mailbox *mb = data;
+	unsigned int n;
+
+	for (n = mb->channels; n--;)
+		mailbox_close(&mb->channel[n]);
+}
+
+static int mailbox_reset(struct rsl_mbox *link)
+{
+	struct mailbox *mb = link->transport_data;
+	unsigned int n;
+	int ret = 0;
+
+	mutex_lock(&mb->reset_mutex);
+	mailbox_close_all(mb);
+	for (n = 0; n < mb->channels && !ret; n++)
+		ret = mailbox_open(&mb->channel[n]);
+	mutex_unlock(&mb->reset_mutex);
+	return ret;
+}
+
+static const struct rsl_mbox_transport mailbox_transport = {
+	.name = "mailbox",
+	.kick = mailbox_kick,
+	.stalled_since = mailbox_stalled_since,
+	.reset = mailbox_reset,
+};
+
+static int mailbox_option(struct device *dev, const char *property,
+			  const char * const *names, size_t count, int value)
+{
+	const char *name;
+	int ret;
+
+	if (of_property_read_string(dev->of_node, property, &name))
+		return value;
+	ret = match_string(names, count, name);
+	if (ret < 0)
+		return dev_err_probe(dev, -EINVAL, "%pOF: %s: \"%s\" is not known\n",
+				     dev->of_node, property, name);
+	return ret;
+}
+
+/* What the controller of the first channel wants, and our node's overrides. */
+static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
+{
+	const struct mailbox_style *known;
+	struct of_phandle_args args;
+	int ret;
+
+	ret = of_parse_phandle_with_args(dev->of_node, "mboxes", "#mbox-cells", 0, &args);
+	if (ret)
+		return dev_err_probe(dev, ret, "%pOF: mboxes: is missing or wrong\n",
+				     dev->of_node);
+	for (known = mailbox_styles; known->compatible; known++)
+		if (of_device_is_compatible(args.np, known->compatible) ||
+		    (args.np->parent &&
+		     of_device_is_compatible(args.np->parent, known->compatible)))
+			break;
+	/* Behind the last one stands the default. */
+	*style = *known;
+	of_node_put(args.np);
+
+	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
+			     ARRAY_SIZE(mailbox_payload_names), style->payload);
+	if (ret < 0)
+		return ret;
+	style->payload = ret;
+	ret = mailbox_option(dev, "rsl,tx-done", mailbox_tx_done_names,
+			     ARRAY_SIZE(mailbox_tx_done_names), style->tx_done);
+	if (ret < 0)
+		return ret;
+	style->tx_done = ret;
+	if (of_property_read_bool(dev->of_node, "rsl,rx-ack"))
+		style->rx_ack = true;
+	return 0;
+}
+
+/* The index of name "<prefix>" or "<prefix><n>" in mbox-names. */
+static int mailbox_index(struct device *dev, const char *prefix, int n)
+{
+	char name[16];
+
+	if (n < 0)
+		snprintf(name, sizeof(name), "%s", prefix);
+	else
+		snprintf(name, sizeof(name), "%s%d", prefix, n);
+	return of_property_match_string(dev->of_node, "mbox-names", name);
+}
+
+/* Fill in the channel of number @n, or with n -1 the only one, from its names. */
+static bool mailbox_named(struct device *dev, struct mailbox_channel *ch, int n)
+{
+	int tx = mailbox_index(dev, "tx", n);
+	int rx = mailbox_index(dev, "rx", n);
+	int both = mailbox_index(dev, "rx-tx", n);
+
+	if (both >= 0 && tx < 0 && rx < 0) {
+		tx = both;
+		rx = both;
+	}
+	if (tx < 0 || rx < 0)
+		return false;
+	ch->tx_index = tx;
+	ch->rx_index = rx;
+	return true;
+}
+
+static int mailbox_names_init(struct device *dev, struct mailbox *mb)
+{
+	int names = of_property_count_strings(dev->of_node, "mbox-names");
+	unsigned int n, used = 0;
+
+	if (names < 1)
+		goto err_names;
+	if (mailbox_named(dev, &mb->channel[0], -1))
+		mb->channels = 1;
+	else
+		while (mb->channels < RSL_MBOX_MAX_VECTORS &&
+		       mailbox_named(dev, &mb->channel[mb->channels], mb->channels))
+			mb->channels++;
+	for (n = 0; n < mb->channels; n++)
+		used += mb->channel[n].rx_index == mb->channel[n].tx_index ? 1 : 2;
+	if (mb->channels && used == names)
+		return 0;
+err_names:
+	return dev_err_probe(dev, -EINVAL,
+			     "%pOF: mbox-names: has to be \"tx\", \"rx\", or \"rx-tx\", or these numbered from 0\n",
+			     dev->of_node);
+}
+
+static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vectors)
+{
+	unsigned int most = mb->channels;
+	unsigned int n;
+
+	if (mb->channels == 1 && mb->style.payload != PAYLOAD_NONE)
+		most = RSL_MBOX_MAX_VECTORS;
+	*vectors = mb->channels;
+	of_property_read_u32(dev->of_node, "rsl,vectors", vectors);
+	if (*vectors < mb->channels || *vectors > most)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,vectors: %u, but %u channel(s) with payload \"%s\" carry %u to %u\n",
+				     dev->of_node, *vectors, mb->channels,
+				     mailbox_payload_names[mb->style.payload],
+				     mb->channels, most);
+	for (n = 0; n < mb->channels; n++)
+		mb->channel[n].vectors = BIT(n);
+	if (mb->channels == 1)
+		mb->channel[0].vectors = GENMASK(*vectors - 1, 0);
+	return 0;
+}
+
+static void mailbox_clients_init(struct device *dev, struct mailbox *mb)
+{
+	unsigned int n;
+
+	for (n = 0; n < mb->channels; n++) {
+		struct mailbox_channel *ch = &mb->channel[n];
+
+		ch->mb = mb;
+		ch->tx_client.dev = dev;
+		ch->rx_client.dev = dev;
+		ch->rx_client.knows_txdone = true;
+		ch->rx_client.rx_callback = mailbox_rx_callback;
+		if (ch->rx_index == ch->tx_index)
+			ch->tx_client.rx_callback = mailbox_rx_tx_callback;
+		if (mb->style.tx_done == TX_DONE_CLIENT)
+			ch->tx_client.knows_txdone = true;
+		else
+			ch->tx_client.tx_done = mailbox_tx_done;
+	}
+}
+
+static int mailbox_probe(struct platform_device *pdev)
+{
+	struct device *dev = &pdev->dev;
+	struct mailbox *mb;
+	struct rsl_mbox *link;
+	unsigned int n;
+	u32 vectors;
+	int ret;
+
+	mb = devm_kzalloc(dev, struct_size(mb, channel, RSL_MBOX_MAX_VECTORS), GFP_KERNEL);
+	if (!mb)
+		return -ENOMEM;
+	mutex_init(&mb->reset_mutex);
+	ret = mailbox_style_init(dev, &mb->style);
+	if (ret)
+		return ret;
+	ret = mailbox_names_init(dev, mb);
+	if (ret)
+		return ret;
+	ret = mailbox_vectors_init(dev, mb, &vectors);
+	if (ret)
+		return ret;
+	mailbox_clients_init(dev, mb);
+
+	link = devm_rsl_mbox_alloc(dev, &mailbox_transport, vectors);
+	if (IS_ERR(link))
+		return PTR_ERR(link);
+	mb->link = link;
+	link->transport_data = mb;
+
+	ret = devm_add_action_or_reset(dev, mailbox_close_all, mb);
+	if (ret)
+		return ret;
+	for (n = 0; n < mb->channels; n++) {
+		ret = mailbox_open(&mb->channel[n]);
+		if (ret)
+			return ret;
+	}
+	ret = devm_rsl_mbox_register(dev, link);
+	if (ret || !of_device_is_compatible(dev->of_node, "user-mailbox"))
+		return ret;
+	return devm_rsl_mbox_umb_register(dev, link);
+}
+
+static const struct of_device_id mailbox_of_match[] = {
+	{ .compatible = "rsl,mbox-client" },
+	{ .compatible = "user-mailbox" },
+	{ }
+};
+MODULE_DEVICE_TABLE(of, mailbox_of_match);
+
+struct platform_driver rsl_mbox_mailbox_driver = {
+	.probe = mailbox_probe,
+	.driver = {
+		.name = "rsl_mbox_mailbox",
+		.of_match_table = mailbox_of_match,
+	},
+};

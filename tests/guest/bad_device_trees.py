@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Loads the modules on the device tree with tests/amp/bad.dtso and checks what is said.
+
+The module refuses each node with exactly one line, which names the node and the property; the node
+that is right comes up all the same.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from rslctl import mbox
+from rslctl.host import Host
+
+EXPECTED = {
+    "bad-no-mboxes": "mboxes: is missing or wrong",
+    "bad-no-names": "mbox-names: has to be",
+    "bad-names": "mbox-names: has to be",
+    "bad-one-name": "mbox-names: has to be",
+    "bad-in-use": "mboxes: channel 1 cannot be had",
+    "bad-vectors": "rsl,vectors: 2, but 1 channel(s) with payload",
+    "bad-many-vectors": "rsl,vectors: 33, but 1 channel(s) with payload",
+    "bad-payload": 'rsl,payload: "u64" is not known',
+    "bad-done": 'rsl,tx-done: has to be "controller"',
+    "bad-system-ram": "memory-region: 0x0000000060000000 is System RAM",
+    "bad-unaligned": "memory-region: 0x0000000060200800",
+    "bad-unreserved": "memory-region: was not reserved at boot",
+    "bad-label": "label: has to have 1 to 31 characters",
+    "bad-no-interrupts@8020044": "interrupts: has 0, but rsl,kick-values has 1",
+    "bad-few-interrupts@8020048": "interrupts: has 1, but rsl,kick-values has 2",
+    "bad-no-values@802004c": "rsl,kick-values: needs 1 to 32 cells",
+    "bad-no-register": "reg: has to be an aligned 32-bit register",
+}
+
+
+def main() -> None:
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    time.sleep(1)
+    log = subprocess.run(["dmesg"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    wrong = 0
+    for node, message in EXPECTED.items():
+        name = node.split("@")[0]
+        # The driver core says that a probe failed, too, on most kernels.
+        own = [line for line in log.splitlines() if "probe of" not in line]
+        lines = [line for line in own if name in line]
+        if len(lines) != 1 or f"/{node}: {message}" not in lines[0]:
+            print(f"expected one line '/{node}: {message}', got {lines}")
+            wrong += 1
+    if "good" not in [link.name for link in mbox.find(Host())]:
+        print("the good link is not there")
+        wrong += 1
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    print(f"{len(EXPECTED)} bad nodes, {wrong} wrong")
+    sys.exit(bool(wrong))
+
+
+main()

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The mailbox transport, on simulated controllers of each style."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl import mbox, uapi
+from rslctl.host import Host
+
+from tests.guest.remote import Remote
+
+#: struct rsl_mbox_sim_message: channel, word, coalesced.
+MESSAGE = struct.Struct("=IIQ")
+
+#: Link: vectors, distance of two vectors' channels, first channel for notifications.
+LINKS = {
+    "ipcc": (4, 2, 1),
+    "mhu": (32, 0, 1),
+    "mu": (8, 0, 1),
+    "omap": (16, 0, 0),
+    "ipi": (4, 0, 1),
+    "bell": (1, 2, 1),
+}
+
+#: Links whose controller tells when the remote has taken a message.
+TELLING = ("ipcc", "mhu", "mu", "omap")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> Iterator[None]:
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    Remote.until(
+        lambda: {link.name for link in mbox.find(Host())} >= set(LINKS), "the links do not come up"
+    )
+    yield
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "-r", "rsl_mbox_sim"], check=True)
+
+
+class Simulator:
+    """The remote's side of a simulated controller."""
+
+    def __init__(self, name: str) -> None:
+        self._fd = os.open(f"/dev/rsl_mbox_sim-sim-{name}", os.O_RDWR | os.O_NONBLOCK)
+        self._fd_link = os.open(mbox.pick(Host(), name).node, os.O_RDWR | os.O_NONBLOCK)
+        self.link = mbox.pick(Host(), name)
+
+    def close(self) -> None:
+        os.close(self._fd)
+        os.close(self._fd_link)
+
+    def kick(self, mask: int) -> None:
+        os.write(self._fd_link, uapi.MASK.pack(mask))
+
+    def read(self) -> int:
+        mask: int = uapi.MASK.unpack(os.read(self._fd_link, 4))[0]
+        return mask
+
+    def take(self) -> tuple[int, int]:
+        """Channel and word of a message; the remote has taken it then."""
+        channel, word, _ = MESSAGE.unpack(os.read(self._fd, MESSAGE.size))
+        return channel, word
+
+    def idle(self) -> bool:
+        try:
+            self.take()
+        except BlockingIOError:
+            return True
+        return False
+
+    def notify(self, channel: int, word: int, *, lose_acknowledgement: bool = False) -> None:
+        os.write(self._fd, MESSAGE.pack(channel, word, lose_acknowledgement))
+
+    def attribute(self, name: str) -> Path:
+        return Path(f"/sys/class/rsl_mbox/{self.link.device}/{name}")
+
+    def stalled_ms(self) -> int:
+        return int(self.attribute("stalled_ms").read_text())
+
+
+@pytest.fixture
+def sim(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    simulator = Simulator(request.param)
+    while not simulator.idle():
+        time.sleep(0.01)
+    yield simulator
+    while not simulator.idle():
+        time.sleep(0.01)
+    simulator.close()
+
+
+COUNT = int(os.environ.get("SIMFLOOD_COUNT", "20000"))
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_kicks_and_notifications_add_up_exactly(name: str) -> None:
+    vectors, stride, rx_channel = LINKS[name]
+    link = mbox.pick(Host(), name)
+    assert link.vectors == vectors
+    assert link.transport == "mailbox"
+    seed = 20261122
+    numbers = [str(number) for number in (vectors, stride, rx_channel, COUNT, seed)]
+    done = subprocess.run(
+        ["/guest/bin/simflood", link.node, f"/dev/rsl_mbox_sim-sim-{name}", *numbers],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(f"seed {seed}: {done.stdout}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("sim", TELLING, indirect=True)
+def test_a_remote_that_takes_nothing_blocks_nobody_and_recovers_by_itself(sim: Simulator) -> None:
+    before = mbox.counters(Host(), sim.link)[0]
+    start = time.monotonic()
+    for _ in range(100_000):
+        sim.kick(1)
+    assert time.monotonic() - start < 60
+    time.sleep(0.05)
+    assert sim.stalled_ms() >= 50
+    now = mbox.counters(Host(), sim.link)[0]
+    assert now.kicks - before.kicks == 100_000
+    assert now.kicks_coalesced - before.kicks_coalesced == 100_000 - 2
+    # One in flight and one that waited, then the link is as it was.
+    for _ in range(2):
+        Remote.until(lambda: not sim.idle(), "a kick is missing")
+    Remote.until(lambda: sim.stalled_ms() == 0, "the link stays stalled")
+    sim.kick(1)
+    Remote.until(lambda: not sim.idle(), "the next kick does not get through")
+    assert sim.idle()
+
+
+@pytest.mark.parametrize("sim", ["mhu", "mu", "omap", "ipi"], indirect=True)
+def test_one_message_carries_several_vectors(sim: Simulator) -> None:
+    sim.kick(0b1010)
+    assert sim.take()[1] == 0b1010
+    sim.notify(LINKS[sim.link.name][2], 0b0110)
+    assert sim.read() == 0b0110
+
+
+@pytest.mark.parametrize("sim", ["mu"], indirect=True)
+def test_vectors_kicked_while_one_is_on_its_way_travel_together(sim: Simulator) -> None:
+    for mask in (1, 2, 4, 2):
+        sim.kick(mask)
+    assert sim.take() == (0, 1)
+    assert sim.take() == (0, 6)
+    assert sim.idle()
+
+
+@pytest.mark.parametrize("sim", ["mu"], indirect=True)
+@pytest.mark.parametrize("word", [0, 0xFFFFFF00])
+def test_a_message_that_names_no_vector_wakes_all(sim: Simulator, word: int) -> None:
+    sim.notify(1, word)
+    assert sim.read() == 0xFF
+
+
+@pytest.mark.parametrize("sim", ["ipi"], indirect=True)
+def test_what_is_received_is_acknowledged(sim: Simulator) -> None:
+    # The simulator answers EAGAIN to the second where the first was not.
+    for _ in range(100):
+        sim.notify(1, 1)
+    assert sim.read() == 1
+
+
+@pytest.mark.parametrize("sim", ["ipi"], indirect=True)
+def test_reset_unmasks_what_an_acknowledgement_does_not(sim: Simulator) -> None:
+    sim.notify(1, 1, lose_acknowledgement=True)
+    assert sim.read() == 1
+    for _ in range(3):
+        with pytest.raises(BlockingIOError):
+            sim.notify(1, 1)
+    sim.attribute("reset").write_text("1\n")
+    sim.notify(1, 2)
+    assert sim.read() == 2
+
+
+@pytest.mark.parametrize("sim", ["mu"], indirect=True)
+def test_reset_sends_what_was_under_way_again(sim: Simulator) -> None:
+    sim.kick(1)
+    sim.kick(2)
+    assert sim.stalled_ms() >= 0
+    # The controller forgets nothing here, so the first message is there twice over.
+    sim.attribute("reset").write_text("1\n")
+    words = sim.take()[1] | sim.take()[1]
+    assert words == 3
+
+
+@pytest.mark.parametrize("sim", ["mu"], indirect=True)
+@pytest.mark.parametrize("text", ["0", "x", "2 "])
+def test_reset_takes_nothing_but_yes(sim: Simulator, text: str) -> None:
+    fd = os.open(sim.attribute("reset"), os.O_WRONLY)
+    with pytest.raises(OSError, check=lambda error: error.errno == errno.EINVAL):
+        os.write(fd, text.encode())
+    os.close(fd)

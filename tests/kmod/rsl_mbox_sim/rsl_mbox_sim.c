@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mailbox controllers for tests, in every payload style and way to tell that a
+ * message was sent. A program plays the remote through /dev/rsl_mbox_sim-<node>:
+ *
+ *	read	takes the message of one channel: struct rsl_mbox_sim_message.
+ *		Until then the message is on its way, and what the controller
+ *		calls "done" has not happened. Blocks; poll tells when there is
+ *		one.
+ *	write	a message for Linux, received as if by interrupt. EAGAIN: the
+ *		client has not acknowledged the one before.
+ *
+ * Device tree: compatible "rsl,mbox-sim", #mbox-cells 1 (the channel), "channels",
+ * "payload" ("none", "u32-pointer", "u32-value", "zynqmp"), "tx-done" ("irq", "poll",
+ * "client"), "rx-ack".
+ */
+#include <linux/mailbox_controller.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/of.h>
+#include <linux/platform_device.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/mailbox/zynqmp-ipi-message.h>
+
+#define SIM_CHANNELS	64
+
+/**
+ * struct rsl_mbox_sim_message - what read returns and write takes
+ * @channel: number of the channel
+ * @word: payload; 0 where the style has none
+ * @coalesced: read: kicks on this channel that found the same one on its way,
+ *	which only a controller that is always done lets happen; write: lose the
+ *	acknowledgement of this message
+ */
+struct rsl_mbox_sim_message {
+	u32 channel;
+	u32 word;
+	u64 coalesced;
+};
+
+struct sim_channel {
+	bool raised;
+	bool unacknowledged;
+	bool lose_acknowledgement;
+	u32 word;
+	u64 coalesced;
+};
+
+struct sim {
+	struct mbox_controller controller;
+	struct miscdevice misc;
+	const char *payload;
+	bool rx_ack;
+	spinlock_t lock;	/* guards channel */
+	wait_queue_head_t wait;
+	struct sim_channel channel[SIM_CHANNELS];
+	struct mbox_chan chans[SIM_CHANNELS];
+};
+
+static struct sim *to_sim(struct mbox_chan *chan)
+{
+	return container_of(chan->mbox, struct sim, controller);
+}
+
+static struct sim_channel *to_channel(struct mbox_chan *chan)
+{
+	return &to_sim(chan)->channel[chan - chan->mbox->chans];
+}
+
+static u32 sim_decode(struct sim *sim, void *data)
+{
+	struct zynqmp_ipi_message *message = data;
+	u32 word = 0;
+
+	/* A NULL message crashes the real drivers of these styles, too. */
+	if (!strcmp(sim->payload, "u32-pointer"))
+		return *(u32 *)data;
+	if (!strcmp(sim->payload, "u32-value"))
+		return (unsigned long)data;
+	if (!strcmp(sim->payload, "zynqmp") && message && message->len)
+		memcpy(&word, message->data, sizeof(word));
+	return word;
+}
+
+static int sim_send_data(struct mbox_chan *chan, void *data)
+{
+	struct sim_channel *channel = to_channel(chan);
+	struct sim *sim = to_sim(chan);
+	unsigned long flags;
+	int ret = 0;
+	u32 word;
+
+	spin_lock_irqsave(&sim->lock, flags);
+	if (channel->unacknowledged) {
+		/* What is sent on a channel that received is the acknowledgement. */
+		channel->unacknowledged = channel->lose_acknowledgement;
+	} else if (!channel->raised) {
+		channel->raised = true;
+		channel->word = sim_decode(sim, data);
+	} else if (sim->controller.txdone_irq) {
+		ret = -EBUSY;
+	} else {
+		word = sim_decode(sim, data);
+		channel->coalesced += word ? hweight32(channel->word & word) : 1;
+		channel->word |= word;
+	}
+	spin_unlock_irqrestore(&sim->lock, flags);
+	wake_up_interruptible(&sim->wait);
+	return ret;
+}
+
+static bool sim_last_tx_done(struct mbox_chan *chan)
+{
+	return !READ_ONCE(to_channel(chan)->raised);
+}
+
+static int sim_startup(struct mbox_chan *chan)
+{
+	to_channel(chan)->unacknowledged = false;
+	return 0;
+}
+
+static void sim_shutdown(struct mbox_chan *chan)
+{
+}
+
+static const struct mbox_chan_ops sim_ops = {
+	.send_data = sim_send_data,
+	.last_tx_done = sim_last_tx_done,
+	.startup = sim_startup,
+	.shutdown = sim_shutdown,
+};
+
+static bool sim_take(struct sim *sim, struct rsl_mbox_sim_message *message)
+{
+	unsigned long flags;
+	int n, found = -1;
+
+	spin_lock_irqsave(&sim->lock, flags);
+	for (n = 0; n < sim->controller.num_chans && found < 0; n++)
+		if (sim->channel[n].raised)
+			found = n;
+	if (found >= 0) {
+		message->channel = found;
+		message->word = sim->channel[found].word;
+		message->coalesced = sim->channel[found].coalesced;
+		sim->channel[found].raised = false;
+	}
+	spin_unlock_irqrestore(&sim->lock, flags);
+	if (found < 0)
+		return false;
+	if (sim->controller.txdone_irq) {
+		local_irq_save(flags);
+		mbox_chan_txdone(&sim->chans[found], 0);
+		local_irq_restore(flags);
+	}
+	return true;
+}
+
+static bool sim_has_message(struct sim *sim)
+{
+	int n;
+
+	for (n = 0; n < sim->controller.num_chans; n++)
+		if (READ_ONCE(sim->channel[n].raised))
+			return true;
+	return false;
+}
+
+static struct sim *file_to_sim(struct file *file)
+{
+	return container_of(file->private_data, struct sim, misc);
+}
+
+static ssize_t sim_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
+{
+	struct sim *sim = file_to_sim(file);
+	struct rsl_mbox_sim_message message = {};
+	int ret;
+
+	if (count < sizeof(message))
+		return -EINVAL;
+	while (!sim_take(sim, &message)) {
+		if (file->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+		ret = wait_event_interruptible(sim->wait, sim_has_message(sim));
+		if (ret)
+			return ret;
+	}
+	return copy_to_user(buf, &message, sizeof(message)) ? -EFAULT : sizeof(message);
+}
+
+static void sim_deliver(struct sim *sim, struct mbox_chan *chan, u32 word)
+{
+	u8 space[sizeof(struct zynqmp_ipi_message) + sizeof(word)]
+		__aligned(__alignof__(struct zynqmp_ipi_message));
+	struct zynqmp_ipi_message *ipi = (void *)space;
+
+	if (!strcmp(sim->payload, "u32-pointer")) {
+		mbox_chan_received_data(chan, &word);
+	} else if (!strcmp(sim->payload, "u32-value")) {
+		mbox_chan_received_data(chan, (void *)(unsigned long)word);
+	} else if (!strcmp(sim->payload, "zynqmp")) {
+		ipi->len = sizeof(word);
+		memcpy(ipi->data, &word, sizeof(word));
+		mbox_chan_received_data(chan, ipi);
+	} else {
+		mbox_chan_received_data(chan, NULL);
+	}
+}
+
+static ssize_t sim_write(struct file *file, const char __user *buf, size_t count,
+			 loff_t *pos)
+{
+	struct sim *sim = file_to_sim(file);
+	struct rsl_mbox_sim_message message;
+	struct mbox_chan *chan;
+	unsigned long flags;
+	bool masked;
+
+	if (count != sizeof(message))
+		return -EINVAL;
+	if (copy_from_user(&message, buf, sizeof(message)))
+		return -EFAULT;
+	if (message.channel >= sim->controller.num_chans)
+		return -EINVAL;
+	chan = &sim->chans[message.channel];
+
+	spin_lock_irqsave(&sim->lock, flags);
+	masked = sim->channel[message.channel].unacknowledged;
+	if (!masked) {
+		sim->channel[message.channel].unacknowledged = sim->rx_ack;
+		sim->channel[message.channel].lose_acknowledgement = message.coalesced;
+	}
+	spin_unlock_irqrestore(&sim->lock, flags);
+	if (masked)
+		return -EAGAIN;
+
+	/* As in an interrupt; the channel is not freed meanwhile, tests see to it. */
+	local_irq_save(flags);
+	if (chan->cl)
+		sim_deliver(sim, chan, message.word);
+	local_irq_restore(flags);
+	return sizeof(message);
+}
+
+static __poll_t sim_poll(struct file *file, poll_table *wait)
+{
+	struct sim *sim = file_to_sim(file);
+
+	poll_wait(file, &sim->wait, wait);
+	return EPOLLOUT | EPOLLWRNORM | (sim_has_message(sim) ? EPOLLIN | EPOLLRDNORM : 0);
+}
+
+static const struct file_operations sim_fops = {
+	.owner = THIS_MODULE,
+	.read = sim_read,
+	.write = sim_write,
+	.poll = sim_poll,
+};
+
+static void sim_deregister(void *data)
+{
+	struct sim *sim = data;
+
+	misc_deregister(&sim->misc);
+}
+
+static int sim_probe(struct platform_device *pdev)
+{
+	struct device *dev = &pdev->dev;
+	const char *done = "irq";
+	struct sim *sim;
+	u32 channels = 2;
+	int ret;
+
+	sim = devm_kzalloc(dev, sizeof(*sim), GFP_KERNEL);
+	if (!sim)
+		return -ENOMEM;
+	spin_lock_init(&sim->lock);
+	init_waitqueue_head(&sim->wait);
+	sim->payload = "none";
+	of_property_read_string(dev->of_node, "payload", &sim->payload);
+	of_property_read_string(dev->of_node, "tx-done", &done);
+	of_property_read_u32(dev->of_node, "channels", &channels);
+	sim->rx_ack = of_property_read_bool(dev->of_node, "rx-ack");
+	if (channels < 1 || channels > SIM_CHANNELS)
+		return -EINVAL;
+
+	sim->controller.dev = dev;
+	sim->controller.ops = &sim_ops;
+	sim->controller.chans = sim->chans;
+	sim->controller.num_chans = channels;
+	sim->controller.txdone_irq = !strcmp(done, "irq");
+	sim->controller.txdone_poll = !strcmp(done, "poll");
+	sim->controller.txpoll_period = 1;
+	ret = devm_mbox_controller_register(dev, &sim->controller);
+	if (ret)
+		return ret;
+
+	sim->misc.minor = MISC_DYNAMIC_MINOR;
+	sim->misc.fops = &sim_fops;
+	sim->misc.name = devm_kasprintf(dev, GFP_KERNEL, "rsl_mbox_sim-%pOFn", dev->of_node);
+	if (!sim->misc.name)
+		return -ENOMEM;
+	ret = misc_register(&sim->misc);
+	if (ret)
+		return ret;
+	return devm_add_action_or_reset(dev, sim_deregister, sim);
+}
+
+static const struct of_device_id sim_of_match[] = {
+	{ .compatible = "rsl,mbox-sim" },
+	{ }
+};
+MODULE_DEVICE_TABLE(of, sim_of_match);
+
+static struct platform_driver sim_driver = {
+	.probe = sim_probe,
+	.driver = {
+		.name = "rsl_mbox_sim",
+		.of_match_table = sim_of_match,
+		/* Files stay valid only because nobody can unbind by hand. */
+		.suppress_bind_attrs = true,
+	},
+};
+module_platform_driver(sim_driver);
+
+MODULE_DESCRIPTION("Mailbox controllers for the tests of rsl_mbox");
+MODULE_AUTHOR("The rsl_mbox developers");
+MODULE_LICENSE("GPL");
