@@ -18,7 +18,7 @@
  */
 struct rsl_mbox_file {
 	struct rsl_mbox *link;
-	struct mutex read_lock;
+	struct mutex read_lock;	/* guards changes of seen */
 	u64 seen;
 };
 

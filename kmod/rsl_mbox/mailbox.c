@@ -115,6 +115,7 @@ struct mailbox_ipi {
 	size_t len;
 	u32 word;
 };
+
 static_assert(offsetof(struct mailbox_ipi, word) ==
 	      offsetof(struct zynqmp_ipi_message, data));
 
@@ -168,7 +169,7 @@ struct mailbox_channel {
 struct mailbox {
 	struct rsl_mbox *link;
 	struct mailbox_style style;
-	struct mutex reset_mutex;
+	struct mutex reset_mutex;	/* serialises resets */
 	unsigned int channels;
 	struct mailbox_channel channel[];
 };

@@ -107,14 +107,14 @@ struct rsl_mbox {
 	bool memory_cached;
 	atomic_t open_files;
 
-	spinlock_t kick_lock;
+	spinlock_t kick_lock;	/* guards kicks and dead */
 	bool dead;
 
-	spinlock_t notify_lock;
+	spinlock_t notify_lock;	/* guards seq, notifications and bindings */
 	u64 seq;
 	wait_queue_head_t wait;
 
-	struct mutex bind_mutex;
+	struct mutex bind_mutex;	/* serialises binding and unbinding */
 
 	struct rsl_mbox_vector vector[RSL_MBOX_MAX_VECTORS];
 	struct rsl_mbox_vector_attrs *vector_attrs;

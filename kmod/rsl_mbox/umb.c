@@ -5,7 +5,7 @@
  *
  * Such a daemon handles one thing per wake-up, so here notifications are counted
  * and not coalesced, and each makes two events to be read: one that stood for both
- * an acknowledgement and new work would leave the work undone.
+ * an acknowledgment and new work would leave the work undone.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>

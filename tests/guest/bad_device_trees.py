@@ -31,7 +31,9 @@ EXPECTED = {
     "bad-no-interrupts@8020044": "interrupts: has 0, but rsl,kick-values has 1",
     "bad-few-interrupts@8020048": "interrupts: has 1, but rsl,kick-values has 2",
     "bad-no-values@802004c": "rsl,kick-values: needs 1 to 32 cells",
-    "bad-no-register": "reg: has to be an aligned 32-bit register",
+    "bad-status@8020050": "rsl,status-masks: needs 2 cells, one per vector",
+    "bad-offset@8020058": "rsl,status-offset: 0x8 is not a 32-bit register within reg",
+    "bad-no-register": "reg: entry 0 has to be aligned 32-bit registers",
 }
 
 

@@ -62,6 +62,11 @@ def quiet_kernel() -> Iterator[None]:
     before = log()
     yield
     new = log().removeprefix(before).splitlines()
-    # <0> to <4> is emergency to warning. Loading an out-of-tree module warns once.
-    loud = [line for line in new if line[1:2] in "01234" and "taint" not in line]
+    # <0> to <4> is emergency to warning. Loading an out-of-tree module warns once, and
+    # an emulator on a busy machine keeps the timer's interrupt waiting.
+    loud = [
+        line
+        for line in new
+        if line[1:2] in "01234" and "taint" not in line and "hrtimer: interrupt took" not in line
+    ]
     assert not loud, "\n".join(loud)

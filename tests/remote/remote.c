@@ -27,8 +27,17 @@
 
 #define CORE1			(1 << 1)
 
+/* The PL061 (Arm DDI 0190) of QEMU's virt. */
+#define GPIO			0x09030000UL
+#define GPIO_DATA		0x000	/* the address selects the pins */
+#define GPIO_DIR		0x400
+#define GPIO_IEV		0x40c
+
 static const uint32_t kick_values[] = REMOTE_KICK_VALUES;	/* Linux -> here */
 static const uint32_t notify_values[] = REMOTE_NOTIFY_VALUES;	/* here -> Linux */
+
+/* The second link, "level" of tests/amp/sim.dtso, notifies by pins of the GPIO block. */
+static const uint32_t level_kick_values[] = { 84, 85, 86, 87 };
 
 #define VECTORS			(sizeof(kick_values) / sizeof(kick_values[0]))
 
@@ -64,6 +73,22 @@ static void notify(unsigned int n)
 	ctl->vector[n].notify_sent++;
 	barrier();
 	write32(REMOTE_DOORBELL, notify_values[n]);
+}
+
+/*
+ * An edge on an input pin, made by having the pin as an output for a moment: its
+ * interrupt stays asserted until Linux clears it.
+ */
+static void notify_level(unsigned int n)
+{
+	uint32_t pin = 1u << n;
+	unsigned int value;
+
+	for (value = 0; value < 2; value++) {
+		write32(GPIO + GPIO_DIR, pin);
+		write32(GPIO + GPIO_DATA + (pin << 2), value ? pin : 0);
+		write32(GPIO + GPIO_DIR, 0);
+	}
 }
 
 static void take_command(void)
@@ -120,8 +145,9 @@ static void gic_init(void)
 	while (!(read32(GICD + GICD_CTLR) & 1))
 		;
 
-	for (n = 0; n < VECTORS; n++) {
-		uint32_t id = kick_values[n];
+	write32(GPIO + GPIO_IEV, 0xff);		/* rising edges */
+	for (n = 0; n < 2 * VECTORS; n++) {
+		uint32_t id = n < VECTORS ? kick_values[n] : level_kick_values[n - VECTORS];
 		unsigned long icfgr = GICD + GICD_ICFGR + id / 16 * 4;
 
 		write8(GICD + GICD_ITARGETSR + id, CORE1);
@@ -155,6 +181,8 @@ void remote_main(void)
 			for (n = 0; n < VECTORS; n++)
 				if (kick_values[n] == id)
 					take_kick(n);
+				else if (level_kick_values[n] == id)
+					notify_level(n);
 		}
 	}
 }

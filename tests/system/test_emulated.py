@@ -9,6 +9,7 @@ import functools
 import pytest
 
 from tests.amp import build, qemu
+from tests.amp.machine import REPOSITORY
 
 
 @functools.cache
@@ -24,10 +25,13 @@ def run(command: str, timeout: float, tree: str = "sim") -> None:
     print(outcome.console)
 
 
-@pytest.mark.parametrize("name", ["chardev", "eventfd", "flood", "mailbox", "rslctl", "umb"])
+GUEST_TESTS = sorted(path.stem for path in (REPOSITORY / "tests/guest").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("name", GUEST_TESTS)
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
-    run(f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/test_{name}.py", 600)
+    run(f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py", 600)
 
 
 def test_bad_device_trees_are_refused_each_with_one_line() -> None:

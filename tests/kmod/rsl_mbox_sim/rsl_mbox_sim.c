@@ -33,7 +33,7 @@
  * @word: payload; 0 where the style has none
  * @coalesced: read: kicks on this channel that found the same one on its way,
  *	which only a controller that is always done lets happen; write: lose the
- *	acknowledgement of this message
+ *	acknowledgment of this message
  */
 struct rsl_mbox_sim_message {
 	u32 channel;
@@ -44,7 +44,7 @@ struct rsl_mbox_sim_message {
 struct sim_channel {
 	bool raised;
 	bool unacknowledged;
-	bool lose_acknowledgement;
+	bool lose_acknowledgment;
 	u32 word;
 	u64 coalesced;
 };
@@ -95,8 +95,8 @@ static int sim_send_data(struct mbox_chan *chan, void *data)
 
 	spin_lock_irqsave(&sim->lock, flags);
 	if (channel->unacknowledged) {
-		/* What is sent on a channel that received is the acknowledgement. */
-		channel->unacknowledged = channel->lose_acknowledgement;
+		/* What is sent on a channel that received is the acknowledgment. */
+		channel->unacknowledged = channel->lose_acknowledgment;
 	} else if (!channel->raised) {
 		channel->raised = true;
 		channel->word = sim_decode(sim, data);
@@ -233,7 +233,7 @@ static ssize_t sim_write(struct file *file, const char __user *buf, size_t count
 	masked = sim->channel[message.channel].unacknowledged;
 	if (!masked) {
 		sim->channel[message.channel].unacknowledged = sim->rx_ack;
-		sim->channel[message.channel].lose_acknowledgement = message.coalesced;
+		sim->channel[message.channel].lose_acknowledgment = message.coalesced;
 	}
 	spin_unlock_irqrestore(&sim->lock, flags);
 	if (masked)
