@@ -9,10 +9,12 @@ help:
 	@echo "make demo        the main job on an emulated board, as a user sees it"
 	@echo "make check       all tests"
 	@echo "make check-million  a million kicks over every style of mailbox"
+	@echo "make check-debug    the tests in the board on a kernel with checkers"
+	@echo "make check-kernels  build for every supported kernel, test on those that boot"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
 
-demo check check-million shell overlays:
+demo check check-million check-debug check-kernels shell overlays:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check check-million shell overlays
+.PHONY: help demo check check-million check-debug check-kernels shell overlays

@@ -145,7 +145,7 @@ struct rsl_mbox_vector_attrs {
 	struct dev_ext_attribute kicks_coalesced;
 	struct dev_ext_attribute notifications;
 	struct attribute *attrs[4];
-	char name[sizeof("vector31")];
+	char name[sizeof("vector4294967295")];
 	struct attribute_group group;
 };
 

@@ -6,6 +6,7 @@ Needs nothing but Python's standard library: what else it takes it fetches itsel
     __main__    the commands that the Makefile calls
     qemu        boots the board and runs commands in it
     build       makes what the board boots, from this checkout
+    kernels     kernels to boot, and headers to build modules against
     debian      packages for the board, without installing them here
     machine     what this machine has to have: Debian packages and a venv
     cache       what is kept outside the checkout

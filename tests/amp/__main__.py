@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""python3 -m tests.amp demo|check [PYTEST-ARGUMENT]...|check-million|shell|overlays|run COMMAND"""
+"""python3 -m tests.amp COMMAND: what the Makefile calls, and run SHELL-COMMAND."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from tests.amp import build, machine, qemu
+from tests.amp import build, kernels, machine, qemu
 from tests.amp.say import die, say
 
 
@@ -28,6 +28,42 @@ def check(arguments: list[str]) -> None:
     os.chdir(machine.REPOSITORY)
     command = [str(interpreter), "-m", "pytest", *(arguments or ["tests/unit", "tests/system"])]
     os.execv(interpreter, command)
+
+
+def check_debug(names: list[str]) -> None:
+    """Run the tests in the board on a kernel with checkers, and those meant for it only."""
+    board = build.board("debug")
+    guest = machine.REPOSITORY / "tests/guest"
+    wanted = names or sorted(path.stem for path in guest.glob("[td]e*_*.py"))
+    failed = []
+    for name in wanted:
+        command = (
+            "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v --tb=short "
+            f"/guest/tests/guest/{name}.py"
+        )
+        if not qemu.boot(board, command, timeout=1800, show=True).passed:
+            failed.append(name)
+    print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        die(f"failed on the kernel with checkers: {' '.join(failed)}")
+
+
+def check_kernels() -> None:
+    """Build the modules against every kernel of kernels.KERNELS, without a warning."""
+    build.BUILD.mkdir(parents=True, exist_ok=True)
+    for name, packaged in kernels.KERNELS.items():
+        headers = kernels.kernel(name) / "headers"
+        for directory in build.MODULES:
+            module = build.module(directory, headers, packaged.arch, packaged.cross)
+            say(f"{name}: {module.name} builds without a warning")
+    for name in [name for name, packaged in kernels.KERNELS.items() if packaged.bootable]:
+        board = build.board(name)
+        for test in sorted((machine.REPOSITORY / "tests/guest").glob("test_*.py")):
+            command = f"python3 -m pytest -p no:cacheprovider /guest/tests/guest/{test.name}"
+            if not qemu.boot(board, command, timeout=900, show=True).passed:
+                die(f"kernel {name}: {test.name} failed")
+        say(f"{name}: all tests in the board pass")
+    print(f"{len(kernels.KERNELS)} passed, 0 failed")
 
 
 def overlays() -> None:
@@ -54,6 +90,12 @@ def main() -> None:
         check(arguments)
     elif name == "shell":
         qemu.shell(build.board())
+    elif name == "check-debug":
+        machine.install(machine.KERNEL_PACKAGES)
+        check_debug(arguments)
+    elif name == "check-kernels":
+        machine.install(machine.HEADERS_PACKAGES)
+        check_kernels()
     elif name == "check-million":
         tests = "/guest/tests/guest/test_mailbox.py"
         run(f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}")

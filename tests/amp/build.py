@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.amp import cache, debian
+from tests.amp import cache, debian, kernels
 from tests.amp.machine import REPOSITORY, python, requirements, run
 from tests.amp.say import die, say, step
 
 BUILD = REPOSITORY / "build/amp"
+#: Directories of kernel modules.
+MODULES = ("kmod/rsl_mbox", "tests/kmod/rsl_mbox_sim")
+
 CROSS = "aarch64-linux-gnu-"
 
 #: Where QEMU puts Linux and the remote; shim.S jumps there.
@@ -43,10 +46,10 @@ def rslctl(*arguments: str | Path) -> str:
     return run(["env", f"PYTHONPATH={tools}", python(), "-m", "rslctl", *arguments])
 
 
-def board() -> Board:
-    """Everything that the emulated board needs, made anew where it changed."""
+def board(name: str = "6.1") -> Board:
+    """Everything that the emulated board needs to boot the kernel *name*, made anew."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    interpreter, kernel, base = python(), debian.kernel(), _base_files()
+    interpreter, kernel, base = python(), kernels.kernel(name), _base_files()
     with step("building module, firmware, device tree and initramfs"):
         profile = _profile(interpreter)
         shim, firmware = _firmware(profile)
@@ -126,13 +129,14 @@ def _binary(name: str, command: list[object]) -> Path:
     return binary
 
 
-def module(name: str, headers: Path) -> Path:
+def module(name: str, headers: Path, arch: str = "arm64", cross: str = CROSS) -> Path:
     """The module in *name*, a directory, built out of tree without a warning."""
     source = BUILD / Path(name).name
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(REPOSITORY / name, source)
-    make = ["make", "-s", "-C", source, f"KERNEL_SRC={headers.resolve()}", "ARCH=arm64"]
-    said = run([*make, f"CROSS_COMPILE={CROSS}", "W=1", "C=1"])
+    make = ["make", "-s", "-C", source, f"KERNEL_SRC={headers.resolve()}", f"ARCH={arch}"]
+    # Headers of another release of Debian name a compiler that is not here.
+    said = run([*make, f"CROSS_COMPILE={cross}", f"CC={cross}gcc", "W=1", "C=1"])
     if "warning" in said:
         die(f"the module builds with warnings:\n{said}")
     return source / f"{source.name}.ko"
@@ -224,11 +228,11 @@ def _initramfs(kernel: Path, base: Path) -> Path:
     release = (kernel / "release").read_text()
     modules = root / "lib/modules" / release
     (modules / "updates").mkdir(parents=True)
-    for name in ("kmod/rsl_mbox", "tests/kmod/rsl_mbox_sim"):
+    for name in MODULES:
         shutil.copy(module(name, kernel / "headers"), modules / "updates")
     _programs(root / "guest/bin")
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        shutil.copy(kernel / "root/lib/modules" / release / name, modules)
+        shutil.copy(kernel / "modules" / name, modules)
     run(["depmod", "-b", root, release])
     tests = root / "guest/tests"
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian packages for the board: downloaded and unpacked, never installed here.
 
-apt gets a state directory of its own with nothing installed in it, and arm64 as its
-architecture; where packages come from is what /etc/apt of this machine says.
+apt gets a state directory of its own with nothing installed in it, and the board's
+architecture. Packages of this machine's release come from where its /etc/apt says, those
+of other releases from the same server.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from tests.amp.machine import run
 from tests.amp.say import die, say, step
 
 _CONFIG = """\
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; "amd64"; }};
+APT::Architecture "{1}";
+APT::Architectures {{ "{1}"; "amd64"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
@@ -28,15 +28,41 @@ Dir::Cache "{0}/cache";
 """
 
 
-class Apt:
-    """An apt of our own below *directory*, with fresh package lists."""
+_OTHER_RELEASE = """\
+Dir::Etc::SourceList "{0}/sources.list";
+Dir::Etc::SourceParts "{0}/none";
+Acquire::Check-Valid-Until "false";
+"""
 
-    def __init__(self, directory: Path) -> None:
+
+def _server() -> str:
+    """Where this machine's packages come from."""
+    files = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt").glob("sources.list.d/*")]
+    texts = [file.read_text() for file in files if file.suffix in (".sources", ".list")]
+    found = re.search(r"\bhttps?://\S+/debian/?(?=\s|$)", "\n".join(texts), re.MULTILINE)
+    if not found:
+        die("/etc/apt names no server with Debian's packages")
+    return found[0]
+
+
+class Apt:
+    """An apt of our own below *directory*, with fresh package lists.
+
+    *release* is another than this machine's, or empty.
+    """
+
+    def __init__(self, directory: Path, architecture: str = "arm64", release: str = "") -> None:
         for name in ("state/lists/partial", "cache/archives/partial"):
             (directory / name).mkdir(parents=True)
         (directory / "status").touch()
         self._config = directory / "apt.conf"
-        self._config.write_text(_CONFIG.format(directory))
+        config = _CONFIG.format(directory, architecture)
+        if release:
+            keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+            source = f"deb [signed-by={keyring}] {_server()} {release} main\n"
+            (directory / "sources.list").write_text(source)
+            config += _OTHER_RELEASE.format(directory)
+        self._config.write_text(config)
         self._archives = directory / "cache/archives"
         self._run("apt-get", "-q", "update")
 
@@ -51,6 +77,14 @@ class Apt:
             die(f"package {package} depends on nothing like {pattern}:\n{shown}")
         return found[1]
 
+    def newest(self, pattern: str) -> str:
+        """The package of the highest version among those whose names match *pattern*."""
+        names = self._run("apt-cache", "pkgnames").split()
+        matching = [name for name in names if re.fullmatch(pattern, name)]
+        if not matching:
+            die(f"there is no package like {pattern}")
+        return max(matching, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+
     def unpack(self, packages: Sequence[str], target: Path, *, dependencies: bool) -> None:
         """Download *packages*, perhaps with all that they depend on, and unpack them."""
         if dependencies:
@@ -64,32 +98,6 @@ class Apt:
         for archive in sorted(self._archives.glob("*.deb")):
             run(["dpkg-deb", "-x", archive, target])
             archive.unlink()
-
-
-def kernel() -> Path:
-    """Debian's 6.1 kernel for arm64: ``image`` and, to build modules against, ``headers``."""
-    return cache.kept("kernel-6.1-arm64", cache.digest(_CONFIG), _make_kernel)
-
-
-def _make_kernel(target: Path) -> None:
-    say(f"downloading about 75 MB of Debian packages into {cache.root()}: the arm64 kernel")
-    with step("fetching the kernel"):
-        apt = Apt(target / "apt")
-        image = apt.depends("linux-image-arm64", r"linux-image-\S+-arm64")
-        release = image.removeprefix("linux-image-")
-        apt.unpack([image], target / "root", dependencies=False)
-        common = re.sub("arm64$", "common", release)
-        version = ".".join(release.split(".")[:2])
-        names = [f"linux-headers-{release}", f"linux-headers-{common}"]
-        apt.unpack([*names, f"linux-kbuild-{version}:amd64"], target / "root", dependencies=False)
-        # Debian's headers name their place as if they were installed.
-        (target / "root/usr/src" / names[0] / "Makefile").write_text(
-            f"include $(dir $(lastword $(MAKEFILE_LIST)))../{names[1]}/Makefile\n"
-        )
-    os.symlink(f"root/boot/vmlinuz-{release}", target / "image")
-    os.symlink(f"root/usr/src/{names[0]}", target / "headers")
-    (target / "release").write_text(release)
-    run(["rm", "-r", target / "apt", target / f"root/lib/modules/{release}/kernel"])
 
 
 #: What the board's root file system has, beside what these depend on.

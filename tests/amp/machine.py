@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tomllib
@@ -48,9 +48,25 @@ def run(command: Sequence[object], *, cwd: Path | None = None, quiet: bool = Tru
     return done.stdout
 
 
-def install() -> None:
+#: The same, for building a whole kernel.
+KERNEL_PACKAGES = {
+    "/usr/bin/bc": "bc",
+    "/usr/bin/bison": "bison",
+    "/usr/bin/flex": "flex",
+    "/usr/bin/gcc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
+}
+
+#: The same, for building modules for other architectures.
+HEADERS_PACKAGES = {
+    "/usr/bin/arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
+    "/usr/bin/gcc": "gcc",
+}
+
+
+def install(packages: Mapping[str, str] = PACKAGES) -> None:
     """Install the Debian packages that are missing, or say which they are and end."""
-    missing = [package for file, package in PACKAGES.items() if not Path(file).exists()]
+    missing = [package for file, package in packages.items() if not Path(file).exists()]
     if not importlib.util.find_spec("ensurepip"):
         missing.append("python3-venv")
     if not missing:

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is worth doing on a kernel with checkers: races at the ends of lives, and a fuzzer.
+
+The fixture quiet_kernel fails a test when the log gains a warning, which is how KASAN, lockdep,
+UBSAN and the others report; kmemleak is asked at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import random
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl import mbox, uapi
+from rslctl.host import Host
+
+from tests.guest.remote import Remote
+
+KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
+CYCLES = int(os.environ.get("CYCLES", "1000"))
+CALLS = int(os.environ.get("CALLS", "1000000"))
+
+#: Links to work on, with their drivers: real interrupts of both kinds, and a simulated mailbox.
+LINKS = {
+    "rpu0": "rsl_mbox_doorbell",
+    "level": "rsl_mbox_doorbell",
+    "mu": "rsl_mbox_mailbox",
+    "ipi": "rsl_mbox_mailbox",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> Iterator[None]:
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=False)
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    Remote.until(lambda: len(mbox.find(Host())) >= 8, "the links do not come up")
+    yield
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "-r", "rsl_mbox_sim"], check=True)
+
+
+def bind(fd: int, vector: int, direction: int, eventfd: int) -> None:
+    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(vector, direction, eventfd, 0))
+
+
+def platform_device(name: str) -> str:
+    device = Path("/sys/class/rsl_mbox") / mbox.pick(Host(), name).device / "device"
+    return device.resolve().name
+
+
+def test_the_checkers_are_awake() -> None:
+    stats = Path("/proc/lockdep_stats").read_text()
+    assert "debug_locks:                             1" in stats
+    assert KMEMLEAK.exists()
+    assert "kasan" in Path("/proc/kallsyms").read_text()
+
+
+class Users(threading.Thread):
+    """Opens, maps, polls, reads, kicks and binds until told to stop, whatever happens."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        super().__init__()
+        self._name = name
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+        self.stopped = threading.Event()
+        self.uses = 0
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            try:
+                self._use()
+            except OSError:
+                time.sleep(0.001)
+            except Exception as error:  # a link that goes away while it is looked up
+                if "cannot" not in str(error) and "no link" not in str(error):
+                    raise
+
+    def _use(self) -> None:
+        link = mbox.pick(Host(), self._name)
+        fd = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+        eventfds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+        try:
+            bind(fd, 0, uapi.NOTIFY, eventfds[0])
+            bind(fd, 0, uapi.KICK, eventfds[1])
+            memory = mmap.mmap(fd, mmap.PAGESIZE) if link.memory_size else None
+            for _ in range(self._random.randrange(20)):
+                os.eventfd_write(eventfds[1], 1)
+                os.write(fd, uapi.MASK.pack(self._random.randrange(16)))
+                select.select([fd, eventfds[0]], [], [], 0.001)
+            if memory:
+                memory.close()
+            self.uses += 1
+        finally:
+            for each in self._random.sample([fd, *eventfds], 3):
+                os.close(each)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_unbinding_under_users_of_every_kind(name: str) -> None:
+    device = platform_device(name)
+    driver = Path("/sys/bus/platform/drivers") / LINKS[name]
+    users = [Users(name, seed) for seed in range(2)]
+    for user in users:
+        user.start()
+    for cycle in range(CYCLES):
+        (driver / "unbind").write_text(device)
+        if cycle % 50 == 0:
+            # Refused while a file or a binding is there, and harmless otherwise.
+            subprocess.run(["rmmod", "rsl_mbox"], check=False, capture_output=True)
+            subprocess.run(["modprobe", "rsl_mbox"], check=True)
+        if not (driver / device).exists():
+            (driver / "bind").write_text(device)
+        time.sleep(0.02)
+    for user in users:
+        user.stopped.set()
+        user.join()
+    print(f"{name}: {CYCLES} cycles, {sum(user.uses for user in users)} uses")
+    Remote.until(lambda: bool(mbox.find(Host())), "no link came back")
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_random_calls(name: str) -> None:
+    link = mbox.pick(Host(), name)
+    seed = int(os.environ.get("SEED", str(time.time_ns() & 0xFFFFFFFF)))
+    print(f"{name}: {CALLS // len(LINKS)} calls, seed {seed}")
+    subprocess.run(
+        [
+            "/guest/bin/callfuzz",
+            link.node,
+            f"/sys/class/rsl_mbox/{link.device}",
+            str(CALLS // len(LINKS)),
+            str(seed),
+        ],
+        check=True,
+    )
+
+
+def test_eventfds_closed_while_they_are_signalled() -> None:
+    link = mbox.pick(Host(), "rpu0")
+    control = Remote(link)
+    control.flood(0xF, 1 << 31, 200)
+    fd = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+    for _ in range(CYCLES):
+        eventfds = [os.eventfd(0) for _ in range(4)]
+        for vector, eventfd in enumerate(eventfds):
+            bind(fd, vector, uapi.NOTIFY, eventfd)
+        for eventfd in eventfds:
+            os.close(eventfd)
+    assert control.flood_left() > 0
+    control.flood(0, 0, 0)
+    os.close(fd)
+    control.close()
+
+
+def test_nothing_leaked() -> None:
+    for _ in range(2):
+        KMEMLEAK.write_text("scan")
+        time.sleep(6)
+    leaks = KMEMLEAK.read_text()
+    assert "rsl_mbox" not in leaks, leaks
