@@ -44,6 +44,7 @@ KERNELS = {
         r"linux-headers-(6\.1\.0-\d+)-armmp",
         "armmp",
         "armhf",
+        release="bookworm",
         arch="arm",
         cross="arm-linux-gnueabihf-",
     ),

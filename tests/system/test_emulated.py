@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import subprocess
+import sys
 
 import pytest
 
@@ -36,6 +38,24 @@ def test_in_the_board(name: str) -> None:
 
 def test_bad_device_trees_are_refused_each_with_one_line() -> None:
     run("python3 /guest/tests/guest/bad_device_trees.py", 120, tree="bad")
+
+
+def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
+    board()
+    program = "import sys; from dtschema.dtb_validate import main; sys.exit(main())"
+    found = {}
+    for tree in ("merged", "sim", "bad"):
+        bindings = REPOSITORY / "dt-overlays/bindings"
+        blob = build.BUILD / f"{tree}.dtb"
+        found[tree] = subprocess.run(
+            [sys.executable, "-c", program, "-l", "rsl", "-s", bindings, blob],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        ).stdout
+    assert found["merged"] == found["sim"] == ""
+    assert "bad-payload (rsl,mbox-client): rsl,payload" in found["bad"]
 
 
 def test_the_demo_works() -> None:
