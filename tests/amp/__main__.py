@@ -41,7 +41,7 @@ def check_debug(names: list[str]) -> None:
             "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v --tb=short "
             f"/guest/tests/guest/{name}.py"
         )
-        if not qemu.boot(board, command, timeout=1800, show=True).passed:
+        if not qemu.boot(board.for_test(name), command, timeout=1800, show=True).passed:
             failed.append(name)
     print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed")
     if failed:
@@ -60,7 +60,7 @@ def check_kernels() -> None:
         board = build.board(name)
         for test in sorted((machine.REPOSITORY / "tests/guest").glob("test_*.py")):
             command = f"python3 -m pytest -p no:cacheprovider /guest/tests/guest/{test.name}"
-            if not qemu.boot(board, command, timeout=900, show=True).passed:
+            if not qemu.boot(board.for_test(test.stem), command, timeout=900, show=True).passed:
                 die(f"kernel {name}: {test.name} failed")
         say(f"{name}: all tests in the board pass")
     print(f"{len(kernels.KERNELS)} passed, 0 failed")
@@ -74,9 +74,9 @@ def overlays() -> None:
         say(f"wrote {target.relative_to(machine.REPOSITORY)}")
 
 
-def run(command: str) -> None:
+def run(command: str, tree: str = "merged") -> None:
     """Run a shell command in the board."""
-    outcome = qemu.boot(build.board(), command, timeout=1800, show=True)
+    outcome = qemu.boot(build.board().with_tree(tree), command, timeout=1800, show=True)
     if not outcome.passed:
         die(f"ended with status {outcome.status}")
 
@@ -98,7 +98,10 @@ def main() -> None:
         check_kernels()
     elif name == "check-million":
         tests = "/guest/tests/guest/test_mailbox.py"
-        run(f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}")
+        run(
+            f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}",
+            "sim",
+        )
     elif name == "overlays":
         overlays()
     elif name == "run" and arguments:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -38,6 +39,14 @@ class Board:
     firmware: Path
     firmware_base: int
     initramfs: Path
+
+    def with_tree(self, name: str) -> Board:
+        """The same with another device tree: "merged", the board as it is, "sim" or "bad"."""
+        return dataclasses.replace(self, dtb=BUILD / f"{name}.dtb")
+
+    def for_test(self, name: str) -> Board:
+        """The same with the device tree that a test of tests/guest is written for."""
+        return self.with_tree("merged" if name == "test_rslctl" else "sim")
 
 
 def rslctl(*arguments: str | Path) -> str:
@@ -84,7 +93,7 @@ def _device_tree() -> Path:
         # Interrupts have their parent from the base, which dtc cannot see.
         run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
         run(["fdtoverlay", "-i", merged, "-o", BUILD / f"{name}.dtb", blob])
-    return BUILD / "sim.dtb"
+    return merged
 
 
 def _firmware(link: dict[str, Any]) -> tuple[Path, Path]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import subprocess
 import sys
@@ -19,8 +18,7 @@ def board() -> build.Board:
     return build.board()
 
 
-def run(command: str, timeout: float, tree: str = "sim") -> None:
-    booted = dataclasses.replace(board(), dtb=build.BUILD / f"{tree}.dtb")
+def run(booted: build.Board, command: str, timeout: float) -> None:
     outcome = qemu.boot(booted, command, timeout=timeout)
     assert outcome.passed, f"status {outcome.status}\n{outcome.console}"
     # What the tests inside have measured is worth seeing when all is well, too.
@@ -33,11 +31,12 @@ GUEST_TESTS = sorted(path.stem for path in (REPOSITORY / "tests/guest").glob("te
 @pytest.mark.parametrize("name", GUEST_TESTS)
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
-    run(f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py", 600)
+    command = f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py"
+    run(board().for_test(name), command, 600)
 
 
 def test_bad_device_trees_are_refused_each_with_one_line() -> None:
-    run("python3 /guest/tests/guest/bad_device_trees.py", 120, tree="bad")
+    run(board().with_tree("bad"), "python3 /guest/tests/guest/bad_device_trees.py", 120)
 
 
 def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
@@ -59,7 +58,7 @@ def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
 
 
 def test_the_demo_works() -> None:
-    run("sh /guest/tests/guest/demo.sh", 300)
+    run(board(), "sh /guest/tests/guest/demo.sh", 300)
 
 
 def test_a_command_that_fails_in_the_board_is_not_taken_for_a_success() -> None:
