@@ -24,7 +24,7 @@ def check(arguments: list[str]) -> None:
     """Run all tests."""
     interpreter = machine.python()
     build.board()
-    say("running the tests; those in the board take about two minutes")
+    say("running the tests; those in the board take about four minutes")
     os.chdir(machine.REPOSITORY)
     command = [str(interpreter), "-m", "pytest", *(arguments or ["tests/unit", "tests/system"])]
     os.execv(interpreter, command)
