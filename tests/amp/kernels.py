@@ -40,14 +40,6 @@ KERNELS = {
     "6.1-amd64": Packaged(
         r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", "amd64", arch="x86", cross=""
     ),
-    "6.1-armhf": Packaged(
-        r"linux-headers-(6\.1\.0-\d+)-armmp",
-        "armmp",
-        "armhf",
-        release="bookworm",
-        arch="arm",
-        cross="arm-linux-gnueabihf-",
-    ),
 }
 
 
@@ -77,7 +69,7 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
             packages.append(f"linux-image-{release}")
         apt.unpack(packages, target / "root", dependencies=False)
         run(["rm", "-r", target / "apt"])
-    _adapt_headers(target / "root", headers, common, packaged)
+    _adapt_headers(target / "root", headers, common)
     (target / "headers").symlink_to(f"root/usr/src/{headers}")
     (target / "release").write_text(release)
     if packaged.bootable:
@@ -87,8 +79,8 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
         (target / "image").symlink_to(f"root/boot/vmlinuz-{release}")
 
 
-def _adapt_headers(root: Path, headers: str, common: str, packaged: Packaged) -> None:
-    """Have Debian's headers work where they are, from this machine's architecture."""
+def _adapt_headers(root: Path, headers: str, common: str) -> None:
+    """Have Debian's headers work where they are."""
     source = root / "usr/src" / headers
     # They name their place as if they were installed.
     (source / "Makefile").write_text(
@@ -96,10 +88,6 @@ def _adapt_headers(root: Path, headers: str, common: str, packaged: Packaged) ->
     )
     # Type information of the kernel, which takes another tool and which we do not use.
     (source / "vmlinux").unlink(missing_ok=True)
-    # The wrapper takes the word size of the machine that it runs on.
-    if packaged.architecture == "armhf":
-        for modpost in root.glob("usr/lib/linux-kbuild-*/scripts/mod/modpost"):
-            modpost.with_name("modpost.real-lsb-32").replace(modpost)
 
 
 def _make_debug(target: Path) -> None:

@@ -57,11 +57,8 @@ KERNEL_PACKAGES = {
     "/usr/include/stdio.h": "libc6-dev",
 }
 
-#: The same, for building modules for other architectures.
-HEADERS_PACKAGES = {
-    "/usr/bin/arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
-    "/usr/bin/gcc": "gcc",
-}
+#: The same, for building modules for this machine's own architecture.
+HEADERS_PACKAGES = {"/usr/bin/gcc": "gcc"}
 
 
 def install(packages: Mapping[str, str] = PACKAGES) -> None:
