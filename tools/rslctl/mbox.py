@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
-from rslctl.uapi import INFO, IOC_INFO, MASK
+from rslctl.uapi import MASK
 
 SUBSYSTEM = "rsl_mbox"
 #: There while udevd runs.
@@ -125,10 +124,10 @@ def is_ready(host: Host, link: LinkDevice) -> bool:
     return not host.exists(_UDEV) or host.exists(f"/run/udev/data/c{number}")
 
 
-def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> str:
+def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> None:
     """Wait for the link device below *sysfs_parent* and for its node in /dev.
 
-    *timeout* is in seconds. Returns the kernel's name of the device.
+    *timeout* is in seconds.
 
     Raises:
         WaitTimeoutError: it did not come.
@@ -152,7 +151,7 @@ def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> str:
         for device in context.list_devices(subsystem=SUBSYSTEM):
             ours = device.sys_path.startswith(f"{parent}/")
             if ours and is_ready(host, _read(host, device.sys_name)):
-                return str(device.sys_name)
+                return
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeoutError(
@@ -253,12 +252,6 @@ class Mailbox:
                 raise WaitTimeoutError(
                     f"no notification on link {self.link.name!r} in {timeout:g} s"
                 )
-
-    def info(self) -> tuple[int, ...]:
-        """The fields of struct rsl_mbox_info, in its order."""
-        buffer = bytearray(INFO.size)
-        fcntl.ioctl(self._fd, IOC_INFO, buffer)
-        return INFO.unpack(buffer)
 
 
 def vectors_of(mask: int) -> list[int]:
