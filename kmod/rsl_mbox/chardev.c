@@ -187,7 +187,6 @@ static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
 static long rsl_mbox_ioctl_stat(struct rsl_mbox *link, void __user *arg)
 {
 	struct rsl_mbox_vector_stat stat, in;
-	struct rsl_mbox_vector *vector;
 
 	if (copy_from_user(&in, arg, sizeof(in)))
 		return -EFAULT;
@@ -195,18 +194,7 @@ static long rsl_mbox_ioctl_stat(struct rsl_mbox *link, void __user *arg)
 		return -EINVAL;
 	memset(&stat, 0, sizeof(stat));
 	stat.vector = in.vector;
-	vector = &link->vector[in.vector];
-
-	spin_lock_irq(&link->kick_lock);
-	stat.kicks = vector->kicks;
-	stat.kicks_coalesced = vector->kicks_coalesced;
-	spin_unlock_irq(&link->kick_lock);
-
-	spin_lock_irq(&link->notify_lock);
-	stat.notifications = vector->notifications;
-	stat.last_notification = ktime_to_ns(vector->notified_at);
-	spin_unlock_irq(&link->notify_lock);
-
+	rsl_mbox_count(link, in.vector, &stat);
 	return copy_to_user(arg, &stat, sizeof(stat)) ? -EFAULT : 0;
 }
 

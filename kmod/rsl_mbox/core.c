@@ -97,6 +97,30 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 	wake_up_interruptible_poll(&link->wait, EPOLLIN | EPOLLRDNORM);
 }
 
+/**
+ * rsl_mbox_count() - what a vector has seen
+ * @link: the link
+ * @n: the vector, which exists
+ * @stat: all but its vector is filled in
+ *
+ * Context: process.
+ */
+void rsl_mbox_count(struct rsl_mbox *link, unsigned int n,
+		    struct rsl_mbox_vector_stat *stat)
+{
+	struct rsl_mbox_vector *vector = &link->vector[n];
+
+	spin_lock_irq(&link->kick_lock);
+	stat->kicks = vector->kicks;
+	stat->kicks_coalesced = vector->kicks_coalesced;
+	spin_unlock_irq(&link->kick_lock);
+
+	spin_lock_irq(&link->notify_lock);
+	stat->notifications = vector->notifications;
+	stat->last_notification = ktime_to_ns(vector->notified_at);
+	spin_unlock_irq(&link->notify_lock);
+}
+
 static void rsl_mbox_release(struct device *dev)
 {
 	struct rsl_mbox *link = to_rsl_mbox(dev);

@@ -24,12 +24,14 @@
  * @irq: Linux's number of the interrupt
  * @vectors: the vectors that it stands for
  * @status: their bits in the status register
+ * @wakes: the system sleeps, or goes there, and the interrupt ends that
  */
 struct doorbell_irq {
 	struct doorbell *db;
 	int irq;
 	u32 vectors;
 	u32 status;
+	bool wakes;
 };
 
 /**
@@ -80,6 +82,7 @@ static irqreturn_t doorbell_handle(int irq, void *data)
 {
 	struct doorbell_irq *di = data;
 	struct doorbell *db = di->db;
+	unsigned long vectors = di->vectors;
 	u32 notified = di->vectors;
 	unsigned int n;
 	u32 status;
@@ -92,10 +95,9 @@ static irqreturn_t doorbell_handle(int irq, void *data)
 		if (db->clear_reg)
 			writel(status, db->clear_reg);
 		notified = 0;
-		for (n = 0; n < db->link->vectors; n++)
+		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
 			if (status & db->status_masks[n])
 				notified |= BIT(n);
-		notified &= di->vectors;
 	}
 	rsl_mbox_notify(db->link, notified);
 	return IRQ_HANDLED;
@@ -256,6 +258,7 @@ static void doorbell_disable(void *data)
 {
 	struct doorbell *db = data;
 
+	device_init_wakeup(db->link->dev.parent, false);
 	if (db->disable_reg)
 		writel(doorbell_all_masks(db), db->disable_reg);
 }
@@ -292,11 +295,10 @@ static int doorbell_probe(struct platform_device *pdev)
 	ret = devm_add_action_or_reset(dev, doorbell_disable, db);
 	if (ret)
 		return ret;
-	if (db->enable_reg)
-		writel(doorbell_all_masks(db), db->enable_reg);
-
 	platform_set_drvdata(pdev, db);
 	device_init_wakeup(dev, of_property_read_bool(dev->of_node, "wakeup-source"));
+	if (db->enable_reg)
+		writel(doorbell_all_masks(db), db->enable_reg);
 	return devm_rsl_mbox_register(dev, link);
 }
 
@@ -307,7 +309,7 @@ static int __maybe_unused doorbell_suspend(struct device *dev)
 
 	if (device_may_wakeup(dev))
 		for (n = 0; n < db->irqs; n++)
-			enable_irq_wake(db->irq[n].irq);
+			db->irq[n].wakes = !enable_irq_wake(db->irq[n].irq);
 	return 0;
 }
 
@@ -316,9 +318,11 @@ static int __maybe_unused doorbell_resume(struct device *dev)
 	struct doorbell *db = dev_get_drvdata(dev);
 	unsigned int n;
 
-	if (device_may_wakeup(dev))
-		for (n = 0; n < db->irqs; n++)
+	for (n = 0; n < db->irqs; n++) {
+		if (db->irq[n].wakes)
 			disable_irq_wake(db->irq[n].irq);
+		db->irq[n].wakes = false;
+	}
 	return 0;
 }
 

@@ -250,7 +250,7 @@ void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link)
 
 int __init rsl_mbox_eventfd_init(void)
 {
-	rsl_mbox_wq = alloc_workqueue("rsl_mbox", 0, 0);
+	rsl_mbox_wq = alloc_workqueue("rsl_mbox", WQ_UNBOUND, 0);
 	return rsl_mbox_wq ? 0 : -ENOMEM;
 }
 

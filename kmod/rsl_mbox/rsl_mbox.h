@@ -144,6 +144,8 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 int devm_rsl_mbox_register(struct device *parent, struct rsl_mbox *link);
 int rsl_mbox_kick(struct rsl_mbox *link, u32 mask);
 void rsl_mbox_notify(struct rsl_mbox *link, u32 mask);
+void rsl_mbox_count(struct rsl_mbox *link, unsigned int n,
+		    struct rsl_mbox_vector_stat *stat);
 
 /* chardev.c */
 extern const struct file_operations rsl_mbox_fops;

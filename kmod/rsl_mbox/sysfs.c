@@ -133,9 +133,9 @@ const struct attribute_group *rsl_mbox_groups[] = {
 
 /**
  * struct rsl_mbox_vector_attrs - the directory vectorN of one vector
- * @kicks: attribute; its var is the vector
- * @kicks_coalesced: attribute; its var is the vector
- * @notifications: attribute; its var is the vector
+ * @kicks: attribute; its var is the number of the vector
+ * @kicks_coalesced: attribute; its var is the number of the vector
+ * @notifications: attribute; its var is the number of the vector
  * @attrs: all of them
  * @name: of the directory
  * @group: the directory
@@ -149,52 +149,39 @@ struct rsl_mbox_vector_attrs {
 	struct attribute_group group;
 };
 
-static struct rsl_mbox_vector *to_vector(struct device_attribute *attr)
+static struct rsl_mbox_vector_stat rsl_mbox_vector_stat(struct device *dev,
+							struct device_attribute *attr)
 {
-	return container_of(attr, struct dev_ext_attribute, attr)->var;
+	struct dev_ext_attribute *ext = container_of(attr, struct dev_ext_attribute, attr);
+	struct rsl_mbox_vector_stat stat = {};
+
+	rsl_mbox_count(to_rsl_mbox(dev), (uintptr_t)ext->var, &stat);
+	return stat;
 }
 
 static ssize_t kicks_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	struct rsl_mbox *link = to_rsl_mbox(dev);
-	u64 kicks;
-
-	spin_lock_irq(&link->kick_lock);
-	kicks = to_vector(attr)->kicks;
-	spin_unlock_irq(&link->kick_lock);
-	return sysfs_emit(buf, "%llu\n", kicks);
+	return sysfs_emit(buf, "%llu\n", rsl_mbox_vector_stat(dev, attr).kicks);
 }
 
 static ssize_t kicks_coalesced_show(struct device *dev, struct device_attribute *attr,
 				    char *buf)
 {
-	struct rsl_mbox *link = to_rsl_mbox(dev);
-	u64 kicks;
-
-	spin_lock_irq(&link->kick_lock);
-	kicks = to_vector(attr)->kicks_coalesced;
-	spin_unlock_irq(&link->kick_lock);
-	return sysfs_emit(buf, "%llu\n", kicks);
+	return sysfs_emit(buf, "%llu\n", rsl_mbox_vector_stat(dev, attr).kicks_coalesced);
 }
 
 static ssize_t notifications_show(struct device *dev, struct device_attribute *attr,
 				  char *buf)
 {
-	struct rsl_mbox *link = to_rsl_mbox(dev);
-	u64 notifications;
-
-	spin_lock_irq(&link->notify_lock);
-	notifications = to_vector(attr)->notifications;
-	spin_unlock_irq(&link->notify_lock);
-	return sysfs_emit(buf, "%llu\n", notifications);
+	return sysfs_emit(buf, "%llu\n", rsl_mbox_vector_stat(dev, attr).notifications);
 }
 
 static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
 				      const struct device_attribute *attr,
-				      struct rsl_mbox_vector *vector)
+				      unsigned int vector)
 {
 	ext->attr = *attr;
-	ext->var = vector;
+	ext->var = (void *)(uintptr_t)vector;
 	sysfs_attr_init(&ext->attr.attr);
 }
 
@@ -219,11 +206,9 @@ int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 	for (n = 0; n < link->vectors; n++) {
 		struct rsl_mbox_vector_attrs *va = &link->vector_attrs[n];
 
-		rsl_mbox_init_vector_attr(&va->kicks, &kicks, &link->vector[n]);
-		rsl_mbox_init_vector_attr(&va->kicks_coalesced, &kicks_coalesced,
-					  &link->vector[n]);
-		rsl_mbox_init_vector_attr(&va->notifications, &notifications,
-					  &link->vector[n]);
+		rsl_mbox_init_vector_attr(&va->kicks, &kicks, n);
+		rsl_mbox_init_vector_attr(&va->kicks_coalesced, &kicks_coalesced, n);
+		rsl_mbox_init_vector_attr(&va->notifications, &notifications, n);
 		va->attrs[0] = &va->kicks.attr.attr;
 		va->attrs[1] = &va->kicks_coalesced.attr.attr;
 		va->attrs[2] = &va->notifications.attr.attr;

@@ -38,6 +38,7 @@
 #ifndef _UAPI_LINUX_RSL_MBOX_H
 #define _UAPI_LINUX_RSL_MBOX_H
 
+#include <linux/const.h>
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
@@ -50,10 +51,10 @@
 #define RSL_MBOX_LABEL_SIZE	32
 
 /* The link has shared memory: mmap() works. */
-#define RSL_MBOX_FEATURE_MEMORY	(1U << 0)
+#define RSL_MBOX_FEATURE_MEMORY	_BITUL(0)
 
 /* mmap() gives a cached mapping: the remote is coherent with Linux. */
-#define RSL_MBOX_FEATURE_CACHED	(1U << 1)
+#define RSL_MBOX_FEATURE_CACHED	_BITUL(1)
 
 /**
  * struct rsl_mbox_info - what a link has

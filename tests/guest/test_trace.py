@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the kernel's own tracing sees of the module: its tracepoints, and from where it signals."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import re
+import select
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl import mbox, uapi
+from rslctl.host import Host
+
+from tests.guest.remote import Remote
+
+TRACING = Path("/sys/kernel/tracing")
+
+#: Memory types of Linux for arm64, arch/arm64/include/asm/memory.h: MT_NORMAL, MT_NORMAL_NC.
+CACHED, WRITE_COMBINED = 0, 2
+
+
+@pytest.fixture
+def tracing() -> Iterator[Path]:
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=True)
+    (TRACING / "trace").write_text("")
+    yield TRACING
+    (TRACING / "events/enable").write_text("0")
+    (TRACING / "kprobe_events").write_text("")
+    subprocess.run(["umount", TRACING], check=True)
+
+
+def probe(definition: str) -> None:
+    """Have a function of the kernel traced as event "probed"."""
+    (TRACING / "kprobe_events").write_text(f"p:rsl/probed {definition}\n")
+    (TRACING / "events/rsl/probed/enable").write_text("1")
+
+
+def events() -> list[tuple[str, str, str]]:
+    """The traced events: flags, among them h in an interrupt's handler, name and text."""
+    found = re.findall(
+        r"^.*\[\d+\] +(\S+) +[\d.]+: (\w+): (.*)$", (TRACING / "trace").read_text(), re.MULTILINE
+    )
+    return [(flags, name, text) for flags, name, text in found]
+
+
+def test_kicks_and_notifications_are_traced(link: mbox.LinkDevice, tracing: Path) -> None:
+    (tracing / "events/rsl_mbox/enable").write_text("1")
+    with mbox.Mailbox(Host(), link) as mailbox:
+        mailbox.kick(0b101)
+        seen = 0
+        while seen != 0b101:
+            seen |= mailbox.wait(0b101, 10)
+    (tracing / "events/rsl_mbox/enable").write_text("0")
+    found = events()
+    kicks = [text for _, name, text in found if name == "rsl_mbox_kick"]
+    assert kicks == [f"{link.device} mask=0x5 coalesced=0x0"]
+    notifications = sorted(text for _, name, text in found if name == "rsl_mbox_notify")
+    assert notifications == [f"{link.device} mask=0x1", f"{link.device} mask=0x4"]
+
+
+def test_an_eventfd_is_signalled_in_the_handler_of_the_interrupt(
+    link: mbox.LinkDevice, tracing: Path
+) -> None:
+    # One of the two is a function of its own, depending on the kernel.
+    symbols = Path("/proc/kallsyms").read_text()
+    exists = re.search(r" T eventfd_signal$", symbols, re.MULTILINE)
+    probe("eventfd_signal" if exists else "eventfd_signal_mask")
+    fd = os.open(link.node, os.O_RDWR)
+    eventfd = os.eventfd(0)
+    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(2, uapi.NOTIFY, eventfd, 0))
+    for _ in range(20):
+        os.write(fd, uapi.MASK.pack(1 << 2))
+        assert select.select([eventfd], [], [], 10)[0]
+        assert os.eventfd_read(eventfd) == 1
+    os.close(eventfd)
+    os.close(fd)
+    flags = [flags for flags, name, _ in events() if name == "probed"]
+    assert len(flags) == 20
+    assert all("h" in each for each in flags), flags
+
+
+def cached(link: mbox.LinkDevice) -> bool:
+    """Whether the link says that its memory is mapped cached."""
+    fd = os.open(link.node, os.O_RDWR)
+    info = uapi.INFO.unpack(fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)))
+    os.close(fd)
+    return bool(info[1] & uapi.FEATURE_CACHED)
+
+
+def memory_types(link: mbox.LinkDevice) -> set[int]:
+    """The memory types that a mapping of the link's memory gets in the page table."""
+    # AAPCS64: the fifth argument, prot, is in x4; AttrIndx is bits 4 to 2 of an entry.
+    probe("remap_pfn_range prot=%x4:x64")
+    fd = os.open(link.node, os.O_RDWR)
+    mmap.mmap(fd, mmap.PAGESIZE).close()
+    os.close(fd)
+    texts = [text for _, name, text in events() if name == "probed"]
+    assert texts
+    return {int(text.rpartition("prot=")[2], 16) >> 2 & 0b111 for text in texts}
+
+
+def test_shared_memory_is_mapped_write_combined(link: mbox.LinkDevice, tracing: Path) -> None:
+    assert not cached(link)
+    assert memory_types(link) == {WRITE_COMBINED}
+
+
+def test_shared_memory_of_a_coherent_remote_is_mapped_cached(tracing: Path) -> None:
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    Remote.until(lambda: "bell" in {link.name for link in mbox.find(Host())}, "no link bell")
+    link = mbox.pick(Host(), "bell")
+    assert cached(link)
+    assert memory_types(link) == {CACHED}
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "-r", "rsl_mbox_sim"], check=True)
