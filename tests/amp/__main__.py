@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 from tests.amp import build, kernels, machine, qemu
@@ -48,14 +49,42 @@ def check_debug(names: list[str]) -> None:
         die(f"failed on the kernel with checkers: {' '.join(failed)}")
 
 
+def _check_dkms() -> None:
+    """Have dkms build and install the module for Debian's kernel of this machine."""
+    name = "6.1-amd64"
+    kernel = kernels.kernel(name)
+    release = (kernel / "release").read_text()
+    place = build.BUILD / "dkms"
+    shutil.rmtree(place, ignore_errors=True)
+    source = place / "source/rsl_mbox"
+    shutil.copytree(machine.REPOSITORY / "kmod/rsl_mbox", source)
+    (place / "tree").mkdir()
+    (place / "installed" / release).mkdir(parents=True)
+    trees = ("--sourcetree", place / "source", "--dkmstree", place / "tree")
+    machine.run(["dkms", "add", *trees, source])
+    machine.run(
+        [
+            *("dkms", "install", *trees, "--installtree", place / "installed", "--no-depmod"),
+            *("-k", release, "--kernelsourcedir", (kernel / "headers").resolve()),
+            *("-m", "rsl-mbox", "-v", "0.1.0"),
+        ]
+    )
+    (module,) = (place / "installed" / release).rglob("rsl_mbox.ko*")
+    found = machine.run(["modinfo", "-F", "vermagic", module])
+    if not found.startswith(f"{release} "):
+        die(f"dkms installed a module for {found}, not for {release}")
+    say(f"{release}: dkms installs {module.name}")
+
+
 def check_kernels() -> None:
     """Build the modules against every kernel of kernels.KERNELS, without a warning."""
     build.BUILD.mkdir(parents=True, exist_ok=True)
-    for name, packaged in kernels.KERNELS.items():
-        headers = kernels.kernel(name) / "headers"
+    for name in kernels.KERNELS:
+        release = (kernels.kernel(name) / "release").read_text()
         for directory in build.MODULES:
-            module = build.module(directory, headers, packaged.arch, packaged.cross)
-            say(f"{name}: {module.name} builds without a warning")
+            module = build.module(directory, name)
+            say(f"{release}: {module.name} builds without a warning")
+    _check_dkms()
     for name in [name for name, packaged in kernels.KERNELS.items() if packaged.bootable]:
         board = build.board(name)
         for test in sorted((machine.REPOSITORY / "tests/guest").glob("test_*.py")):

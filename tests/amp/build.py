@@ -68,7 +68,7 @@ def board(name: str = "6.1") -> Board:
             shim=shim,
             firmware=firmware,
             firmware_base=profile["firmware"]["base"],
-            initramfs=_initramfs(kernel, base),
+            initramfs=_initramfs(name, base),
         )
 
 
@@ -138,14 +138,12 @@ def _binary(name: str, command: list[object]) -> Path:
     return binary
 
 
-def module(name: str, headers: Path, arch: str = "arm64", cross: str = CROSS) -> Path:
-    """The module in *name*, a directory, built out of tree without a warning."""
+def module(name: str, kernel: str) -> Path:
+    """The module in *name*, a directory, built for a kernel out of tree without a warning."""
     source = BUILD / Path(name).name
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(REPOSITORY / name, source)
-    make = ["make", "-s", "-C", source, f"KERNEL_SRC={headers.resolve()}", f"ARCH={arch}"]
-    # Headers of another release of Debian name a compiler that is not here.
-    said = run([*make, f"CROSS_COMPILE={cross}", f"CC={cross}gcc", "W=1", "C=1"])
+    said = run([*kernels.make_command(kernel, source), "W=1", "C=1"])
     if "warning" in said:
         die(f"the module builds with warnings:\n{said}")
     return source / f"{source.name}.ko"
@@ -229,16 +227,17 @@ def join(archives: list[Path], target: Path) -> None:
             file.write(part.read_bytes())
 
 
-def _initramfs(kernel: Path, base: Path) -> Path:
+def _initramfs(kernel_name: str, base: Path) -> Path:
     """The base files, then this checkout's: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
     _install_rslctl(root)
+    kernel = kernels.kernel(kernel_name)
     release = (kernel / "release").read_text()
     modules = root / "lib/modules" / release
     (modules / "updates").mkdir(parents=True)
     for name in MODULES:
-        shutil.copy(module(name, kernel / "headers"), modules / "updates")
+        shutil.copy(module(name, kernel_name), modules / "updates")
     _programs(root / "guest/bin")
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         shutil.copy(kernel / "modules" / name, modules)

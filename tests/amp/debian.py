@@ -69,11 +69,13 @@ class Apt:
     def _run(self, *command: str) -> str:
         return run(["env", f"APT_CONFIG={self._config}", *command])
 
-    def depends(self, package: str, pattern: str) -> str:
-        """The newest package that *package* depends on and that matches *pattern*."""
+    def depends(self, package: str, pattern: str, default: str | None = None) -> str:
+        """The package that *package* depends on and that matches *pattern*, or the default."""
         shown = self._run("apt-cache", "--no-all-versions", "show", package)
         found = re.search(rf"^Depends:.*?\b({pattern})", shown, re.MULTILINE)
         if not found:
+            if default is not None:
+                return default
             die(f"package {package} depends on nothing like {pattern}:\n{shown}")
         return found[1]
 

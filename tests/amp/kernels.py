@@ -20,27 +20,46 @@ from tests.amp.say import say, step
 
 @dataclass(frozen=True)
 class Packaged:
-    """One of Debian's kernels: which packages, and the cross compiler for them."""
+    """One of Debian's kernels: which packages, and the compiler for them."""
 
     #: Of a header package; the first group is the release without its flavour.
     headers: str
-    flavour: str
     architecture: str = "arm64"
     #: Debian's release where it is not this machine's.
     release: str = ""
     bootable: bool = False
     arch: str = "arm64"
     cross: str = "aarch64-linux-gnu-"
+    #: The package of the compiler where it has to be that of *release*.
+    compiler: str = ""
 
 
 KERNELS = {
-    "6.1": Packaged(r"linux-headers-(6\.1\.0-\d+)-arm64", "arm64", bootable=True),
-    "6.12": Packaged(r"linux-headers-(6\.12\.\d+\+deb12)-arm64", "arm64", bootable=True),
-    "5.10": Packaged(r"linux-headers-(5\.10\.0-\d+)-arm64", "arm64", release="bullseye"),
-    "6.1-amd64": Packaged(
-        r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", "amd64", arch="x86", cross=""
+    "6.1": Packaged(r"linux-headers-(6\.1\.0-\d+)-arm64", bootable=True),
+    "6.12": Packaged(r"linux-headers-(6\.12\.\d+\+deb12)-arm64", bootable=True),
+    "5.10": Packaged(r"linux-headers-(5\.10\.0-\d+)-arm64", release="bullseye"),
+    "6.1-amd64": Packaged(r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", arch="x86", cross=""),
+    "6.1-armhf": Packaged(
+        r"linux-headers-(6\.1\.0-\d+)-armmp",
+        "armhf",
+        # Not this machine's sources: linux-kbuild has to be there for both architectures.
+        release="bookworm",
+        arch="arm",
+        cross="arm-linux-gnueabihf-",
+    ),
+    "7.2": Packaged(
+        r"linux-headers-(7\.2\.\d+\+deb\d+)-arm64",
+        release="sid",
+        bootable=True,
+        compiler="gcc-16-aarch64-linux-gnu",
     ),
 }
+
+#: What a module's build takes from Debian beside the compiler, where it takes that from there.
+TOOLS = (
+    *("base-files", "bash", "coreutils", "dash", "diffutils", "findutils", "grep", "mawk", "sed"),
+    *("make", "pahole", "sparse"),
+)
 
 
 def kernel(name: str = "6.1") -> Path:
@@ -49,8 +68,50 @@ def kernel(name: str = "6.1") -> Path:
         config = REPOSITORY / "tests/amp/debug.config"
         return cache.kept("kernel-debug", cache.digest(config, "1"), _make_debug)
     packaged = KERNELS[name]
-    key = cache.digest(repr(packaged), "1")
+    key = cache.digest(repr(packaged), "2")
     return cache.kept(f"kernel-{name}", key, lambda target: _make_packaged(name, packaged, target))
+
+
+def make_command(name: str, source: Path) -> list[object]:
+    """The command that builds the modules in *source* for a kernel; takes more variables."""
+    packaged = KERNELS.get(name) or Packaged("")
+    headers = (kernel(name) / "headers").resolve()
+    compiler = f"{packaged.cross}gcc"
+    inside: list[object] = []
+    if packaged.compiler:
+        compiler += f"-{packaged.compiler.split('-')[1]}"
+        inside = _inside(_toolchain(packaged), source)
+    return [
+        *(*inside, "make", "-s", "-C", source, f"KERNEL_SRC={headers}", f"ARCH={packaged.arch}"),
+        # Debian's headers name a compiler that may not be here.
+        *(f"CROSS_COMPILE={packaged.cross}", f"CC={compiler}"),
+    ]
+
+
+def _toolchain(packaged: Packaged) -> Path:
+    """A root file system with the compiler of another release."""
+    packages = (packaged.compiler, *TOOLS)
+
+    def make(target: Path) -> None:
+        say(f"downloading about 100 MB into {cache.root()}: {packages[0]} of {packaged.release}")
+        with step(f"fetching the compiler of {packaged.release}"):
+            apt = Apt(target / "apt", "amd64", packaged.release)
+            apt.unpack(packages, target / "root", dependencies=True)
+            run(["rm", "-r", target / "apt"])
+            (target / "root/usr/bin/awk").symlink_to("mawk")
+
+    key = cache.digest(packaged.release, *packages, "1")
+    return cache.kept("toolchain", key, make) / "root"
+
+
+def _inside(root: Path, source: Path) -> list[object]:
+    """What starts a command with the programs of *root*, and *source* to write to."""
+    words: list[object] = ["bwrap", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]  # noqa: S108
+    for name in ("usr", "etc"):
+        words += ["--ro-bind", root / name, f"/{name}"]
+    for name in ("bin", "sbin", "lib", "lib64"):
+        words += ["--symlink", f"usr/{name}", f"/{name}"]
+    return [*words, "--ro-bind", cache.root(), cache.root(), "--bind", source, source]
 
 
 def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
@@ -63,41 +124,92 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
         assert found is not None
         common = f"linux-headers-{found[1]}-common"
         release = headers.removeprefix("linux-headers-")
-        version = apt.depends(headers, r"linux-kbuild-[^\s,]+")
-        packages = [headers, common, f"{version}:amd64"]
+        kbuild = apt.depends(headers, r"linux-kbuild-[^\s,]+")
+        packages = [headers, common, f"{kbuild}:amd64"]
         if packaged.bootable:
-            packages.append(f"linux-image-{release}")
+            # In one package, or in two of which the first has what depmod wants.
+            split = apt.depends(headers, r"linux-base-\d[^\s,]+", default="")
+            packages += [split, f"linux-binary-{release}"] if split else [f"linux-image-{release}"]
         apt.unpack(packages, target / "root", dependencies=False)
+        if packaged.architecture == "armhf":
+            apt.unpack([kbuild], target / "armhf", dependencies=False)
         run(["rm", "-r", target / "apt"])
-    _adapt_headers(target / "root", headers, common)
+    _adapt_headers(target / "root", headers)
+    if packaged.architecture == "armhf":
+        _adapt_modpost(target, kbuild)
     (target / "headers").symlink_to(f"root/usr/src/{headers}")
     (target / "release").write_text(release)
     if packaged.bootable:
-        modules = f"root/lib/modules/{release}"
-        run(["rm", "-r", target / modules / "kernel"])
-        (target / "modules").symlink_to(modules)
-        (target / "image").symlink_to(f"root/boot/vmlinuz-{release}")
+        (modules,) = target.glob(f"root/**/lib/modules/{release}")
+        run(["rm", "-rf", modules / "kernel"])
+        (target / "modules").symlink_to(modules.relative_to(target))
+        (image,) = target.glob("root/**/vmlinuz*")
+        (target / "image").symlink_to(image.relative_to(target))
 
 
-def _adapt_headers(root: Path, headers: str, common: str) -> None:
+def _adapt_headers(root: Path, headers: str) -> None:
     """Have Debian's headers work where they are."""
     source = root / "usr/src" / headers
     # They name their place as if they were installed.
-    (source / "Makefile").write_text(
-        f"include $(dir $(lastword $(MAKEFILE_LIST)))../{common}/Makefile\n"
-    )
+    makefile = source / "Makefile"
+    place = "SOURCES := $(dir $(lastword $(MAKEFILE_LIST))).."
+    makefile.write_text(f"{place}\n{makefile.read_text().replace('/usr/src', '$(SOURCES)')}")
     # Type information of the kernel, which takes another tool and which we do not use.
     (source / "vmlinux").unlink(missing_ok=True)
+    # Makefiles since 6.16 ask this whether sparse is there, and Debian does not ship it.
+    valid = source / "scripts/checker-valid.sh"
+    if not valid.exists():
+        valid.write_text("#!/bin/sh\necho 1\n")
+        valid.chmod(0o755)
+
+
+def _adapt_modpost(target: Path, kbuild: str) -> None:
+    """Have modpost know how long the tables of a 32-bit kernel are.
+
+    Debian's for amd64 was compiled with the lengths of amd64, so it has to be armhf's own.
+    """
+    place = target / f"root/usr/lib/{kbuild}/scripts/mod/modpost"
+    own = f"../../../../../../armhf/usr/lib/{kbuild}/scripts/mod/modpost.real-lsb-32"
+    assert (place.parent / own).exists(), own
+    place.unlink()
+    place.write_text(
+        "#!/bin/sh\n"
+        f'exec qemu-arm -L /usr/arm-linux-gnueabihf "$(dirname "$(readlink -f "$0")")/{own}" "$@"\n'
+    )
+    place.chmod(0o755)
+
+
+def _source() -> Path:
+    """The archive of the kernel's source."""
+
+    def make(target: Path) -> None:
+        say(f"downloading about 145 MB into {cache.root()}: the source of kernel 6.12")
+        with step("fetching the kernel's source"):
+            apt = Apt(target / "apt")
+            apt.unpack(["linux-source-6.12"], target / "root", dependencies=False)
+            run(["rm", "-r", target / "apt"])
+
+    kept = cache.kept("kernel-source", "6.12", make)
+    return kept / "root/usr/src/linux-source-6.12.tar.xz"
+
+
+def checkpatch() -> Path:
+    """The kernel's checker of style."""
+    names = ("checkpatch.pl", "const_structs.checkpatch", "spelling.txt")
+
+    def make(target: Path) -> None:
+        source = _source()
+        with step("unpacking checkpatch.pl"):
+            members = [f"linux-source-6.12/scripts/{name}" for name in names]
+            run(["tar", "-xf", source, "--strip-components=2", *members], cwd=target)
+
+    return cache.kept("checkpatch", cache.digest("6.12", *names), make) / names[0]
 
 
 def _make_debug(target: Path) -> None:
-    say(f"downloading about 145 MB into {cache.root()}: the source of kernel 6.12")
-    with step("fetching the kernel's source"):
-        apt = Apt(target / "apt")
-        apt.unpack(["linux-source-6.12"], target / "root", dependencies=False)
-        run(["rm", "-r", target / "apt"])
-        run(["tar", "-xf", target / "root/usr/src/linux-source-6.12.tar.xz"], cwd=target)
-        run(["rm", "-r", target / "root"])
+    archive = _source()
+    with step("unpacking the kernel's source"):
+        run(["tar", "-xf", archive], cwd=target)
     source = target / "linux-source-6.12"
     make = ["make", "-s", "-C", source, "ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-"]
     config = REPOSITORY / "tests/amp/debug.config"

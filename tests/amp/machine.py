@@ -57,8 +57,15 @@ KERNEL_PACKAGES = {
     "/usr/include/stdio.h": "libc6-dev",
 }
 
-#: The same, for building modules for this machine's own architecture.
-HEADERS_PACKAGES = {"/usr/bin/gcc": "gcc"}
+#: The same, for building modules for all kernels.
+HEADERS_PACKAGES = {
+    "/usr/bin/arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
+    "/usr/arm-linux-gnueabihf/lib/libc.so.6": "libc6-armhf-cross",
+    "/usr/bin/bwrap": "bubblewrap",
+    "/usr/sbin/dkms": "dkms",
+    "/usr/bin/gcc": "gcc",
+    "/usr/bin/qemu-arm": "qemu-user",
+}
 
 
 def install(packages: Mapping[str, str] = PACKAGES) -> None:

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What kernel maintainers ask of the module's source and of its size."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.amp import build, kernels
+from tests.amp.machine import REPOSITORY, run
+
+#: What checkpatch.pl says of every file that does what these two do.
+ACCEPTED = {
+    "compat.h": "LINUX_VERSION_CODE,CONSTANT_COMPARISON",
+    "trace.h": "PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE",
+}
+
+
+def test_checkpatch_finds_nothing() -> None:
+    checker = kernels.checkpatch()
+    sources = [
+        path for name in build.MODULES for path in sorted((REPOSITORY / name).rglob("*.[ch]"))
+    ]
+    assert len(sources) > 10
+    said = ""
+    for path in sources:
+        command = ["perl", str(checker), "--strict", "--no-tree", "--terse", "--no-summary"]
+        if path.name in ACCEPTED:
+            command += ["--ignore", ACCEPTED[path.name]]
+        done = subprocess.run(
+            [*command, "--file", str(path)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        said += done.stdout
+    assert not said, said
+
+
+def test_the_text_of_the_module_is_below_32_kib() -> None:
+    module = build.module("kmod/rsl_mbox", "6.1")
+    (text,) = re.findall(r"^ *(\d+)", run([f"{build.CROSS}size", module]), re.MULTILINE)
+    # The kernel reads the versions of symbols when it loads the module, and drops them.
+    sections = run([f"{build.CROSS}size", "-A", module])
+    (versions,) = re.findall(r"^__versions +(\d+)", sections, re.MULTILINE)
+    assert 0 < int(text) - int(versions) < 32 * 1024
