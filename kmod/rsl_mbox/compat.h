@@ -7,9 +7,16 @@
 #ifndef _RSL_MBOX_COMPAT_H
 #define _RSL_MBOX_COMPAT_H
 
+#include <linux/bits.h>
 #include <linux/eventfd.h>
+#include <linux/mailbox_controller.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+
+/* In txdone_method of a channel; a name of the framework's own until 7.1. */
+#ifndef MBOX_TXDONE_BY_ACK
+#define MBOX_TXDONE_BY_ACK	BIT(2)
+#endif
 
 /* vm_flags is written through helpers since 6.3. */
 static inline void rsl_vm_forbid_exec(struct vm_area_struct *vma)

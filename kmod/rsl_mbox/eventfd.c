@@ -28,7 +28,8 @@ static struct workqueue_struct *rsl_mbox_wq;
  * @vector: number of the vector
  * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
  * @ctx: the eventfd, referenced
- * @wait: entry in the eventfd's wait queue
+ * @head: its wait queue
+ * @wait: entry in @head
  * @poll: only to get at that queue
  * @closed: releases the binding when the eventfd is closed for the last time
  */
@@ -37,6 +38,7 @@ struct rsl_mbox_binding {
 	unsigned int vector;
 	unsigned int direction;
 	struct eventfd_ctx *ctx;
+	wait_queue_head_t *head;
 	wait_queue_entry_t wait;
 	poll_table poll;
 	struct work_struct closed;
@@ -88,23 +90,23 @@ static void rsl_mbox_binding_closed(struct work_struct *work)
 {
 	struct rsl_mbox_binding *binding =
 		container_of(work, struct rsl_mbox_binding, closed);
-	u64 count;
 
 	if (!rsl_mbox_slot_leave(binding))
 		return;
-	eventfd_ctx_remove_wait_queue(binding->ctx, &binding->wait, &count);
+	remove_wait_queue(binding->head, &binding->wait);
 	rsl_mbox_binding_free(binding);
 }
 
 /* The caller took the binding out of its slot. */
 static void rsl_mbox_binding_release(struct rsl_mbox_binding *binding)
 {
-	u64 count;
-
 	if (!binding)
 		return;
-	/* Behind this no wake-up runs, so none queues the work again. */
-	eventfd_ctx_remove_wait_queue(binding->ctx, &binding->wait, &count);
+	/*
+	 * Behind this no wake-up runs, so none queues the work again. The count is
+	 * left alone, unlike by eventfd_ctx_remove_wait_queue(): it is the reader's.
+	 */
+	remove_wait_queue(binding->head, &binding->wait);
 	cancel_work_sync(&binding->closed);
 	rsl_mbox_binding_free(binding);
 }
@@ -132,6 +134,7 @@ static void rsl_mbox_binding_enqueue(struct file *file, wait_queue_head_t *head,
 	struct rsl_mbox_binding *binding =
 		container_of(poll, struct rsl_mbox_binding, poll);
 
+	binding->head = head;
 	add_wait_queue(head, &binding->wait);
 }
 
@@ -203,8 +206,12 @@ int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 	rsl_mbox_binding_release(old);
 	/* The file is open here: the last close comes after this. */
 	events = vfs_poll(file, &binding->poll);
-	if (events & EPOLLIN && direction == RSL_MBOX_KICK)
+	if (events & EPOLLIN && direction == RSL_MBOX_KICK) {
+		spin_lock_irq(&binding->head->lock);
+		rsl_eventfd_consume(binding->ctx);
+		spin_unlock_irq(&binding->head->lock);
 		rsl_mbox_kick(link, BIT(vector));
+	}
 	mutex_unlock(&link->bind_mutex);
 
 	fput(file);

@@ -12,6 +12,13 @@
  * long the remote takes. The framework calls tx_done without its own locks held,
  * except from mbox_client_txdone(), which is called here only for channels that
  * have no tx_done.
+ *
+ * Controllers need not wait for a callback that runs when a channel is freed, and
+ * the ZynqMP's does not. So a channel is taken out of our sight under kick_lock
+ * before it is freed.
+ *
+ * Where a controller refuses a message and nobody tells when it would take it, the
+ * message is tried again with the next kick.
  */
 #include <linux/ktime.h>
 #include <linux/mailbox_client.h>
@@ -23,6 +30,7 @@
 #include <linux/types.h>
 #include <linux/mailbox/zynqmp-ipi-message.h>
 
+#include "compat.h"
 #include "rsl_mbox.h"
 
 /**
@@ -84,7 +92,7 @@ static const struct mailbox_style mailbox_styles[] = {
 	{ "xlnx,versal-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
 	/* stm32-ipcc.c */
 	{ "st,stm32mp1-ipcc", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* imx-mailbox.c, types 0 and 1; types 2 and 3 carry nothing */
+	/* imx-mailbox.c, types 0 and 1; the others carry nothing */
 	{ "fsl,imx6sx-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
 	{ "fsl,imx7ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
 	{ "fsl,imx8ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
@@ -132,10 +140,13 @@ static struct mailbox_ipi mailbox_empty;
  * @rx: channel for notifications
  * @tx_index: index of @tx in "mboxes"
  * @rx_index: index of @rx in "mboxes"; equal for one that goes both ways
- * @busy: a message is with the framework; guarded by the link's kick_lock
- * @busy_since: CLOCK_MONOTONIC when it got there; guarded by kick_lock
+ * @busy: a message is on its way; guarded by the link's kick_lock
+ * @refused: a message is in the framework's queue that the controller did not
+ *	take; guarded by kick_lock
+ * @since: CLOCK_MONOTONIC since when a kick waits for the remote or for a
+ *	channel, 0 if none does; guarded by kick_lock
  * @pending: vectors kicked meanwhile; guarded by kick_lock
- * @word: what the message of @busy carries
+ * @word: what the message on its way carries
  * @client_done: nobody but us tells the framework that a message was sent
  * @ack_owed: a message was received before @rx was known; guarded by kick_lock
  * @ipi: the message for PAYLOAD_ZYNQMP
@@ -150,7 +161,8 @@ struct mailbox_channel {
 	unsigned int tx_index;
 	unsigned int rx_index;
 	bool busy;
-	ktime_t busy_since;
+	bool refused;
+	ktime_t since;
 	u32 pending;
 	u32 word;
 	bool client_done;
@@ -195,19 +207,38 @@ static void mailbox_send(struct mailbox_channel *ch, u32 mask)
 {
 	lockdep_assert_held(&ch->mb->link->kick_lock);
 	ch->word = mask;
-	if (ch->client_done) {
-		/* Accepted or not, nothing of it may stay in the queue. */
-		if (mbox_send_message(ch->tx, mailbox_message(ch)) >= 0)
-			mbox_client_txdone(ch->tx, 0);
-		return;
-	}
+	ch->since = ktime_get();
 	ch->busy = true;
-	ch->busy_since = ktime_get();
 	if (mbox_send_message(ch->tx, mailbox_message(ch)) < 0) {
 		/* The queue cannot be full: the channel is ours. Try again later. */
 		ch->busy = false;
 		ch->pending |= mask;
+	} else if (ch->client_done) {
+		ch->busy = false;
+		/* What the controller did not take stays in the queue. */
+		ch->refused = ch->tx->msg_count;
+		if (!ch->refused) {
+			ch->since = 0;
+			mbox_client_txdone(ch->tx, 0);
+		}
 	}
+}
+
+/* Whether a message can be sent; one that was refused is tried again first. */
+static bool mailbox_ready(struct mailbox_channel *ch)
+{
+	lockdep_assert_held(&ch->mb->link->kick_lock);
+	if (!ch->tx || ch->busy)
+		return false;
+	if (ch->refused) {
+		/* Has the framework try again. */
+		mbox_client_txdone(ch->tx, 0);
+		ch->refused = ch->tx->msg_count;
+		if (ch->refused)
+			return false;
+		mbox_client_txdone(ch->tx, 0);
+	}
+	return true;
 }
 
 static u32 mailbox_kick(struct rsl_mbox *link, u32 mask)
@@ -223,9 +254,11 @@ static u32 mailbox_kick(struct rsl_mbox *link, u32 mask)
 
 		if (!mine)
 			continue;
-		if (ch->busy || !ch->tx) {
+		if (!mailbox_ready(ch)) {
 			coalesced |= mine & ch->pending;
 			ch->pending |= mine;
+			if (!ch->since)
+				ch->since = ktime_get();
 		} else {
 			mine |= ch->pending;
 			ch->pending = 0;
@@ -245,6 +278,7 @@ static void mailbox_tx_done(struct mbox_client *client, void *message, int resul
 
 	spin_lock_irqsave(&link->kick_lock, flags);
 	ch->busy = false;
+	ch->since = 0;
 	mask = ch->pending;
 	if (mask && ch->tx && !link->dead) {
 		ch->pending = 0;
@@ -283,26 +317,31 @@ static u32 mailbox_received(struct mailbox_channel *ch, void *message)
 /* Tell the controller that a message was received, so that the next one comes. */
 static void mailbox_ack(struct mailbox_channel *ch)
 {
+	bool value = ch->mb->style.payload == PAYLOAD_U32_VALUE;
+
 	lockdep_assert_held(&ch->mb->link->kick_lock);
 	/* The first message may be here before its channel is known. */
 	ch->ack_owed = !ch->rx;
-	if (ch->ack_owed || mbox_send_message(ch->rx, &mailbox_empty) < 0)
+	if (ch->ack_owed ||
+	    mbox_send_message(ch->rx, value ? (void *)1UL : &mailbox_empty) < 0)
 		return;
-	if (!ch->rx->mbox->txdone_irq)
+	if (ch->rx->txdone_method & MBOX_TXDONE_BY_ACK)
 		mbox_client_txdone(ch->rx, 0);
 }
 
 static void mailbox_rx(struct mailbox_channel *ch, void *message)
 {
 	struct rsl_mbox *link = ch->mb->link;
+	u32 mask = mailbox_received(ch, message);
 	unsigned long flags;
 
-	rsl_mbox_notify(link, mailbox_received(ch, message));
+	/* Before the work: what the remote does about it may come at once. */
 	if (ch->mb->style.rx_ack) {
 		spin_lock_irqsave(&link->kick_lock, flags);
 		mailbox_ack(ch);
 		spin_unlock_irqrestore(&link->kick_lock, flags);
 	}
+	rsl_mbox_notify(link, mask);
 }
 
 static void mailbox_rx_callback(struct mbox_client *client, void *message)
@@ -325,8 +364,8 @@ static ktime_t mailbox_stalled_since(struct rsl_mbox *link)
 	for (n = 0; n < mb->channels; n++) {
 		struct mailbox_channel *ch = &mb->channel[n];
 
-		if (ch->busy && (!since || ktime_before(ch->busy_since, since)))
-			since = ch->busy_since;
+		if (ch->since && (!since || ktime_before(ch->since, since)))
+			since = ch->since;
 	}
 	return since;
 }
@@ -334,22 +373,48 @@ static ktime_t mailbox_stalled_since(struct rsl_mbox *link)
 static void mailbox_close(struct mailbox_channel *ch)
 {
 	struct rsl_mbox *link = ch->mb->link;
-	struct mbox_chan *tx = ch->tx;
+	struct mbox_chan *tx, *rx;
 	unsigned long flags;
 
 	/* From here on kicks wait; what is under way is forgotten. */
 	spin_lock_irqsave(&link->kick_lock, flags);
+	tx = ch->tx;
+	rx = ch->rx;
 	ch->tx = NULL;
-	if (ch->busy)
+	ch->rx = NULL;
+	if (ch->busy || ch->refused)
 		ch->pending |= ch->word;
 	ch->busy = false;
+	ch->refused = false;
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 
-	if (ch->rx && ch->rx != tx)
-		mbox_free_channel(ch->rx);
-	ch->rx = NULL;
+	if (rx && rx != tx)
+		mbox_free_channel(rx);
 	if (tx)
 		mbox_free_channel(tx);
+}
+
+/* Whether the channel can do what the link wants of it. */
+static int mailbox_check_tx(struct mailbox_channel *ch)
+{
+	struct device *dev = ch->mb->link->dev.parent;
+	const struct mailbox_style *style = &ch->mb->style;
+
+	if (style->tx_done == TX_DONE_CLIENT && !ch->client_done)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,tx-done: has to be \"controller\", which tells by interrupt\n",
+				     dev->of_node);
+	/* The next message would overwrite the mask in the one before it. */
+	if (ch->client_done && hweight32(ch->vectors) > 1)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,vectors: %u in one message, but nobody tells when the remote took one\n",
+				     dev->of_node, hweight32(ch->vectors));
+	/* The answer would be taken for a kick's. */
+	if (style->rx_ack && ch->rx_index == ch->tx_index && !ch->client_done)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,rx-ack: needs a channel of its own beside the one for kicks\n",
+				     dev->of_node);
+	return 0;
 }
 
 static int mailbox_open(struct mailbox_channel *ch)
@@ -358,20 +423,21 @@ static int mailbox_open(struct mailbox_channel *ch)
 	struct rsl_mbox *link = ch->mb->link;
 	struct mbox_chan *tx, *rx;
 	unsigned long flags;
+	int ret;
 
 	tx = mbox_request_channel(&ch->tx_client, ch->tx_index);
 	if (IS_ERR(tx))
 		return dev_err_probe(dev, PTR_ERR(tx),
 				     "%pOF: mboxes: channel %u cannot be had\n",
 				     dev->of_node, ch->tx_index);
-	if (tx->mbox->txdone_irq && ch->mb->style.tx_done == TX_DONE_CLIENT) {
-		mbox_free_channel(tx);
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,tx-done: has to be \"controller\", which tells by interrupt\n",
-				     dev->of_node);
-	}
-	ch->client_done = ch->mb->style.tx_done == TX_DONE_CLIENT ||
+	/* Of the channel, too: some controllers have channels of both kinds. */
+	ch->client_done = tx->txdone_method & MBOX_TXDONE_BY_ACK ||
 			  !(tx->mbox->txdone_irq || tx->mbox->txdone_poll);
+	ret = mailbox_check_tx(ch);
+	if (ret) {
+		mbox_free_channel(tx);
+		return ret;
+	}
 	if (ch->client_done && !ch->tx_client.knows_txdone) {
 		/*
 		 * It turns out that nobody else can tell. Say so from the start:
@@ -397,6 +463,7 @@ static int mailbox_open(struct mailbox_channel *ch)
 	ch->tx = tx;
 	if (ch->ack_owed)
 		mailbox_ack(ch);
+	ch->since = 0;
 	if (ch->pending) {
 		u32 mask = ch->pending;
 
@@ -424,8 +491,8 @@ static int mailbox_reset(struct rsl_mbox *link)
 
 	mutex_lock(&mb->reset_mutex);
 	mailbox_close_all(mb);
-	for (n = 0; n < mb->channels && !ret; n++)
-		ret = mailbox_open(&mb->channel[n]);
+	for (n = 0; n < mb->channels; n++)
+		ret = mailbox_open(&mb->channel[n]) ?: ret;
 	mutex_unlock(&mb->reset_mutex);
 	return ret;
 }
@@ -470,6 +537,9 @@ static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 			break;
 	/* Behind the last one stands the default. */
 	*style = *known;
+	/* imx-mailbox.c: a type in the first cell; from 2 on, doorbells. */
+	if (style->payload == PAYLOAD_U32_POINTER && args.args_count == 2 && args.args[0] >= 2)
+		style->payload = PAYLOAD_NONE;
 	of_node_put(args.np);
 
 	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
@@ -547,6 +617,9 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 
 	if (mb->channels == 1 && mb->style.payload != PAYLOAD_NONE)
 		most = RSL_MBOX_MAX_VECTORS;
+	/* All bits set in a pointer of 32 bits is no message to the framework. */
+	if (mb->channels == 1 && mb->style.payload == PAYLOAD_U32_VALUE && BITS_PER_LONG == 32)
+		most--;
 	*vectors = mb->channels;
 	of_property_read_u32(dev->of_node, "rsl,vectors", vectors);
 	if (*vectors < mb->channels || *vectors > most)
@@ -555,6 +628,9 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 				     dev->of_node, *vectors, mb->channels,
 				     mailbox_payload_names[mb->style.payload],
 				     mb->channels, most);
+	/* Several vectors need to know when their word is free again. */
+	if (*vectors > mb->channels && !of_property_present(dev->of_node, "rsl,tx-done"))
+		mb->style.tx_done = TX_DONE_CONTROLLER;
 	for (n = 0; n < mb->channels; n++)
 		mb->channel[n].vectors = BIT(n);
 	if (mb->channels == 1)

@@ -74,6 +74,15 @@ static u64 umb_take(struct umb_file *file)
 	return events;
 }
 
+static void umb_give_back(struct umb_file *file)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&file->link->notify_lock, flags);
+	file->seen--;
+	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+}
+
 static int umb_open(struct inode *inode, struct file *filp)
 {
 	struct umb *umb = container_of(filp->private_data, struct umb, misc);
@@ -125,7 +134,12 @@ static ssize_t umb_read(struct file *filp, char __user *buf, size_t count, loff_
 			return -ENODEV;
 	}
 	count = min_t(size_t, count, scnprintf(text, sizeof(text), "%llu\n", events));
-	return copy_to_user(buf, text, count) ? -EFAULT : count;
+	if (copy_to_user(buf, text, count)) {
+		/* Only what has arrived in the buffer counts as read. */
+		umb_give_back(file);
+		return -EFAULT;
+	}
+	return count;
 }
 
 static ssize_t umb_write(struct file *filp, const char __user *buf, size_t count,

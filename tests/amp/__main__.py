@@ -91,6 +91,9 @@ def check_kernels() -> None:
             command = f"python3 -m pytest -p no:cacheprovider /guest/tests/guest/{test.name}"
             if not qemu.boot(board.for_test(test.stem), command, timeout=900, show=True).passed:
                 die(f"kernel {name}: {test.name} failed")
+        command = "python3 /guest/tests/guest/bad_device_trees.py"
+        if not qemu.boot(board.with_tree("bad"), command, timeout=120, show=True).passed:
+            die(f"kernel {name}: bad_device_trees.py failed")
         say(f"{name}: all tests in the board pass")
     print(f"{len(kernels.KERNELS)} passed, 0 failed")
 

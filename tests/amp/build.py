@@ -25,7 +25,7 @@ CROSS = "aarch64-linux-gnu-"
 #: Where QEMU puts Linux and the remote; shim.S jumps there.
 LINUX_ENTRY = 0x44000000
 
-MACHINE = ("-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "2", "-m", "1G")
+MACHINE = ("-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "3", "-m", "1G")
 MACHINE_BARE = ("-nodefaults", "-nic", "none", "-nographic")
 
 
@@ -39,10 +39,14 @@ class Board:
     firmware: Path
     firmware_base: int
     initramfs: Path
+    #: How many cores Linux has: the first, or the first and the third where the tree says
+    #: that the second is the remote's.
+    cores: int = 1
 
     def with_tree(self, name: str) -> Board:
         """The same with another device tree: "merged", the board as it is, "sim" or "bad"."""
-        return dataclasses.replace(self, dtb=BUILD / f"{name}.dtb")
+        cores = 2 if name == "sim" else 1
+        return dataclasses.replace(self, dtb=BUILD / f"{name}.dtb", cores=cores)
 
     def for_test(self, name: str) -> Board:
         """The same with the device tree that a test of tests/guest is written for."""

@@ -69,8 +69,8 @@ def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
         *("-dtb", str(board.dtb), "-kernel", str(board.shim), "-initrd", str(initramfs)),
         *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
         *("-device", f"loader,file={board.image.resolve()},addr={LINUX_ENTRY:#x},force-raw=on"),
-        # Linux stays on core 0: the remote has core 1.
-        *("-append", "console=ttyAMA0 maxcpus=1 panic=-1 quiet loglevel=4"),
+        # Linux stays off core 1, which the remote has.
+        *("-append", f"console=ttyAMA0 maxcpus={board.cores} panic=-1 quiet loglevel=4"),
         *("-serial", serial, "-no-reboot"),
     ]
 

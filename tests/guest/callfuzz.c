@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * callfuzz DEVICE SYSFS-DIRECTORY COUNT SEED
+ * callfuzz DEVICE SYSFS-DIRECTORY COUNT SEED [DEVICE2 ATTRIBUTE]
  *
  * Makes COUNT random calls of everything that a link offers to user space. What the
  * calls return does not matter; what the kernel's checkers say of them does.
+ * Half of the opened files are DEVICE2's, and ATTRIBUTE is written to, where given.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -101,6 +102,8 @@ static void fuzz_mmap(int fd)
 	munmap(memory, length);
 }
 
+static const char *device2, *attribute;
+
 static void fuzz_sysfs(const char *directory)
 {
 	static const char * const names[] = {
@@ -115,7 +118,7 @@ static void fuzz_sysfs(const char *directory)
 	for (n = 0; n < length; n++)
 		data[n] = rnd(3) ? "0123456789x-\n y"[rnd(15)] : (char)rnd(256);
 	snprintf(path, sizeof(path), "%s/%s", directory, names[rnd(9)]);
-	fd = open(path, rnd(2) ? O_RDONLY : O_WRONLY);
+	fd = open(attribute && rnd(2) ? attribute : path, rnd(2) ? O_RDONLY : O_WRONLY);
 	if (fd < 0)
 		return;
 	if (rnd(2))
@@ -157,7 +160,8 @@ static void one_call(const char *device, const char *directory)
 		break;
 	case 9:
 		close(*file);
-		*file = open(device, rnd(3) | O_NONBLOCK | O_CLOEXEC);
+		*file = open(device2 && rnd(2) ? device2 : device,
+			     rnd(3) | O_NONBLOCK | O_CLOEXEC);
 		break;
 	case 10:
 		close(*eventfd_slot);
@@ -179,8 +183,10 @@ int main(int argc, char **argv)
 	unsigned long count;
 	int n;
 
-	if (argc != 5)
+	if (argc != 5 && argc != 7)
 		return 2;
+	device2 = argc == 7 ? argv[5] : NULL;
+	attribute = argc == 7 ? argv[6] : NULL;
 	count = strtoul(argv[3], NULL, 0);
 	seed = strtoull(argv[4], NULL, 0);
 	for (n = 0; n < FILES; n++)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import select
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -74,11 +74,26 @@ def test_a_signal_on_an_eventfd_kicks_its_vector(fd: int, eventfd: int, vector: 
     assert not readable(eventfd, 0)
 
 
-def test_an_eventfd_that_is_signalled_already_kicks_at_once(fd: int, eventfd: int) -> None:
-    os.eventfd_write(eventfd, 1)
+@pytest.mark.parametrize("count", [1, 2**64 - 2])
+def test_an_eventfd_that_is_signalled_already_kicks_at_once(
+    fd: int, eventfd: int, count: int
+) -> None:
+    os.eventfd_write(eventfd, count)
     bind(fd, 2, KICK, eventfd)
     assert readable(fd)
     assert os.read(fd, 4) == uapi.MASK.pack(4)
+    assert not readable(eventfd, 0)
+
+
+def test_the_end_of_a_binding_takes_nothing_from_its_reader(fd: int, eventfd: int) -> None:
+    bind(fd, 0, NOTIFY, eventfd)
+    bind(fd, 1, NOTIFY, eventfd)
+    os.write(fd, uapi.MASK.pack(1))
+    assert readable(eventfd)
+    bind(fd, 0, NOTIFY, eventfd)
+    unbind_eventfd(fd, 0, NOTIFY)
+    unbind_eventfd(fd, 1, NOTIFY)
+    assert os.eventfd_read(eventfd) == 1
 
 
 def test_round_trips_without_a_process_between(fd: int) -> None:
@@ -226,9 +241,11 @@ def test_two_processes_bind_and_close_the_same_vector_at_once(
             os.close(fd)
             os.close(second)
 
-    threads = [threading.Thread(target=churn) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=churn) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     Remote.until(lambda: remote.flood_left() == 0, "the flood does not end")

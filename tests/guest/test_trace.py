@@ -17,6 +17,7 @@ from rslctl import mbox, uapi
 from rslctl.host import Host
 
 from tests.guest.remote import Remote
+from tests.guest.test_mailbox import MESSAGE
 
 TRACING = Path("/sys/kernel/tracing")
 
@@ -82,6 +83,23 @@ def test_an_eventfd_is_signalled_in_the_handler_of_the_interrupt(
     flags = [flags for flags, name, _ in events() if name == "probed"]
     assert len(flags) == 20
     assert all("h" in each for each in flags), flags
+
+
+def test_what_was_received_is_acknowledged_before_anybody_is_told(tracing: Path) -> None:
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    Remote.until(lambda: "ipi1" in {link.name for link in mbox.find(Host())}, "no link ipi1")
+    (tracing / "events/rsl_mbox/rsl_mbox_notify/enable").write_text("1")
+    probe("mbox_send_message")
+    sim = os.open("/dev/rsl_mbox_sim-sim-ipi1", os.O_RDWR)
+    for _ in range(3):
+        os.write(sim, MESSAGE.pack(1, 1, 0))
+    os.close(sim)
+    assert [name for _, name, _ in events()] == ["probed", "rsl_mbox_notify"] * 3
+    (tracing / "events/enable").write_text("0")
+    (tracing / "kprobe_events").write_text("")
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "-r", "rsl_mbox_sim"], check=True)
 
 
 def cached(link: mbox.LinkDevice) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import resource
@@ -63,6 +64,14 @@ def fd() -> Iterator[int]:
     number = os.open(NODE, os.O_RDWR | os.O_NONBLOCK)
     yield number
     os.close(number)
+
+
+def test_a_read_that_fails_takes_nothing(sim: int, fd: int) -> None:
+    notify(sim)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.read(fd, ctypes.c_void_p(8), 20) == -1
+    assert ctypes.get_errno() == errno.EFAULT
+    assert [os.read(fd, 20), os.read(fd, 20)] == [b"2\n", b"1\n"]
 
 
 def test_the_node_is_not_for_everybody() -> None:

@@ -12,8 +12,12 @@
  *
  * Device tree: compatible "rsl,mbox-sim", #mbox-cells 1 (the channel), "channels",
  * "payload" ("none", "u32-pointer", "u32-value", "zynqmp"), "tx-done" ("irq", "poll",
- * "client"), "rx-ack".
+ * "client", "channel": the client by what the channel says, though the controller
+ * could), "rx-ack", "refuse" (a message that finds one on its way), "no-sync" (callbacks
+ * may run while the channel is freed, as with the ZynqMP's driver).
  */
+#include <linux/delay.h>
+#include <linux/mailbox_client.h>
 #include <linux/mailbox_controller.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -42,6 +46,7 @@ struct rsl_mbox_sim_message {
 };
 
 struct sim_channel {
+	bool open;
 	bool raised;
 	bool unacknowledged;
 	bool lose_acknowledgment;
@@ -54,6 +59,10 @@ struct sim {
 	struct miscdevice misc;
 	const char *payload;
 	bool rx_ack;
+	bool irq;	/* tells by interrupt that a message was taken */
+	bool refuse;
+	bool no_sync;
+	atomic_t receiving;
 	spinlock_t lock;	/* guards channel */
 	wait_queue_head_t wait;
 	struct sim_channel channel[SIM_CHANNELS];
@@ -93,6 +102,9 @@ static int sim_send_data(struct mbox_chan *chan, void *data)
 	int ret = 0;
 	u32 word;
 
+	/* The ZynqMP's acknowledgment is a call to the secure monitor. */
+	if (channel->unacknowledged && sim->no_sync)
+		ndelay(15 * NSEC_PER_USEC);
 	spin_lock_irqsave(&sim->lock, flags);
 	if (channel->unacknowledged) {
 		/* What is sent on a channel that received is the acknowledgment. */
@@ -100,12 +112,13 @@ static int sim_send_data(struct mbox_chan *chan, void *data)
 	} else if (!channel->raised) {
 		channel->raised = true;
 		channel->word = sim_decode(sim, data);
-	} else if (sim->controller.txdone_irq) {
+	} else if (sim->irq || sim->refuse) {
 		ret = -EBUSY;
 	} else {
+		/* The message before it is overwritten. */
 		word = sim_decode(sim, data);
-		channel->coalesced += word ? hweight32(channel->word & word) : 1;
-		channel->word |= word;
+		channel->coalesced += word ? hweight32(channel->word) : 1;
+		channel->word = word;
 	}
 	spin_unlock_irqrestore(&sim->lock, flags);
 	wake_up_interruptible(&sim->wait);
@@ -120,11 +133,29 @@ static bool sim_last_tx_done(struct mbox_chan *chan)
 static int sim_startup(struct mbox_chan *chan)
 {
 	to_channel(chan)->unacknowledged = false;
+	WRITE_ONCE(to_channel(chan)->open, true);
 	return 0;
 }
 
 static void sim_shutdown(struct mbox_chan *chan)
 {
+	struct sim *sim = to_sim(chan);
+
+	/* As a driver that frees its interrupt here. */
+	WRITE_ONCE(to_channel(chan)->open, false);
+	smp_mb();	/* pairs with that of sim_write() */
+	while (!sim->no_sync && atomic_read(&sim->receiving))
+		cpu_relax();
+}
+
+/* As that of an i.MX MU, one of whose types of channels the client has to tick. */
+static struct mbox_chan *sim_xlate_client(struct mbox_controller *controller,
+					  const struct of_phandle_args *args)
+{
+	if (args->args[0] >= controller->num_chans)
+		return ERR_PTR(-EINVAL);
+	controller->chans[args->args[0]].txdone_method = BIT(2);	/* by ACK */
+	return &controller->chans[args->args[0]];
 }
 
 static const struct mbox_chan_ops sim_ops = {
@@ -152,7 +183,7 @@ static bool sim_take(struct sim *sim, struct rsl_mbox_sim_message *message)
 	spin_unlock_irqrestore(&sim->lock, flags);
 	if (found < 0)
 		return false;
-	if (sim->controller.txdone_irq) {
+	if (sim->irq) {
 		local_irq_save(flags);
 		mbox_chan_txdone(&sim->chans[found], 0);
 		local_irq_restore(flags);
@@ -193,6 +224,15 @@ static ssize_t sim_read(struct file *file, char __user *buf, size_t count, loff_
 	return copy_to_user(buf, &message, sizeof(message)) ? -EFAULT : sizeof(message);
 }
 
+/* What mbox_chan_received_data() does, to a client that may be about to leave. */
+static void sim_received(struct mbox_chan *chan, void *message)
+{
+	struct mbox_client *client = READ_ONCE(chan->cl);
+
+	if (client && client->rx_callback)
+		client->rx_callback(client, message);
+}
+
 static void sim_deliver(struct sim *sim, struct mbox_chan *chan, u32 word)
 {
 	u8 space[sizeof(struct zynqmp_ipi_message) + sizeof(word)]
@@ -200,15 +240,15 @@ static void sim_deliver(struct sim *sim, struct mbox_chan *chan, u32 word)
 	struct zynqmp_ipi_message *ipi = (void *)space;
 
 	if (!strcmp(sim->payload, "u32-pointer")) {
-		mbox_chan_received_data(chan, &word);
+		sim_received(chan, &word);
 	} else if (!strcmp(sim->payload, "u32-value")) {
-		mbox_chan_received_data(chan, (void *)(unsigned long)word);
+		sim_received(chan, (void *)(unsigned long)word);
 	} else if (!strcmp(sim->payload, "zynqmp")) {
 		ipi->len = sizeof(word);
 		memcpy(ipi->data, &word, sizeof(word));
-		mbox_chan_received_data(chan, ipi);
+		sim_received(chan, ipi);
 	} else {
-		mbox_chan_received_data(chan, NULL);
+		sim_received(chan, NULL);
 	}
 }
 
@@ -239,10 +279,13 @@ static ssize_t sim_write(struct file *file, const char __user *buf, size_t count
 	if (masked)
 		return -EAGAIN;
 
-	/* As in an interrupt; the channel is not freed meanwhile, tests see to it. */
+	/* As in an interrupt. */
 	local_irq_save(flags);
-	if (chan->cl)
+	atomic_inc(&sim->receiving);
+	smp_mb__after_atomic();	/* pairs with that of sim_shutdown() */
+	if (sim->no_sync || READ_ONCE(sim->channel[message.channel].open))
 		sim_deliver(sim, chan, message.word);
+	atomic_dec(&sim->receiving);
 	local_irq_restore(flags);
 	return sizeof(message);
 }
@@ -294,7 +337,12 @@ static int sim_probe(struct platform_device *pdev)
 	sim->controller.ops = &sim_ops;
 	sim->controller.chans = sim->chans;
 	sim->controller.num_chans = channels;
-	sim->controller.txdone_irq = !strcmp(done, "irq");
+	sim->refuse = of_property_read_bool(dev->of_node, "refuse");
+	sim->no_sync = of_property_read_bool(dev->of_node, "no-sync");
+	sim->irq = !strcmp(done, "irq");
+	sim->controller.txdone_irq = sim->irq || !strcmp(done, "channel");
+	if (!strcmp(done, "channel"))
+		sim->controller.of_xlate = sim_xlate_client;
 	sim->controller.txdone_poll = !strcmp(done, "poll");
 	sim->controller.txpoll_period = 1;
 	ret = devm_mbox_controller_register(dev, &sim->controller);

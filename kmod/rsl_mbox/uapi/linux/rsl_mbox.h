@@ -118,7 +118,9 @@ struct rsl_mbox_vector_stat {
  * A binding works inside the kernel and lasts as long as the eventfd is open
  * anywhere, whatever becomes of the file that it was made by; it ends earlier by
  * unbinding, by another binding of the same vector and direction, or with the
- * device. It keeps the kernel module from being unloaded.
+ * device. It keeps the kernel module from being unloaded. A kick takes what the
+ * eventfd was signalled, or 1 of it from one that is a semaphore; the end of a
+ * binding takes nothing.
  *
  * EINVAL: @padding is not 0, there is no such vector or direction, @fd is no
  * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the file is not open
