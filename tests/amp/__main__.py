@@ -42,7 +42,7 @@ def check_debug(names: list[str]) -> None:
             "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v --tb=short "
             f"/guest/tests/guest/{name}.py"
         )
-        if not qemu.boot(board.for_test(name), command, timeout=1800, show=True).passed:
+        if not qemu.boot(board.for_test(name), command, timeout=5400, show=True).passed:
             failed.append(name)
     print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed")
     if failed:
