@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -59,35 +60,43 @@ def rslctl(*arguments: str | Path) -> str:
     return run(["env", f"PYTHONPATH={tools}", python(), "-m", "rslctl", *arguments])
 
 
+#: Set where the files of the board are there already, made by the process that began this one.
+MADE = "AMP_BOARD_MADE"
+
+
 def board(name: str = "6.1") -> Board:
     """Everything that the emulated board needs to boot the kernel *name*, made anew."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    interpreter, kernel, base = python(), kernels.kernel(name), _base_files()
-    with step("building module, firmware, device tree and initramfs"):
-        profile = _profile(interpreter)
-        shim, firmware = _firmware(profile)
-        return Board(
-            image=kernel / "image",
-            dtb=_device_tree(),
-            shim=shim,
-            firmware=firmware,
-            firmware_base=profile["firmware"]["base"],
-            initramfs=_initramfs(name, base),
-        )
+    interpreter, kernel = python(), kernels.kernel(name)
+    profile = _profile(interpreter)
+    if MADE not in os.environ:
+        base = _base_files()
+        with step("building module, firmware, device tree and initramfs"):
+            _device_tree()
+            _firmware(profile)
+            _initramfs(name, base)
+    return Board(
+        image=kernel / "image",
+        dtb=BUILD / "merged.dtb",
+        shim=BUILD / "shim.bin",
+        firmware=BUILD / "remote.bin",
+        firmware_base=profile["firmware"]["base"],
+        initramfs=BUILD / "initramfs.cpio",
+    )
 
 
 def _profile(interpreter: Path) -> dict[str, Any]:
     """The first link of the board profile, as rslctl reads it."""
     program = (
-        "import json, dataclasses; from rslctl import board;"
-        "print(json.dumps(dataclasses.asdict(board.load('qemu-virt').links[0])))"
+        "import json, dataclasses; from rslctl import profiles;"
+        "print(json.dumps(dataclasses.asdict(profiles.load('qemu-virt').links[0])))"
     )
     out = run(["env", f"PYTHONPATH={REPOSITORY / 'tools'}", interpreter, "-c", program])
     link: dict[str, Any] = json.loads(out)
     return link
 
 
-def _device_tree() -> Path:
+def _device_tree() -> None:
     base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
     run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
     rslctl("overlay", "--board", "qemu-virt", "--base", base, "--merge", merged)
@@ -97,28 +106,13 @@ def _device_tree() -> Path:
         # Interrupts have their parent from the base, which dtc cannot see.
         run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
         run(["fdtoverlay", "-i", merged, "-o", BUILD / f"{name}.dtb", blob])
-    return merged
 
 
-def _firmware(link: dict[str, Any]) -> tuple[Path, Path]:
+def _firmware(link: dict[str, Any]) -> None:
     """The shim and the remote's program, configured from the board profile."""
     source = REPOSITORY / "tests/remote"
-    doorbell = link["doorbell"]
-
-    def initializer(values: list[int]) -> str:
-        return "{ " + ", ".join(map(str, values)) + " }"
-
-    macros = {
-        "REMOTE_MEMORY_BASE": f"{link['memory']['base']:#x}UL",
-        "REMOTE_MEMORY_SIZE": f"{link['memory']['size']:#x}UL",
-        "REMOTE_DOORBELL": f"{doorbell['register']:#x}UL",
-        "REMOTE_KICK_VALUES": initializer(doorbell["kick_values"]),
-        # The doorbell takes INTIDs; shared interrupt n is INTID 32 + n.
-        "REMOTE_NOTIFY_VALUES": initializer([32 + spi for spi in doorbell["spis"]]),
-    }
-    lines = [f"#define {name} {value}\n" for name, value in macros.items()]
-    (BUILD / "remote_config.h").write_text("".join(lines))
-
+    config = BUILD / "remote_config.h"
+    rslctl("remote-dt", "--board", "qemu-virt", "-o", config)
     entry = link["firmware"]["base"]
     flags = "-O2 -Wall -Wextra -Werror -nostdlib -ffreestanding -mgeneral-regs-only -mstrict-align"
     flags += " -fno-pie -no-pie -static"
@@ -132,14 +126,14 @@ def _firmware(link: dict[str, Any]) -> tuple[Path, Path]:
         source / "start.S",
         source / "remote.c",
     ]
-    return _binary("shim", [*common, *shim]), _binary("remote", [*common, *remote])
+    _binary("shim", [*common, *shim])
+    _binary("remote", [*common, *remote])
 
 
-def _binary(name: str, command: list[object]) -> Path:
+def _binary(name: str, command: list[object]) -> None:
     elf, binary = BUILD / f"{name}.elf", BUILD / f"{name}.bin"
     run([*command, "-o", elf])
     run([f"{CROSS}objcopy", "-O", "binary", elf, binary])
-    return binary
 
 
 def module(name: str, kernel: str) -> Path:
@@ -231,7 +225,7 @@ def join(archives: list[Path], target: Path) -> None:
             file.write(part.read_bytes())
 
 
-def _initramfs(kernel_name: str, base: Path) -> Path:
+def _initramfs(kernel_name: str, base: Path) -> None:
     """The base files, then this checkout's: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
@@ -255,7 +249,6 @@ def _initramfs(kernel_name: str, base: Path) -> Path:
     archive(root, project)
     whole = BUILD / "initramfs.cpio"
     join([base, project], whole)
-    return whole
 
 
 def _install_rslctl(root: Path) -> None:

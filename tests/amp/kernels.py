@@ -30,8 +30,8 @@ class Packaged:
     bootable: bool = False
     arch: str = "arm64"
     cross: str = "aarch64-linux-gnu-"
-    #: The package of the compiler where it has to be that of *release*.
-    compiler: str = ""
+    #: Whether its headers need the compiler of *release*.
+    own_compiler: bool = False
 
 
 KERNELS = {
@@ -47,11 +47,12 @@ KERNELS = {
         arch="arm",
         cross="arm-linux-gnueabihf-",
     ),
-    "7.2": Packaged(
-        r"linux-headers-(7\.2\.\d+\+deb\d+)-arm64",
+    # The newest there is: 7.2 in November 2026.
+    "sid": Packaged(
+        r"linux-headers-(7\.\d+\.\d+\+deb\d+)-arm64",
         release="sid",
         bootable=True,
-        compiler="gcc-16-aarch64-linux-gnu",
+        own_compiler=True,
     ),
 }
 
@@ -78,9 +79,10 @@ def make_command(name: str, source: Path) -> list[object]:
     headers = (kernel(name) / "headers").resolve()
     compiler = f"{packaged.cross}gcc"
     inside: list[object] = []
-    if packaged.compiler:
-        compiler += f"-{packaged.compiler.split('-')[1]}"
-        inside = _inside(_toolchain(packaged), source)
+    if packaged.own_compiler:
+        version = (kernel(name) / "compiler").read_text()
+        compiler += f"-{version}"
+        inside = _inside(_toolchain(packaged.release, version), source)
     return [
         *(*inside, "make", "-s", "-C", source, f"KERNEL_SRC={headers}", f"ARCH={packaged.arch}"),
         # Debian's headers name a compiler that may not be here.
@@ -88,19 +90,19 @@ def make_command(name: str, source: Path) -> list[object]:
     ]
 
 
-def _toolchain(packaged: Packaged) -> Path:
-    """A root file system with the compiler of another release."""
-    packages = (packaged.compiler, *TOOLS)
+def _toolchain(release: str, version: str) -> Path:
+    """A root file system with a version of gcc of another release."""
+    packages = (f"gcc-{version}-aarch64-linux-gnu", *TOOLS)
 
     def make(target: Path) -> None:
-        say(f"downloading about 100 MB into {cache.root()}: {packages[0]} of {packaged.release}")
-        with step(f"fetching the compiler of {packaged.release}"):
-            apt = Apt(target / "apt", "amd64", packaged.release)
+        say(f"downloading about 100 MB into {cache.root()}: {packages[0]} of {release}")
+        with step(f"fetching the compiler of {release}"):
+            apt = Apt(target / "apt", "amd64", release)
             apt.unpack(packages, target / "root", dependencies=True)
             run(["rm", "-r", target / "apt"])
             (target / "root/usr/bin/awk").symlink_to("mawk")
 
-    key = cache.digest(packaged.release, *packages, "1")
+    key = cache.digest(release, *packages, "1")
     return cache.kept("toolchain", key, make) / "root"
 
 
@@ -131,6 +133,9 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
             split = apt.depends(headers, r"linux-base-\d[^\s,]+", default="")
             packages += [split, f"linux-binary-{release}"] if split else [f"linux-image-{release}"]
         apt.unpack(packages, target / "root", dependencies=False)
+        if packaged.own_compiler:
+            host = apt.depends(headers, r"gcc-\d+-for-host")
+            (target / "compiler").write_text(host.split("-")[1])
         if packaged.architecture == "armhf":
             apt.unpack([kbuild], target / "armhf", dependencies=False)
         run(["rm", "-r", target / "apt"])

@@ -12,7 +12,7 @@ from rslctl.host import Host
 
 SIZE = 4096
 MAGIC = 0x4D455252
-FLOOD, ANSWER = 1, 2
+FLOOD, ANSWER, LOOK = 1, 2, 3
 
 
 class Remote:
@@ -39,6 +39,11 @@ class Remote:
     def flood(self, mask: int, rounds: int, pause: int) -> None:
         """Have the remote notify each vector in *mask*, *rounds* times, *pause* loops apart."""
         self._command(FLOOD, mask, rounds, pause)
+
+    def look(self) -> int:
+        """The first word that the remote sees where the profile keeps room for its device tree."""
+        self._command(LOOK)
+        return int(self._block.read32(28))
 
     def flood_left(self) -> int:
         """The rounds that the flood still has."""

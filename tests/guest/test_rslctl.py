@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import re
 import select
 import shutil
 import stat
@@ -14,14 +16,17 @@ import time
 from pathlib import Path
 
 import pytest
-from rslctl import mbox
+from rslctl import mbox, tree
 from rslctl.host import Host
 
+from tests.guest.remote import Remote
 from tests.guest.support import Rslctl, unbind
 
 BOARD = ("--board", "qemu-virt")
 AS_NOBODY = ("rslctl", "run", "--user", "nobody", "--")
 NODE = Path("/dev/rsl_mbox0")
+#: 0xd00dfeed in the byte order of a blob, read by a little-endian processor.
+FDT_MAGIC = 0xEDFE0DD0
 
 
 def loaded() -> bool:
@@ -308,3 +313,27 @@ def test_a_thousand_round_trips_by_a_daemon_without_capabilities(link: mbox.Link
     assert done.returncode == 0, done.stderr
     assert "uid 65534, CapEff 0000000000000000" in done.stdout
     assert "1000 round trips on 4 vectors" in done.stdout
+
+
+def test_what_the_remote_has_to_know_is_put_where_it_finds_it(
+    rslctl: Rslctl, link: mbox.LinkDevice, remote: Remote
+) -> None:
+    assert remote.look() != FDT_MAGIC
+    status, out, err = rslctl("remote-dt", "--board", "qemu-virt", "--place")
+    assert (status, out) == (0, "")
+    assert "to 0x70f00000" in err
+    assert remote.look() == FDT_MAGIC
+    with open(link.node, "rb") as file:
+        memory = mmap.mmap(file.fileno(), link.memory_size, prot=mmap.PROT_READ)
+        data = memory[0xF00000:0xF10000]
+        memory.close()
+    made = tree.from_blob(data[: int.from_bytes(data[4:8], "big")], "placed")
+    assert made.texts("/", "label") == ["rpu0"]
+
+
+def test_the_shared_memory_is_outside_system_ram(link: mbox.LinkDevice) -> None:
+    found = re.findall(r"^(\w+)-(\w+) : System RAM$", Path("/proc/iomem").read_text(), re.MULTILINE)
+    ram = [(int(first, 16), int(last, 16)) for first, last in found]
+    assert ram
+    end = link.memory_base + link.memory_size - 1
+    assert all(last < link.memory_base or first > end for first, last in ram)

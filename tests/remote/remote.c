@@ -4,7 +4,7 @@
  * which answers each kick on vector n with a notification on vector n.
  *
  * Its addresses and interrupts come from the board profile by way of
- * remote_config.h, which the build writes; the GIC's registers are those of
+ * remote_config.h, which "rslctl remote-dt" writes; the GIC's registers are those of
  * the Arm GICv2 architecture (IHI 0048) at QEMU's virt addresses.
  */
 #include <stdint.h>
@@ -33,8 +33,8 @@
 #define GPIO_DIR		0x400
 #define GPIO_IEV		0x40c
 
-static const uint32_t kick_values[] = REMOTE_KICK_VALUES;	/* Linux -> here */
-static const uint32_t notify_values[] = REMOTE_NOTIFY_VALUES;	/* here -> Linux */
+static const uint32_t kick_values[] = RSL_RPU0_KICK_INTERRUPTS;	/* Linux -> here */
+static const uint32_t notify_values[] = RSL_RPU0_NOTIFY_VALUES;	/* here -> Linux */
 
 /* The second link, "level" of tests/amp/sim.dtso, notifies by pins of the GPIO block. */
 static const uint32_t level_kick_values[] = { 84, 85, 86, 87 };
@@ -42,7 +42,7 @@ static const uint32_t level_kick_values[] = { 84, 85, 86, 87 };
 #define VECTORS			(sizeof(kick_values) / sizeof(kick_values[0]))
 
 static struct remote_ctl *const ctl =
-	(struct remote_ctl *)(REMOTE_MEMORY_BASE + REMOTE_MEMORY_SIZE - REMOTE_CTL_SIZE);
+	(struct remote_ctl *)(RSL_RPU0_MEMORY_BASE + RSL_RPU0_MEMORY_SIZE - REMOTE_CTL_SIZE);
 
 static uint32_t answered = ~0u;
 static uint32_t flood_mask;
@@ -72,7 +72,7 @@ static void notify(unsigned int n)
 {
 	ctl->vector[n].notify_sent++;
 	barrier();
-	write32(REMOTE_DOORBELL, notify_values[n]);
+	write32(RSL_RPU0_NOTIFY_REGISTER, notify_values[n]);
 }
 
 /*
@@ -101,6 +101,8 @@ static void take_command(void)
 		ctl->flood_left = ctl->arg1;
 	} else if (command == REMOTE_ANSWER) {
 		answered = ctl->arg0;
+	} else if (command == REMOTE_LOOK) {
+		ctl->placed = read32(RSL_RPU0_DT_BASE);
 	}
 	barrier();
 	ctl->command = REMOTE_NONE;
@@ -163,6 +165,7 @@ void remote_main(void)
 {
 	gic_init();
 	ctl->vectors = VECTORS;
+	ctl->placed = 0;
 	ctl->flood_left = 0;
 	barrier();
 	ctl->magic = REMOTE_MAGIC;

@@ -19,6 +19,7 @@ enum remote_command {
 	/* Notify each vector of arg0 arg1 times, arg2 loops apart, kicks taken meanwhile. */
 	REMOTE_FLOOD = 1,
 	REMOTE_ANSWER = 2,	/* answer kicks of the vectors in arg0 only */
+	REMOTE_LOOK = 3,	/* tell in placed what is at RSL_RPU0_DT_BASE */
 };
 
 struct remote_vector {
@@ -36,7 +37,7 @@ struct remote_ctl {
 	volatile uint32_t arg1;		/* Linux */
 	volatile uint32_t arg2;		/* Linux */
 	volatile uint32_t flood_left;	/* remote: rounds that the flood still has */
-	volatile uint32_t unused;
+	volatile uint32_t placed;	/* remote */
 	struct remote_vector vector[32];
 };
 

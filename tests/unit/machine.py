@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rslctl import board, devicetree, overlay
+from rslctl import devicetree, overlay, profiles
+from rslctl import tree as trees
 from rslctl.host import Host
 
 #: Runs rslctl in this process: exit status, stdout, stderr.
@@ -19,7 +20,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = Host(root)
-        self.board = board.load("qemu-virt")
+        self.board = profiles.load("qemu-virt")
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.host.path(name)
@@ -31,17 +32,17 @@ class Machine:
         made = overlay.build(self.board)
         labels = [node.label for _, node in made.nodes() if node.label]
         for path, node in made.nodes():
-            base = overlay.LIVE_TREE + path.rstrip("/")
+            base = trees.LIVE + path.rstrip("/")
             for key, value in node.properties:
-                data = devicetree.encode(value, lambda label: labels.index(label) + 1)
+                data = devicetree.encode(value, lambda node: labels.index(node.label) + 1)
                 self.write(f"{base}/{key}", data)
             if node.label:
                 number = labels.index(node.label) + 1
                 self.write(f"{base}/phandle", number.to_bytes(4, "big"))
-        self.write(f"{overlay.LIVE_TREE}/compatible", b"linux,dummy-virt\0")
+        self.write(f"{trees.LIVE}/compatible", b"linux,dummy-virt\0")
         device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         device.mkdir(parents=True)
-        tree = self.host.path(overlay.LIVE_TREE + "/rsl-mbox@8020040")
+        tree = self.host.path(trees.LIVE + "/rsl-mbox@8020040")
         (device / "of_node").symlink_to(tree)
         return self
 

@@ -19,8 +19,11 @@ LEVELS = (
     {"cli"},
     {"commands"},
     {"setup", "handoff"},
-    {"overlay", "mbox", "journal"},
-    {"board", "devicetree", "host"},
+    {"overlay", "mbox", "journal", "remote"},
+    {"conflicts", "differences", "fit", "profiles"},
+    {"tree"},
+    {"board", "host"},
+    {"devicetree", "tables", "virtio", "zynqmp"},
     {"errors", "uapi"},
 )
 

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import fdt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rslctl import board, overlay
-from rslctl.errors import RslError
+from rslctl import board, devicetree, overlay, profiles, tree
+from rslctl.errors import RslError, SeveralError
 
 from tests.unit.machine import Rslctl
 
@@ -34,11 +34,18 @@ BASE = """\
 		interrupt-controller;
 		v2m@8020000 { reg = <0 0x8020000 0 0x1000>; };
 	};
+	memory@40000000 {
+		device_type = "memory";
+		reg = <0 0x40000000 0 0x40000000>;
+	};
+	// more
 };
 """
 
 #: The nodes get their interrupt parent from the base, which dtc cannot see.
 INHERITED = "-Wno-interrupts_property"
+#: The controllers of mailboxes are in the base, too.
+NO_CONTROLLER = "-Wno-mboxes_property"
 
 needs_dtc = pytest.mark.skipif(
     not shutil.which("dtc") or not shutil.which("fdtoverlay"),
@@ -69,30 +76,84 @@ def normal(blob: bytes) -> dict[str, dict[str, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("name", board.built_in())
+@pytest.mark.parametrize("name", profiles.built_in())
 def test_the_checked_in_overlays_are_what_rslctl_generates(name: str, rslctl: Rslctl) -> None:
     kept = (REPOSITORY / f"dt-overlays/{name}.dtso").read_text()
     assert rslctl("overlay", "--board", name) == (0, kept, "")
 
 
+def variants() -> list[tuple[str, str, str]]:
+    """Board, transport and style of every overlay that can be made."""
+    found = []
+    for name in profiles.built_in():
+        (link,) = profiles.load(name).links
+        found += [(name, transport, "rsl") for transport in link.offers]
+        if name.startswith("zcu"):
+            found.append((name, "mailbox", "user-mailbox"))
+    return found
+
+
 @needs_dtc
-@pytest.mark.parametrize("name", board.built_in())
-def test_source_and_blob_are_the_same_overlay(name: str) -> None:
-    made = overlay.build(board.load(name))
-    compiled = dtc(overlay.to_source(made), INHERITED)
-    assert normal(compiled) == normal(overlay.to_blob(made))
+@pytest.mark.parametrize(("name", "transport", "style"), variants())
+def test_source_and_blob_are_the_same_overlay(name: str, transport: str, style: str) -> None:
+    made = overlay.build(overlay.choose(profiles.load(name), transport), style)
+    compiled = dtc(devicetree.to_source(made), INHERITED, NO_CONTROLLER)
+    assert normal(compiled) == normal(devicetree.to_blob(made))
+
+
+def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
+    made = overlay.build(profiles.load("zcu102"), "user-mailbox")
+    nodes = dict(made.nodes())
+    assert [key for key, _ in nodes["/umb"].properties] == ["compatible", "mboxes", "mbox-names"]
+    assert dict(nodes["/umb"].properties)["mbox-names"] == ("tx", "rx")
+    (shmem,) = [node for path, node in nodes.items() if path.startswith("/shmem@")]
+    assert [key for key, _ in shmem.properties] == ["compatible", "reg"]
+    for name, message in (("qemu-virt", "one link over a mailbox"), ("imx8mp-evk", "one pair of")):
+        status, out, err = rslctl("overlay", "--board", name, "--style", "user-mailbox")
+        assert (status, out) == (1, "")
+        assert message in err
+
+
+def test_overlays_are_the_same_from_run_to_run(tmp_path: Path) -> None:
+    made = set()
+    for seed in ("1", "2"):
+        for suffix in ("dtso", "dtbo"):
+            file = tmp_path / f"{seed}.{suffix}"
+            command = [sys.executable, "-m", "rslctl", "overlay", "--board", "zcu102", "-o", file]
+            tools = str(REPOSITORY / "tools")
+            environment = {"PYTHONPATH": tools, "PYTHONHASHSEED": seed, "PATH": "/usr/bin"}
+            subprocess.run([*map(str, command)], check=True, env=environment)
+            made.add(file.read_bytes())
+    assert len(made) == 2
+
+
+def merged(base: bytes, name: str = "qemu-virt") -> bytes:
+    made = overlay.for_base(profiles.load(name), "rsl", tree.from_blob(base, "base"))
+    return overlay.merge(made, base)
+
+
+def problems(base: str, profile: board.Board | None = None) -> list[str]:
+    """What is found against the overlay on a base."""
+    parsed = tree.from_blob(dtc(base), "base")
+    try:
+        overlay.for_base(profile or profiles.load("qemu-virt"), "rsl", parsed)
+    except SeveralError as error:
+        assert all(message.startswith("base: ") for message in error.messages)
+        return [message.removeprefix("base: ") for message in error.messages]
+    return []
 
 
 @needs_dtc
 def test_merged_into_a_base_every_reference_points_where_it_should(tmp_path: Path) -> None:
-    made = overlay.build(board.load("qemu-virt"))
-    tree = fdt.parse_dtb(overlay.merge(made, dtc(BASE), "base.dtb"))
-    memory = tree.get_node("/reserved-memory/memory@70000000")
-    assert memory.get_property("reg").data == [0, 0x70000000, 0, 0x1000000]
-    link = tree.get_node("/rsl-mbox@8020040")
-    assert link.get_property("memory-region").data == memory.get_property("phandle").data
-    assert tree.get_property("status", "/intc@8000000/v2m@8020000").data == ["disabled"]
-    (tmp_path / "merged.dtb").write_bytes(tree.to_dtb())
+    merged_tree = tree.from_blob(merged(dtc(BASE)), "merged")
+    assert merged_tree.cells("/reserved-memory/memory@70000000", "reg") == (
+        *(0, 0x70000000),
+        *(0, 0x1000000),
+    )
+    (number,) = merged_tree.cells("/rsl-mbox@8020040", "memory-region")
+    assert merged_tree.phandles[number] == "/reserved-memory/memory@70000000"
+    assert merged_tree.texts("/intc@8000000/v2m@8020000", "status") == ["disabled"]
+    (tmp_path / "merged.dtb").write_bytes(merged(dtc(BASE)))
     done = subprocess.run(
         ["dtc", "-I", "dtb", "-O", "dts", tmp_path / "merged.dtb"],
         capture_output=True,
@@ -103,34 +164,89 @@ def test_merged_into_a_base_every_reference_points_where_it_should(tmp_path: Pat
 
 
 @needs_dtc
-def test_a_base_that_does_not_fit_is_refused_with_the_node(tmp_path: Path) -> None:
-    made = overlay.build(board.load("qemu-virt"))
-    with pytest.raises(RslError, match="base: has no node /intc@8000000/v2m@8020000, which the"):
-        overlay.merge(made, dtc(BASE.replace("v2m@", "its@")), "base")
-    merged = overlay.merge(made, dtc(BASE), "base")
-    with pytest.raises(RslError, match="base: has a node /reserved-memory/memory@70000000 already"):
-        overlay.merge(made, merged, "base")
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("v2m@", "its@", "label: there is no node /intc@8000000/v2m@8020000; near it: /intc@8000"),
+        ('"linux,dummy-virt"', '"x,y"', "compatible: it is for x,y, board 'qemu-virt' is linux,du"),
+        ("0x40000000 0 0x40000000", "0 0 0x100000", "ram: rpu0: memory at 0x70000000, 0x1000000 b"),
+        ("// more", "dev@70fff000 { reg = <0 0x70fff000 0 4>; };", "overlap: rpu0: memory at 0x7"),
+        ("// more", "/memreserve/", "overlap: rpu0: firmware at 0x50000000, 0x200000 bytes, over"),
+        ("// more", "dev { interrupts = <0 81 4>; };", "interrupt: rpu0: SPI 81 is used by /dev"),
+        ("interrupt-parent = <0x8002>;", "", "interrupt: / has no interrupt-parent, so the profi"),
+        ("#interrupt-cells = <3>", "#interrupt-cells = <2>", "interrupt: /intc@8000000 does not"),
+        (
+            "// more",
+            "rsl-mbox@8020040 { reg = <0 0x8020040 0 4>; };",
+            "node: it has /rsl-mbox@8020040 already, which the",
+        ),
+        ("// more", "dev@8020040 { reg = <0 0x8020040 0 4>; };", "register: rpu0: doorbell at 0x"),
+    ],
+)
+def test_what_stands_between_overlay_and_base_is_named(old: str, new: str, expected: str) -> None:
+    text = BASE.replace(old, new)
+    if new == "/memreserve/":
+        text = BASE.replace("/dts-v1/;", "/dts-v1/;\n/memreserve/ 0x50000000 0x1000;")
+    assert problems(BASE) == []
+    assert [each for each in problems(text) if each.startswith(expected)]
+
+
+@needs_dtc
+def test_a_disabled_user_is_none() -> None:
+    for node in (
+        'dev { interrupts = <0 81 4>; status = "disabled"; };',
+        'dev@70fff000 { reg = <0 0x70fff000 0 4>; status = "disabled"; };',
+    ):
+        assert problems(BASE.replace("// more", node)) == []
+
+
+@needs_dtc
+def test_all_problems_are_told_in_one_run(tmp_path: Path, rslctl: Rslctl) -> None:
+    text = BASE.replace("// more", "dev@70000000 { reg = <0 0x70000000 0 4>; };")
+    text = text.replace("v2m@", "its@").replace('"linux,dummy-virt"', '"x,y"')
+    assert {each.split(":")[0] for each in problems(text)} == {
+        *("compatible", "label", "overlap", "register")
+    }
+    (tmp_path / "base.dtb").write_bytes(dtc(text))
+    out = tmp_path / "out.dtb"
+    status, _, err = rslctl(
+        *("overlay", "--board", "qemu-virt", "--base", tmp_path / "base.dtb", "--merge", out)
+    )
+    assert status == 1
+    assert err.count("rslctl: ") == len(err.splitlines()) == len(problems(text))
+    assert not out.exists()
+
+
+@needs_dtc
+def test_an_overlay_that_is_there_already_is_told() -> None:
+    twice = tree.from_blob(merged(dtc(BASE)), "base")
+    with pytest.raises(SeveralError, match="node: it has /rsl-mbox@8020040 already"):
+        overlay.for_base(profiles.load("qemu-virt"), "rsl", twice)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"no tree", bytes(4096), b"\xd0\x0d\xfe\xed", b"\xd0\x0d\xfe\xed" * 20]
 )
 def test_a_base_that_is_no_device_tree_is_refused(data: bytes) -> None:
-    made = overlay.build(board.load("qemu-virt"))
     with pytest.raises(RslError, match="base: is not a device tree blob"):
-        overlay.merge(made, data, "base")
+        tree.from_blob(data, "base")
 
 
 @needs_dtc
-def test_a_base_with_other_cells_is_refused() -> None:
-    made = overlay.build(board.load("qemu-virt"))
-    one = (
-        '/dts-v1/; / { #address-cells = <1>; #size-cells = <1>; compatible = "x";'
-        "intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;"
-        "v2m@8020000 { reg = <0x8020000 4>; }; }; };"
-    )
-    with pytest.raises(RslError, match=r"base: / has #address-cells = 1, the overlay needs \(2,\)"):
-        overlay.merge(made, dtc(one), "base")
+def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
+    one = """/dts-v1/; / {
+        #address-cells = <1>; #size-cells = <1>; compatible = "linux,dummy-virt";
+        interrupt-parent = <1>; memory@40000000 { device_type = "memory";
+        reg = <0x40000000 0x40000000>; };
+        intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
+        phandle = <1>; #interrupt-cells = <3>; interrupt-controller;
+        v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
+    made = tree.from_blob(merged(dtc(one)), "merged")
+    assert made.cells("/reserved-memory/memory@70000000", "reg") == (0x70000000, 0x1000000)
+    high = profiles.load("qemu-virt").links[0]
+    high = dataclasses.replace(high, memory=board.Region(1 << 32, 4096))
+    found = problems(one, dataclasses.replace(profiles.load("qemu-virt"), links=(high,)))
+    assert any(each.startswith("cells: rpu0: memory at 0x100000000") for each in found)
 
 
 def test_files_are_written_by_their_suffix(tmp_path: Path, rslctl: Rslctl) -> None:
@@ -155,37 +271,3 @@ def test_a_wrong_file_is_named(
     ended, out, err = rslctl("overlay", "--board", "qemu-virt", *arguments)
     assert (ended, out) == (status, "")
     assert err.startswith(message)
-
-
-regions = st.builds(
-    board.Region,
-    st.integers(0x10000, 0x1FFFF).map(lambda page: page << 12),
-    st.integers(1, 0x100).map(lambda pages: pages << 12),
-)
-vectors = st.integers(1, 32).flatmap(
-    lambda n: st.tuples(
-        st.lists(st.integers(0, 2**32 - 1), min_size=n, max_size=n).map(tuple),
-        st.lists(st.integers(0, 987), min_size=n, max_size=n, unique=True).map(tuple),
-    )
-)
-doorbells = st.builds(
-    lambda register, both, trigger: board.Doorbell(register * 4, both[0], both[1], trigger),
-    st.integers(0, 2**40),
-    vectors,
-    st.sampled_from(sorted(board.TRIGGERS)),
-)
-links = st.builds(
-    board.Link,
-    st.from_regex(r"[a-z][a-z0-9_]{0,30}", fullmatch=True),
-    regions,
-    st.none() | regions,
-    doorbells,
-).filter(lambda link: not (link.firmware and link.firmware.overlaps(link.memory)))
-
-
-@needs_dtc
-@settings(max_examples=25, deadline=None)
-@given(links)
-def test_any_profile_gives_the_same_overlay_in_both_forms(link: board.Link) -> None:
-    made = overlay.build(board.Board("any", "any", "any", (), (link,)))
-    assert normal(dtc(overlay.to_source(made), INHERITED)) == normal(overlay.to_blob(made))

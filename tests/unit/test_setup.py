@@ -20,7 +20,11 @@ TREE = "/sys/firmware/devicetree/base"
 def up(machine: Machine, ownership: setup.Ownership | None = None) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
     plan = setup.steps(
-        machine.host, machine.board.links[0], ownership or setup.Ownership(), timeout=0
+        machine.host,
+        machine.board,
+        machine.board.links[0],
+        ownership or setup.Ownership(),
+        timeout=0,
     )
     setup.up(plan, dry_run=False, report=lambda *words: said.append(words))
     return said
@@ -204,7 +208,9 @@ def test_teardown_of_a_link_in_use_undoes_nothing(machine: Machine) -> None:
 
 def test_a_device_that_udev_is_not_done_with_is_waited_for(machine: Machine) -> None:
     machine.with_device_tree().with_driver().with_link()
-    there = setup.DeviceThere(machine.host, machine.board.links[0], 0)
+    link = machine.board.links[0]
+    bound = setup.DriverBound(machine.host, machine.board, link)
+    there = setup.DeviceThere(machine.host, link, bound, 0)
     assert there.check()
     machine.write("/run/udev/control", "")
     assert not there.check()

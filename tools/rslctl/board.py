@@ -1,39 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Board profiles: TOML in, frozen dataclasses out.
-
-The format is described in docs/board-profile.md.
-"""
+"""What a board profile says of a board, as data."""
 
 from __future__ import annotations
 
 import difflib
-import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from rslctl.errors import RslError, os_error
-from rslctl.uapi import LABEL_SIZE, MAX_VECTORS
+from rslctl.devicetree import NodeRef
+from rslctl.errors import RslError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+#: Interrupt types of include/dt-bindings/interrupt-controller/irq.h of Linux: those that a
+#: shared peripheral interrupt of a GIC can have (drivers/irqchip/irq-gic.c).
+TRIGGERS = {"edge-rising": 1, "level-high": 4}
 
-#: Linux maps the shared memory in pages; arm64 boards may run 4, 16 or 64 KiB ones.
-PAGE_SIZE = 4096
-
-#: The first shared peripheral interrupt of a GIC has INTID 32, the last 1019
-#: (Arm IHI 0048 2.2.1).
-SPI_MAX = 1019 - 32
-
-#: Interrupt types of include/dt-bindings/interrupt-controller/irq.h of Linux.
-TRIGGERS = {"edge-rising": 1, "edge-falling": 2, "level-high": 4, "level-low": 8}
-
-_BUILT_IN = Path(__file__).parent / "boards"
-#: A link's name is also part of device tree labels.
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+#: How a link can be notified.
+TRANSPORTS = ("mailbox", "doorbell")
 
 
 @dataclass(frozen=True)
@@ -52,12 +33,48 @@ class Region:
         """Whether the two have a byte in common."""
         return self.base < other.end and other.base < self.end
 
+    def contains(self, other: Region) -> bool:
+        return self.base <= other.base and other.end <= self.end
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Mailbox channels that the base's controller has; vector n is entry n of both tuples."""
+
+    controller: NodeRef
+    #: Specifiers of the channels, without the phandle.
+    tx: tuple[tuple[int, ...], ...]
+    rx: tuple[tuple[int, ...], ...]
+    #: Where one channel carries several in its payload; 0 otherwise.
+    payload_vectors: int = 0
+
+
+@dataclass(frozen=True)
+class Fifos:
+    """Two FIFOs of a TI K3 mailbox cluster, for which the overlay adds a sub-node."""
+
+    controller: NodeRef
+    tx: int
+    rx: int
+    #: Linux's number among the users of the cluster.
+    user: int = 0
+    payload_vectors: int = 0
+
+
+@dataclass(frozen=True)
+class Ipi:
+    """A pair of ZynqMP IPI agents, keys of :data:`zynqmp.AGENTS`: Linux's and the remote's."""
+
+    agent: int
+    remote: int
+    payload_vectors: int = 0
+
 
 @dataclass(frozen=True)
 class Doorbell:
     """The doorbell transport of a link; vector n is entry n of each tuple."""
 
-    #: Physical address of the 32-bit register that rings the remote.
+    #: Physical address of the 32-bit register that rings the remote, or of its block.
     register: int
     #: What Linux writes there.
     kick_values: tuple[int, ...]
@@ -65,6 +82,37 @@ class Doorbell:
     spis: tuple[int, ...]
     #: A key of :data:`TRIGGERS`.
     trigger: str
+    #: Bytes of the block.
+    size: int = 4
+    #: Offsets of the registers that level interrupts need, by name in the device tree.
+    offsets: tuple[tuple[str, int], ...] = ()
+    status_masks: tuple[int, ...] = ()
+
+
+#: How a link is notified.
+Mailbox = Channels | Fifos | Ipi
+Transport = Mailbox | Doorbell
+
+
+@dataclass(frozen=True)
+class RemoteSide:
+    """What the remote uses to notify Linux and to be kicked, where the profile tells."""
+
+    #: Physical address of the register that rings Linux; None where a mailbox driver does.
+    register: int | None = None
+    #: What the remote writes there, per vector.
+    notify_values: tuple[int, ...] = ()
+    #: The interrupts that kicks arrive by: one per vector, or one for all.
+    interrupts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Virtio:
+    """The virtio devices that the daemon serves, in its order: keys of :data:`virtio.KINDS`."""
+
+    devices: tuple[str, ...]
+    #: Whether the daemon puts a device tree before them.
+    device_tree: bool
 
 
 @dataclass(frozen=True)
@@ -75,11 +123,30 @@ class Link:
     memory: Region
     #: The memory that the remote's program occupies, where Linux has to leave it alone.
     firmware: Region | None
-    doorbell: Doorbell
+    #: The transports that it can have, by name: one of :data:`TRANSPORTS`.
+    offers: dict[str, Transport]
+    #: The name of the one that it has.
+    transport: str
+    remote: RemoteSide | None = None
+    virtio: Virtio | None = None
+    #: Room in the shared memory for what the remote has to know, as an absolute range.
+    remote_dt: Region | None = None
+
+    @property
+    def by(self) -> Transport:
+        """The transport that it has."""
+        return self.offers[self.transport]
+
+    def regions(self) -> list[tuple[str, Region]]:
+        """The memory that it has, by key."""
+        return [("memory", self.memory)] + ([("firmware", self.firmware)] if self.firmware else [])
 
     @property
     def vectors(self) -> int:
-        return len(self.doorbell.kick_values)
+        by = self.by
+        if isinstance(by, Doorbell):
+            return len(by.kick_values)
+        return by.payload_vectors or (len(by.tx) if isinstance(by, Channels) else 1)
 
 
 @dataclass(frozen=True)
@@ -88,11 +155,31 @@ class Board:
 
     name: str
     description: str
-    #: An entry of the root node's "compatible" on the machine.
-    compatible: str
-    #: Paths of device tree nodes that Linux must not use.
-    disable: tuple[str, ...]
+    #: Entries of the root node's "compatible": the machine has one of them at least.
+    compatible: tuple[str, ...]
     links: tuple[Link, ...]
+    #: Nodes of the base that Linux must not use, and that it must.
+    disable: tuple[NodeRef, ...] = ()
+    enable: tuple[NodeRef, ...] = ()
+    #: Cells of addresses and of sizes at the root of the base.
+    cells: tuple[int, int] = (2, 2)
+    #: The interrupt controller, where the base's root does not say it for all.
+    interrupt_parent: NodeRef | None = None
+
+    def too_large(self, address: int, size: int) -> list[str]:
+        """What of the links does not fit into so many cells of addresses and of sizes."""
+        regions = [(link, what, region) for link in self.links for what, region in link.regions()]
+        regions += [
+            (link, "doorbell", Region(link.by.register, link.by.size))
+            for link in self.links
+            if isinstance(link.by, Doorbell)
+        ]
+        return [
+            f"{link.name}: {what} at {region.base:#x}, {region.size:#x} bytes, does not fit into "
+            f"{address} and {size} cells"
+            for link, what, region in regions
+            if region.end > 1 << 32 * address or region.size >= 1 << 32 * size
+        ]
 
     def link(self, name: str | None) -> Link:
         """The link called *name*; where the board has one link, None means that one.
@@ -108,205 +195,69 @@ class Board:
         for link in self.links:
             if link.name == name:
                 return link
-        raise RslError(f"board {self.name!r} has no link {name!r}", hint=f"its links: {known}")
-
-
-def built_in() -> list[str]:
-    """The names of the profiles that come with rslctl, sorted."""
-    return sorted(path.stem for path in _BUILT_IN.glob("*.toml"))
-
-
-def load(name: str) -> Board:
-    """Read the profile *name*, or the file *name* where that ends in ``.toml``.
-
-    Raises:
-        RslError: it does not exist, cannot be read or is not a profile.
-    """
-    if name.endswith(".toml"):
-        path = Path(name)
-    elif name in built_in():
-        path = _BUILT_IN / f"{name}.toml"
-    else:
-        known = ", ".join(built_in())
-        close = difflib.get_close_matches(name, built_in(), 1)
+        close = difflib.get_close_matches(name, [link.name for link in self.links], 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
         raise RslError(
-            f"unknown board {name!r}",
-            hint=(f"did you mean {close[0]!r}? " if close else "")
-            + f"known boards: {known}; a profile of your own is named by its .toml file",
+            f"board {self.name!r} has no link {name!r}", hint=f"{hint}its links: {known}"
         )
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise RslError(f"{path}: is not UTF-8 text") from error
-        raise os_error(f"read board profile '{path}'", error) from error
-    return parse(text, name=path.stem, source=str(path))
 
 
-def parse(text: str, *, name: str, source: str) -> Board:
-    """Read a profile from its text.
+@dataclass(frozen=True)
+class Clash:
+    """Two links of a board want the same; *at* is the index of the later one."""
 
-    Raises:
-        RslError: it is not a profile; the message names *source*, the key and what would be right.
-    """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RslError(f"{source}: is not TOML: {error}") from error
-    top = _Table(source, "", document)
-    board = Board(
-        name=name,
-        description=top.text("description"),
-        compatible=top.text("compatible"),
-        disable=tuple(top.texts("disable")),
-        links=tuple(_link(table) for table in top.tables("link")),
-    )
-    top.done()
-    for path in board.disable:
-        if not path.startswith("/"):
-            raise RslError(f"{source}: disable: {path!r} is not a path from the root, as '/soc/x'")
-    names = [link.name for link in board.links]
-    for link_name in names:
-        if names.count(link_name) > 1:
-            raise RslError(f"{source}: link.name: {link_name!r} is given to more than one link")
-    return board
+    at: int
+    #: The key of the link's table that is at fault, and the check that it belongs to.
+    key: str
+    check: str
+    text: str
 
 
-def _link(table: _Table) -> Link:
-    name = table.text("name")
-    if not _NAME.fullmatch(name) or len(name) >= LABEL_SIZE:
-        raise table.error(
-            "name", f"{name!r} is not 1 to {LABEL_SIZE - 1} of a-z, 0-9 and '_', as 'rpu0'"
-        )
-    link = Link(
-        name=name,
-        memory=_region(table.table("memory")),
-        firmware=_region(table.table("firmware")) if "firmware" in table else None,
-        doorbell=_doorbell(table.table("doorbell")),
-    )
-    table.done()
-    firmware = link.firmware
-    if firmware and firmware.overlaps(link.memory):
-        raise table.error(
-            "firmware",
-            f"{firmware.base:#x}, {firmware.size:#x} bytes, overlaps memory at "
-            f"{link.memory.base:#x}, {link.memory.size:#x} bytes",
-        )
-    return link
-
-
-def _region(table: _Table) -> Region:
-    region = Region(table.integer("base", 0, 2**64 - 1), table.integer("size", 1, 2**64 - 1))
-    table.done()
-    for key, value in (("base", region.base), ("size", region.size)):
-        if value % PAGE_SIZE:
-            raise table.error(key, f"{value:#x} is not a multiple of {PAGE_SIZE:#x}")
-    if region.end > 2**64:
-        raise table.error("size", f"{region.size:#x} goes past the last 64-bit address")
-    return region
-
-
-def _doorbell(table: _Table) -> Doorbell:
-    doorbell = Doorbell(
-        register=table.integer("register", 0, 2**64 - 4),
-        kick_values=tuple(table.integers("kick-values", 0, 2**32 - 1)),
-        spis=tuple(table.integers("spis", 0, SPI_MAX)),
-        trigger=table.text("trigger"),
-    )
-    table.done()
-    vectors = len(doorbell.kick_values)
-    if doorbell.register % 4:
-        raise table.error("register", f"{doorbell.register:#x} is not a multiple of 4")
-    if not 1 <= vectors <= MAX_VECTORS:
-        raise table.error("kick-values", f"has {vectors} values, expected 1 to {MAX_VECTORS}")
-    if len(doorbell.spis) != vectors:
-        raise table.error(
-            "spis", f"has {len(doorbell.spis)} interrupts, but kick-values has {vectors} vectors"
-        )
-    if len(set(doorbell.spis)) != vectors:
-        raise table.error("spis", "has an interrupt twice: each vector needs its own")
-    if doorbell.trigger not in TRIGGERS:
-        expected = ", ".join(repr(trigger) for trigger in TRIGGERS)
-        raise table.error("trigger", f"{doorbell.trigger!r} is not one of {expected}")
-    return doorbell
-
-
-class _Table:
-    """A TOML table that is emptied key by key; what remains at the end is a mistake."""
-
-    def __init__(self, source: str, path: str, values: dict[str, Any]) -> None:
-        self._source = source
-        self._path = path
-        self._values = dict(values)
-        self._asked: list[str] = []
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def error(self, key: str, message: str) -> RslError:
-        return RslError(f"{self._source}: {self._path}{key}: {message}")
-
-    def _take(self, key: str, kind: type, expected: str) -> Any:
-        self._asked.append(key)
-        if key not in self._values:
-            close = difflib.get_close_matches(key, self._values, 1)
-            hint = f"; is it {close[0]!r}?" if close else ""
-            raise self.error(key, f"is missing, expected {expected}{hint}")
-        return self._typed(key, self._values.pop(key), kind, expected)
-
-    def _typed(self, key: str, value: Any, kind: type, expected: str) -> Any:
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise self.error(key, f"{value!r} is not {expected}")
-        return value
-
-    def text(self, key: str) -> str:
-        value: str = self._take(key, str, "a string")
-        if not value.isprintable() or not value:
-            raise self.error(key, f"{value!r} is not a line of text")
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        """A list of strings; none where the key is absent."""
-        self._asked.append(key)
-        values = self._typed(key, self._values.pop(key, []), list, "a list of strings")
-        return [self._typed(key, value, str, "a string") for value in values]
-
-    def _in_range(self, key: str, value: int, low: int, high: int) -> int:
-        if not low <= value <= high:
-            raise self.error(key, f"{value:#x} is not between {low:#x} and {high:#x}")
-        return value
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        return self._in_range(key, self._take(key, int, "an integer"), low, high)
-
-    def integers(self, key: str, low: int, high: int) -> list[int]:
-        values = self._take(key, list, "a list of integers")
-        return [
-            self._in_range(key, self._typed(key, value, int, "an integer"), low, high)
-            for value in values
-        ]
-
-    def table(self, key: str) -> _Table:
-        values = self._take(key, dict, "a table")
-        return _Table(self._source, f"{self._path}{key}.", values)
-
-    def tables(self, key: str) -> list[_Table]:
-        """An array of at least one table."""
-        values = self._take(key, list, f"at least one [[{key}]] table")
-        if not values:
-            raise self.error(key, f"is empty, expected at least one [[{key}]] table")
-        return [
-            _Table(
-                self._source,
-                f"{self._path}{key}[{index}].",
-                self._typed(key, value, dict, f"a [[{key}]] table"),
+def clashes(links: tuple[Link, ...]) -> list[Clash]:
+    """What the links of a board take from each other."""
+    found = []
+    for at, link in enumerate(links):
+        for other in links[:at]:
+            found += [
+                Clash(
+                    at,
+                    key,
+                    "overlap",
+                    f"{region.base:#x}, {region.size:#x} bytes, overlaps {what} of link "
+                    f"{other.name}",
+                )
+                for key, region in link.regions()
+                for what, taken in other.regions()
+                if region.overlaps(taken)
+            ]
+            for name in set(link.offers) & set(other.offers):
+                for want in _wants(link.offers[name]) & _wants(other.offers[name]):
+                    check = want[0]
+                    text = f"{' '.join(map(str, want[1:]))} is used by link {other.name}"
+                    found.append(Clash(at, name, check, text))
+        agents = [each.agent for each in map(_ipi, links) if each]
+        ipi = _ipi(link)
+        if ipi and ipi.remote in agents:
+            found.append(
+                Clash(at, "mailbox", "agent", f"remote {ipi.remote} is an agent of Linux's")
             )
-            for index, value in enumerate(values)
-        ]
+    return sorted(found, key=lambda clash: (clash.at, clash.check, clash.key, clash.text))
 
-    def done(self) -> None:
-        """Refuse the keys that nobody asked for."""
-        for key in self._values:
-            close = difflib.get_close_matches(key, self._asked, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise self.error(key, f"is not known here{hint}; known: {', '.join(self._asked)}")
+
+def _ipi(link: Link) -> Ipi | None:
+    mailbox = link.offers.get("mailbox")
+    return mailbox if isinstance(mailbox, Ipi) else None
+
+
+def _wants(by: Transport) -> set[tuple[str, ...]]:
+    """What a transport needs for itself: a check, and what it says of it."""
+    if isinstance(by, Doorbell):
+        return {("interrupt", "SPI", str(spi)) for spi in by.spis}
+    if isinstance(by, Ipi):
+        return {("agent", "IPI agent", str(by.agent))}
+    if isinstance(by, Fifos):
+        return {("channel", "FIFO", str(n), "of", str(by.controller)) for n in (by.tx, by.rx)}
+    return {
+        ("channel", f"<{' '.join(map(str, each))}>", "of", str(by.controller))
+        for each in (*by.tx, *by.rx)
+    }

@@ -11,7 +11,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from rslctl import __version__
-from rslctl.commands import boards, kick, overlay, run, setup, status, wait
+from rslctl.commands import (
+    boards,
+    kick,
+    layout,
+    overlay,
+    remote_dt,
+    run,
+    setup,
+    status,
+    wait,
+)
 from rslctl.errors import RslError
 
 app = typer.Typer(
@@ -40,9 +50,11 @@ def rslctl(
     """
 
 
+app.add_typer(boards.app, name="boards")
 for command in (
-    boards.boards,
     overlay.overlay,
+    layout.layout,
+    remote_dt.remote_dt,
     setup.setup,
     setup.teardown,
     status.status,
@@ -55,6 +67,8 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line; a known error is one line and a hint, a bug a traceback."""
+    # A closed descriptor is as good as nobody who reads.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
     try:
         try:
             app()

@@ -16,6 +16,14 @@ class RslError(Exception):
         self.hint = hint
 
 
+class SeveralError(RslError):
+    """Several known errors that were found in one go, a line each."""
+
+    def __init__(self, messages: list[str], *, hint: str = "") -> None:
+        super().__init__("\nrslctl: ".join(messages), hint=hint)
+        self.messages = messages
+
+
 class UsageError(RslError):
     """The command line makes no sense."""
 

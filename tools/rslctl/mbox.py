@@ -116,6 +116,29 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     return [Counters(*(count(n, name) for name in names)) for n in range(link.vectors)]
 
 
+def place(link: LinkDevice, base: int, data: bytes) -> None:
+    """Put *data* at the physical address *base* of a link's shared memory.
+
+    Raises:
+        RslError: the memory does not reach there, or cannot be had.
+    """
+    from periphery import MMIO, MMIOError  # slow to load, and seldom wanted
+
+    offset = base - link.memory_base
+    if offset < 0 or offset + len(data) > link.memory_size:
+        raise RslError(
+            f"link {link.name!r} has shared memory at {link.memory_base:#x}, "
+            f"{link.memory_size:#x} bytes: {base:#x} is not in it",
+            hint="is the board's profile the one that it was booted with?",
+        )
+    try:
+        memory = MMIO(offset, len(data), path=link.node)
+        memory.write(0, data)
+        memory.close()
+    except MMIOError as error:
+        raise RslError(f"cannot write to '{link.node}': {error}", hint="run it as root") from error
+
+
 def is_ready(host: Host, link: LinkDevice) -> bool:
     """Whether the device node is there and udev, where it runs, is done with it."""
     if not host.exists(link.node):

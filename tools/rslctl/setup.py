@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rslctl import mbox, overlay
+from rslctl import mbox, overlay, tree
 from rslctl.board import Board, Link
 from rslctl.errors import RslError, os_error
 from rslctl.host import Host
 from rslctl.journal import Journal, Plan
 
 MODULE = "rsl_mbox"
-DRIVER = "rsl_mbox_doorbell"
+#: The driver of a link's device, by transport.
+DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
 
 _PLATFORM = "/sys/bus/platform"
 _MODULE_DIRECTORY = f"/sys/module/{MODULE}"
@@ -130,48 +131,52 @@ class ModuleLoaded(Step):
 class DriverBound(Step):
     name = "driver"
 
+    def __init__(self, host: Host, board: Board, link: Link) -> None:
+        super().__init__(host, link)
+        self._node = overlay.notification_path(board, link)
+        self._driver = DRIVERS[link.transport]
+
     def _device(self) -> str:
         """The platform device that the kernel made of the link's node."""
-        path = overlay.notification_path(self.link)
-        wanted = os.path.realpath(self.host.path(overlay.LIVE_TREE + path))
+        wanted = os.path.realpath(self.host.path(tree.LIVE + self._node))
         for name in self.host.names(f"{_PLATFORM}/devices"):
             node = self.host.path(f"{_PLATFORM}/devices/{name}/of_node")
             if os.path.realpath(node) == wanted:
                 return name
-        raise RslError(f"the kernel made no device of {path}", hint="is the node disabled?")
+        raise RslError(f"the kernel made no device of {self._node}", hint="is the node disabled?")
 
     def path(self) -> str:
         """The device's directory in sysfs."""
         return f"{_PLATFORM}/devices/{self._device()}"
 
     def describe(self) -> str:
-        return f"link {self.link.name} bound to driver {DRIVER}"
+        return f"link {self.link.name} bound to driver {self._driver}"
 
     def check(self) -> bool:
         driver = _driver(self.host, self._device())
-        if driver not in (None, DRIVER):
+        if driver not in (None, self._driver):
             unbind = f"{_PLATFORM}/drivers/{driver}/unbind"
             raise RslError(
-                f"{self._device()} is held by driver {driver!r}, not {DRIVER!r}",
+                f"{self._device()} is held by driver {driver!r}, not {self._driver!r}",
                 hint=f"unbind it first: echo {self._device()} > {unbind}",
             )
-        return driver == DRIVER
+        return driver == self._driver
 
     def plan(self) -> Plan:
-        return {"device": self._device()}
+        return {"device": self._device(), "driver": self._driver}
 
     def do(self) -> None:
         try:
-            self.host.write_attribute(f"{_PLATFORM}/drivers/{DRIVER}/bind", self._device())
+            self.host.write_attribute(f"{_PLATFORM}/drivers/{self._driver}/bind", self._device())
         except RslError as error:
             error.hint = error.hint or "the kernel log (dmesg) says why"
             raise
 
     @staticmethod
     def undo(host: Host, plan: Plan) -> bool:
-        if _driver(host, plan["device"]) != DRIVER:
+        if _driver(host, plan["device"]) != plan["driver"]:
             return False
-        host.write_attribute(f"{_PLATFORM}/drivers/{DRIVER}/unbind", plan["device"])
+        host.write_attribute(f"{_PLATFORM}/drivers/{plan['driver']}/unbind", plan["device"])
         return True
 
 
@@ -184,8 +189,9 @@ def _driver(host: Host, device: str) -> str | None:
 class DeviceThere(Step):
     name = "device"
 
-    def __init__(self, host: Host, link: Link, timeout: float) -> None:
+    def __init__(self, host: Host, link: Link, bound: DriverBound, timeout: float) -> None:
         super().__init__(host, link)
+        self._bound = bound
         self._timeout = timeout
 
     def describe(self) -> str:
@@ -199,7 +205,7 @@ class DeviceThere(Step):
         )
 
     def do(self) -> None:
-        mbox.wait_for_device(self.host, DriverBound(self.host, self.link).path(), self._timeout)
+        mbox.wait_for_device(self.host, self._bound.path(), self._timeout)
 
 
 class DeviceOwned(Step):
@@ -277,7 +283,7 @@ def check_machine(host: Host, board: Board) -> None:
     Raises:
         RslError: it is not; the message says in what it differs.
     """
-    found = overlay.differences(board, host)
+    found = overlay.unlike(board, tree.from_machine(host))
     if found:
         raise RslError(
             f"this machine does not match board {board.name!r}: " + "; ".join(found),
@@ -286,12 +292,13 @@ def check_machine(host: Host, board: Board) -> None:
         )
 
 
-def steps(host: Host, link: Link, ownership: Ownership, timeout: float) -> list[Step]:
-    """What bringing *link* up takes, in order."""
+def steps(host: Host, board: Board, link: Link, ownership: Ownership, timeout: float) -> list[Step]:
+    """What bringing *link* of *board* up takes, in order."""
+    bound = DriverBound(host, board, link)
     result: list[Step] = [
         ModuleLoaded(host, link),
-        DriverBound(host, link),
-        DeviceThere(host, link, timeout),
+        bound,
+        DeviceThere(host, link, bound, timeout),
     ]
     if ownership != Ownership():
         result.append(DeviceOwned(host, link, ownership))

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rslctl.errors import UsageError
+from rslctl import overlay, profiles
+from rslctl.board import TRANSPORTS, Board
+from rslctl.errors import UsageError, os_error
 from rslctl.host import Host
 
 
@@ -39,8 +44,29 @@ TimeoutOption = Annotated[
     typer.Option("--timeout", metavar="S", help="Seconds to wait at most.", callback=_seconds),
 ]
 
+TransportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transport", metavar="NAME", help="mailbox or doorbell, where links offer both."
+    ),
+]
+
 #: The default of --root.
 ROOT = Path("/")
+
+
+def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
+    """The profile *board*, on another transport where that is given.
+
+    Raises:
+        RslError: there is no such profile, or a link does not offer the transport.
+    """
+    loaded = profiles.load(board, root)
+    if transport is None:
+        return loaded
+    if transport not in TRANSPORTS:
+        raise UsageError(f"--transport: {transport!r} is not one of {', '.join(TRANSPORTS)}")
+    return overlay.choose(loaded, transport)
 
 
 def host(root: Path) -> Host:
@@ -62,3 +88,43 @@ def print_json(document: Any) -> None:
 def note(text: str) -> None:
     """Tell something that is not a result."""
     print(f"rslctl: {text}", file=sys.stderr, flush=True)
+
+
+def write(files: dict[Path, bytes]) -> None:
+    """Write results to files, all or none of them, and say so.
+
+    What is no regular file, as /dev/stdout, is written as it is.
+
+    Raises:
+        RslError: one cannot be written; those that were there are as they were.
+    """
+    made: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, data in files.items():
+            if path.exists() and not path.is_file():
+                path.write_bytes(data)
+                continue
+            # Where a link leads is what is replaced, with the mode that it has.
+            target = Path(os.path.realpath(path))
+            fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            made[target] = Path(name)
+            with open(fd, "wb") as file:
+                file.write(data)
+            mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
+            made[target].chmod(stat.S_IMODE(mode))
+        for target, temporary in made.items():
+            path = target
+            temporary.replace(target)
+    except OSError as error:
+        for temporary in made.values():
+            temporary.unlink(missing_ok=True)
+        raise os_error(f"write '{path}'", error) from error
+    for path in files:
+        note(f"wrote {path}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -9,10 +9,18 @@ from typing import Annotated
 
 import typer
 
-from rslctl import board as boards
+from rslctl import devicetree
 from rslctl import overlay as overlays
-from rslctl.commands.options import BoardOption, note
-from rslctl.errors import UsageError, os_error
+from rslctl.commands.options import (
+    ROOT,
+    BoardOption,
+    RootOption,
+    TransportOption,
+    chosen,
+    host,
+    write,
+)
+from rslctl.errors import UsageError
 
 
 def overlay(
@@ -27,12 +35,25 @@ def overlay(
         Path | None,
         typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
     ] = None,
+    transport: TransportOption = None,
+    style: Annotated[
+        str,
+        typer.Option(
+            "--style",
+            metavar="NAME",
+            help="rsl, or user-mailbox for the nodes of the original module and daemon.",
+        ),
+    ] = overlays.STYLES[0],
     merge: Annotated[
         Path | None,
         typer.Option("--merge", metavar="FILE.dtb", help="Write the base with it applied."),
     ] = None,
+    root: RootOption = ROOT,
 ) -> None:
     """Make the device tree overlay of a board; its source goes to stdout.
+
+    With --base it is checked against that tree, and fits it: by label where the tree has
+    labels, else by path and phandle.
 
     Example: rslctl overlay --board qemu-virt --base virt.dtb --merge merged.dtb
     """
@@ -40,22 +61,25 @@ def overlay(
         raise UsageError("--merge needs --base", hint="--base FILE.dtb is what to merge into")
     if output and output.suffix not in (".dtso", ".dtbo"):
         raise UsageError(f"-o: '{output}' has to end in .dtso or .dtbo")
-    made = overlays.build(boards.load(board))
-    blob = overlays.read_base(base) if base else None
-    if blob is not None:
-        overlays.check_base(made, blob, str(base))
+    if style not in overlays.STYLES:
+        raise UsageError(f"--style: {style!r} is not one of {', '.join(overlays.STYLES)}")
+    profile = chosen(board, transport, host(root).root)
+    blob = b""
+    if base:
+        tree, blob = overlays.read_base(base)
+        made = overlays.for_base(profile, style, tree)
+    else:
+        made = overlays.build(profile, style)
+    if output and merge and output.resolve() == merge.resolve():
+        raise UsageError(f"-o and --merge are both '{output}'")
+    files = {}
     if output:
         binary = output.suffix == ".dtbo"
-        _write(output, overlays.to_blob(made) if binary else overlays.to_source(made).encode())
-    if merge and blob is not None:
-        _write(merge, overlays.merge(made, blob, str(base)))
-    if not output and not merge:
-        sys.stdout.write(overlays.to_source(made))
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise os_error(f"write '{path}'", error) from error
-    note(f"wrote {path}")
+        data = devicetree.to_blob(made) if binary else devicetree.to_source(made).encode()
+        files[output] = data
+    if merge:
+        files[merge] = overlays.merge(made, blob)
+    if files:
+        write(files)
+    else:
+        sys.stdout.write(devicetree.to_source(made))

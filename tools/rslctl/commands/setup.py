@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from rslctl import board as boards
 from rslctl import journal
 from rslctl import setup as setups
 from rslctl.commands.options import (
@@ -19,6 +18,8 @@ from rslctl.commands.options import (
     LinkOption,
     RootOption,
     TimeoutOption,
+    TransportOption,
+    chosen,
     host,
     note,
     print_json,
@@ -56,6 +57,7 @@ class _Report:
 def setup(
     board: BoardOption,
     link: LinkOption = None,
+    transport: TransportOption = None,
     owner: Annotated[
         str | None,
         typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device node to them."),
@@ -74,7 +76,7 @@ def setup(
     Example: rslctl setup --board qemu-virt
     """
     machine = host(root)
-    profile = boards.load(board)
+    profile = chosen(board, transport, machine.root)
     links = [profile.link(link)] if link else list(profile.links)
     uid, gid = setups.parse_owner(owner) if owner else (None, None)
     ownership = setups.Ownership(uid, gid, int(mode, 8) if mode else None)
@@ -83,7 +85,7 @@ def setup(
     with contextlib.nullcontext() if dry_run else journal.locked(machine):
         for each in links:
             report.link(each.name)
-            plan = setups.steps(machine, each, ownership, timeout or 0)
+            plan = setups.steps(machine, profile, each, ownership, timeout or 0)
             setups.up(plan, dry_run=dry_run, report=report)
     report.finish()
 

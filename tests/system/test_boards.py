@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The overlay of every board on the device trees that Debian's kernels have for it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rslctl import board, devicetree, overlay, profiles, tree
+from rslctl.devicetree import NodeRef
+
+from tests.amp import build, dtbs
+from tests.amp.machine import REPOSITORY, run
+
+#: One after the other in one process: the last looks at what the others made.
+pytestmark = pytest.mark.xdist_group("boards")
+
+#: What a test leaves for the validator.
+MERGED = build.BUILD / "boards"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_of_earlier_runs() -> None:
+    shutil.rmtree(MERGED, ignore_errors=True)
+    MERGED.mkdir(parents=True)
+
+
+def stripped(base: Path, target: Path) -> Path:
+    """The tree without symbols."""
+    shutil.copy(base, target)
+    if "/__symbols__" in tree.from_blob(base.read_bytes(), str(base)):
+        run(["fdtput", "-r", target, "/__symbols__"])
+    return target
+
+
+def labelled(base: Path, target: Path, labels: dict[str, str]) -> Path:
+    """The tree, which has no symbols, compiled anew with *labels* and dtc's -@."""
+    text = run(["dtc", "-q", "-I", "dtb", "-O", "dts", base])
+    lines, path = [], [""]
+    for line in text.splitlines():
+        if node := re.match(r"(\t*)([^\s{}]+) \{$", line):
+            path.append(node[2] if node[2] != "/" else "")
+            here = "/".join(path[1:]) or "/"
+            names = [name for name, each in labels.items() if each == here]
+            line = f"{node[1]}{''.join(f'{name}: ' for name in names)}{node[2]} {{"
+        elif re.match(r"\t*\};$", line):
+            path.pop()
+        lines.append(line)
+    source = target.with_suffix(".dts")
+    source.write_text("\n".join(lines))
+    run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, source])
+    made = tree.from_blob(target.read_bytes(), str(target))
+    assert {name: made.labels.get(name) for name in labels} == labels
+    return target
+
+
+def wanted(profile: board.Board) -> list[NodeRef]:
+    """The nodes of the base that the profile names."""
+    nodes = [*profile.enable, *profile.disable]
+    nodes += [profile.interrupt_parent] if profile.interrupt_parent else []
+    for link in profile.links:
+        if isinstance(link.by, (board.Channels, board.Fifos)):
+            nodes.append(link.by.controller)
+    return nodes
+
+
+def warnings(blob: Path) -> set[str]:
+    done = subprocess.run(
+        ["dtc", "-I", "dtb", "-O", "dts", blob], capture_output=True, text=True, check=True
+    )
+    return {line.partition(": ")[2] for line in done.stderr.splitlines()}
+
+
+def check(profile: board.Board, merged: tree.Tree) -> None:
+    """Check that every reference of ours exists and points at the intended node."""
+    (link,) = profile.links
+    place = f"/reserved-memory/memory@{link.memory.base:x}"
+    assert merged.regions(place) == [link.memory]
+    assert "no-map" in merged.nodes[place]
+    if link.firmware:
+        firmware = f"/reserved-memory/firmware@{link.firmware.base:x}"
+        assert merged.regions(firmware) == [link.firmware]
+    assert merged.regions(f"/shmem@{link.memory.base:x}") == [link.memory]
+    (client,) = [path for path in merged.nodes if merged.texts(path, "label") == [link.name]]
+    (number,) = merged.cells(client, "memory-region")
+    assert merged.phandles[number] == place
+    gic = merged.find(profile.interrupt_parent) if profile.interrupt_parent else None
+    by = link.by
+    if isinstance(by, board.Doorbell):
+        (interrupt,) = merged.interrupts(client)
+        assert (interrupt.controller, interrupt.cells[1]) == (gic, by.spis[0])
+        return
+    channels = merged.specifiers(client, "mboxes", "#mbox-cells")
+    if isinstance(by, board.Channels):
+        controller = merged.find(by.controller)
+        assert {each for each, _ in channels} == {controller}
+        assert [cells for _, cells in channels if cells in by.tx] == list(by.tx)
+    elif isinstance(by, board.Fifos):
+        ((controller, (sub_node,)),) = channels
+        assert controller == merged.find(by.controller)
+        assert tree.parent(merged.phandles[sub_node]) == controller
+        assert merged.enabled(merged.phandles[sub_node])
+    else:
+        mailbox = channels[0][0]
+        assert channels == [(mailbox, (0,)), (mailbox, (1,))]
+        (interrupt,) = merged.interrupts(tree.parent(mailbox))
+        assert (interrupt.controller, interrupt.cells) == (gic, (0, 29, 4))
+
+
+@pytest.mark.parametrize(("kernel", "name", "file"), dtbs.cases())
+def test_the_overlay_merges_into_the_real_tree(
+    kernel: str, name: str, file: str, tmp_path: Path
+) -> None:
+    profile = profiles.load(name)
+    real = dtbs.path(kernel, file)
+    without = stripped(real, tmp_path / "stripped.dtb")
+    base = tree.from_blob(without.read_bytes(), name)
+    labels = {node.label: base.find(node) or "" for node in wanted(profile)}
+    bases = [real, without]
+    if labels:
+        bases.append(labelled(without, tmp_path / "labelled.dtb", labels))
+    (link,) = profile.links
+    for transport in link.offers:
+        chosen = overlay.choose(profile, transport)
+        for each in bases:
+            made = overlay.for_base(chosen, "rsl", tree.from_blob(each.read_bytes(), name))
+            source, blob = tmp_path / "x.dtso", tmp_path / "x.dtbo"
+            source.write_text(devicetree.to_source(made))
+            run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
+            out = MERGED / f"{kernel}-{file.removesuffix('.dtb')}-{transport}-{each.stem}.dtb"
+            run(["fdtoverlay", "-i", each, "-o", out, blob])
+            merged = tree.from_blob(out.read_bytes(), name)
+            # What dtc makes of the source is what rslctl merges.
+            own = tree.from_blob(overlay.merge(made, each.read_bytes()), name)
+            assert own.nodes.keys() == merged.nodes.keys()
+            for result in (merged, own):
+                check(chosen, result)
+            assert warnings(out) <= warnings(each)
+
+
+def test_the_command_does_the_same(tmp_path: Path) -> None:
+    base = dtbs.path("6.12", "zynqmp-zcu102-rev1.0.dtb")
+    blob, out = tmp_path / "x.dtbo", tmp_path / "out.dtb"
+    build.rslctl("overlay", "--board", "zcu102", "--base", base, "-o", blob, "--merge", out)
+    run(["fdtoverlay", "-i", base, "-o", tmp_path / "again.dtb", blob])
+    assert out.read_bytes() == (tmp_path / "again.dtb").read_bytes()
+
+
+def test_the_merged_trees_follow_the_bindings() -> None:
+    merged = sorted(MERGED.glob("*.dtb"))
+    assert len(merged) >= 3 * len(dtbs.cases())
+    program = "import sys; from dtschema.dtb_validate import main; sys.exit(main())"
+    bindings = REPOSITORY / "dt-overlays/bindings"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-l", "rsl", "-s", bindings, *merged],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "kernel", "file"),
+    [
+        (None, "6.1", "imx8mm-evk.dtb"),
+        (None, "6.12", "imx8mm-evk.dtb"),
+        (
+            'extends = "zcu102"\ndescription = "AMD KR260"\n'
+            'compatible = ["xlnx,zynqmp-sk-kr260", "xlnx,zynqmp-sm-k26"]\n',
+            "6.12",
+            "zynqmp-sm-k26-revA.dtb",
+        ),
+    ],
+)
+def test_a_second_persons_board(text: str | None, kernel: str, file: str, tmp_path: Path) -> None:
+    """The README's example on the real tree, and another carrier of the K26."""
+    if text is None:
+        readme = (REPOSITORY / "README.md").read_text()
+        (text,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    assert len(text.splitlines()) < 25
+    profile, out = tmp_path / "mine.toml", tmp_path / "out.dtb"
+    profile.write_text(text)
+    base = dtbs.path(kernel, file)
+    build.rslctl("overlay", "--board", profile, "--base", base, "--merge", out)
+    check(profiles.load(str(profile)), tree.from_blob(out.read_bytes(), file))
+    assert warnings(out) <= warnings(base)

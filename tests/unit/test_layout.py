@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The budget of the shared memory, and what the remote is told."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from rslctl import profiles, remote, tree, virtio
+
+from tests.unit.machine import Rslctl
+
+needs_dtc = pytest.mark.skipif(not shutil.which("dtc"), reason="dtc is missing")
+
+#: What the published demonstration of the daemon and Zephyr has, in its own arrangement.
+DEMO = ("layout", "--board", "zcu102")
+
+
+def test_the_arrangement_is_the_daemons(rslctl: Rslctl) -> None:
+    """With --no-dtb headers are in a row; with a device tree they begin their regions."""
+    document = json.loads(rslctl(*DEMO, "--json")[1])
+    assert document["memory"] == {"base": 0x37000000, "size": 0x1000000}
+    assert [each["header"] for each in document["devices"]] == [0x37000000, 0x37000200]
+    document = json.loads(rslctl(*DEMO, "--dtb", "--json")[1])
+    assert [each["header"] for each in document["devices"]] == [0x37010000, 0x37016000]
+    assert document["head"] == {"what": "device tree", "base": 0x37000000, "size": 0x10000}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    # vring_size() of include/uapi/linux/virtio_ring.h at 4096, worked out by hand.
+    [(1, 0x2000), (128, 0x2000), (256, 0x3000), (1024, 0x8000)],
+)
+def test_the_size_of_a_virtqueue(size: int, expected: int) -> None:
+    assert virtio.queue_bytes(size) == expected
+
+
+def test_the_parts_follow_each_other_and_leave_the_rest(rslctl: Rslctl) -> None:
+    kinds = ("rng", "console", "9p", "net", "vsock")
+    arguments = [word for kind in kinds for word in ("--device", kind)]
+    document = json.loads(rslctl(*DEMO, *arguments, "--json")[1])
+    regions = [each["region"] for each in document["devices"]]
+    assert [each["size"] for each in regions] == [0x6000, 0x6000, 0x6000, 0x80000, 0x10000]
+    for before, after in itertools.pairwise(regions):
+        assert before["base"] + before["size"] == after["base"]
+    kept = document["remote_dt"]["size"]
+    used = regions[-1]["base"] + regions[-1]["size"] - document["memory"]["base"]
+    assert document["free"] == 0x1000000 - used - kept
+    for each in document["devices"]:
+        header = 0x200 if each["header"] == each["region"]["base"] else 0
+        taken = each["queues"] * each["queue_bytes"] + header
+        assert each["buffers"] == each["region"]["size"] - taken >= 0
+
+
+def test_the_table_names_every_part(rslctl: Rslctl) -> None:
+    status, out, _ = rslctl(*DEMO)
+    assert status == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[4][:7] == ["net", "0x37016000", "0x80000", "0x37000200", "3", "of", "256"]
+    assert [row[0] for row in rows[2:]] == ["headers", "rng", "net", "remote-dt", "free"]
+
+
+def test_too_small_says_by_how_much(tmp_path: Path, rslctl: Rslctl) -> None:
+    small = tmp_path / "small.toml"
+    text = (
+        'extends = "qemu-virt"\n[[link]]\nname = "rpu0"\nremote-dt = false\nmemory.size = 0x20000\n'
+    )
+    small.write_text(text + "virtio = false\n")
+    status, out, err = rslctl("layout", "--board", small, "--device", "net")
+    assert (status, out) == (1, "")
+    assert err.splitlines() == [
+        "rslctl: link 'rpu0': 0x90000 bytes are needed, the shared memory has 0x20000: "
+        "too small by 0x70000 bytes",
+        "hint: make link.memory.size larger, or serve fewer devices",
+    ]
+    small.write_text(text + 'virtio.devices = "net"\n')
+    status, out, err = rslctl("layout", "--board", small)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"rslctl: {small}:6: link[0].virtio.devices: 0x90000 bytes are needed")
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "message"),
+    [
+        (31, "net", "remote-dt begins at 0xf00000: too small by 0x90000 bytes"),
+        (130, "rng", "headers of 130 devices take 0x10400 of 0x10000 bytes"),
+    ],
+)
+def test_parts_do_not_overlap(rslctl: Rslctl, count: int, kind: str, message: str) -> None:
+    devices = ["--device", kind] * count
+    status, out, err = rslctl("layout", "--board", "qemu-virt", *devices)
+    assert (status, out) == (1, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--device", "disk"], 2, "rslctl: --device: 'disk' is not one of net, console, rng, 9p, "),
+        (["--link", "x"], 1, "rslctl: board 'zcu102' has no link 'x'"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    rslctl: Rslctl, arguments: list[str], status: int, message: str
+) -> None:
+    ended, out, err = rslctl(*DEMO, *arguments)
+    assert (ended, out) == (status, "")
+    assert err.startswith(message)
+
+
+# What the remote is told
+
+
+def compiled(name: str, form: str = "dts") -> tree.Tree:
+    board = profiles.load(name)
+    data = remote.render(board, board.links[0], form)
+    if form == "dts":
+        command = ["dtc", "-I", "dts", "-O", "dtb"]
+        done = subprocess.run(command, input=data, capture_output=True, check=True)
+        assert done.stderr == b""
+        data = done.stdout
+    return tree.from_blob(data, name)
+
+
+@needs_dtc
+@pytest.mark.parametrize("name", profiles.built_in())
+def test_source_and_blob_tell_the_same(name: str) -> None:
+    source, blob = compiled(name), compiled(name, "dtb")
+    assert {path: set(each) - {"phandle"} for path, each in source.nodes.items()} == {
+        path: set(each) - {"phandle"} for path, each in blob.nodes.items()
+    }
+    for path, properties in source.nodes.items():
+        for key, value in properties.items():
+            assert blob.nodes[path].get(key, value) == value
+
+
+@needs_dtc
+def test_the_remote_is_told_of_memory_headers_vectors_and_doorbells() -> None:
+    told = compiled("qemu-virt")
+    (memory,) = told.regions("/reserved-memory/memory@70000000")
+    assert (memory.base, memory.size) == (0x70000000, 0x1000000)
+    headers = [path for path in told.nodes if told.texts(path, "compatible") == ["virtio,mmio"]]
+    assert sorted(told.regions(path)[0].base for path in headers) == [
+        0x70000000 + 0x200 * n for n in range(5)
+    ]
+    doorbell = "/rsl-doorbell"
+    assert told.cells(doorbell, "rsl,vectors") == (4,)
+    assert told.cells(doorbell, "rsl,notify-register") == (0, 0x8020040)
+    assert told.cells(doorbell, "rsl,notify-values") == (112, 113, 114, 115)
+    assert told.cells(doorbell, "rsl,kick-interrupts") == (80, 81, 82, 83)
+
+
+@pytest.mark.parametrize("name", profiles.built_in())
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is missing")
+def test_the_header_compiles_without_a_warning(name: str, tmp_path: Path, rslctl: Rslctl) -> None:
+    header, source = tmp_path / "link.h", tmp_path / "link.c"
+    assert rslctl("remote-dt", "--board", name, "-o", header)[0] == 0
+    macros = re.findall(r"^#define (RSL_\w+) (\S.*)$", header.read_text(), re.MULTILINE)
+    assert len(macros) > 5
+    uses = [
+        f"const unsigned long use_{macro}[] = {macro};\n"
+        if value.startswith("{")
+        else f"const unsigned long use_{macro} = {macro};\n"
+        for macro, value in macros
+    ]
+    source.write_text('#include "link.h"\n' + "".join(uses))
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", source], check=True)
+
+
+@needs_dtc
+@pytest.mark.parametrize("name", profiles.built_in())
+def test_zephyrs_overlay_compiles_over_a_base(name: str) -> None:
+    board = profiles.load(name)
+    text = remote.render(board, board.links[0], "zephyr").decode()
+    # The preprocessor would replace these.
+    text = "".join(line for line in text.splitlines(True) if not line.startswith("#include"))
+    text = text.replace("DT_MEM_ARM(ATTR_MPU_RAM_NOCACHE)", "1")
+    assert "rsl,vectors = <" in text
+    base = "/dts-v1/; / { #address-cells = <1>; #size-cells = <1>; };\n"
+    command = ["dtc", "-I", "dts", "-O", "dtb"]
+    done = subprocess.run(command, input=(base + text).encode(), capture_output=True, check=True)
+    assert done.stderr == b""
+    made = tree.from_blob(done.stdout, name)
+    place = f"/memory@{board.links[0].memory.base:x}"
+    assert made.regions(place) == [board.links[0].memory]
+    if served := board.links[0].virtio:
+        headers = [path for path in made.nodes if "/virtio@" in path]
+        devices = virtio.arrange(served.devices, device_tree=served.device_tree)
+        start = board.links[0].memory.base
+        assert sorted(made.regions(path)[0].base - start for path in headers) == [
+            device.header for device in devices
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["-o", "x.txt"], 2, "rslctl: -o: 'x.txt' is not one of dtb, dts, zephyr, header"),
+        (["--format", "yaml"], 2, "rslctl: --format: 'yaml' is not one of"),
+        (["--place", "-o", "x.dtb"], 2, "rslctl: --place takes neither --format nor -o"),
+        (["-o", "/nowhere/x.h"], 1, "rslctl: cannot write '/nowhere/x.h': No such file"),
+    ],
+)
+def test_a_wrong_form_is_named(
+    rslctl: Rslctl, arguments: list[str], status: int, message: str
+) -> None:
+    ended, out, err = rslctl("remote-dt", "--board", "qemu-virt", *arguments)
+    assert (ended, out) == (status, "")
+    assert err.startswith(message)
+
+
+def test_a_profile_without_room_cannot_be_placed(rslctl: Rslctl) -> None:
+    status, _, err = rslctl("remote-dt", "--board", "imx8mp-evk", "--place")
+    assert (status, err.splitlines()[0]) == (
+        1,
+        "rslctl: the profile keeps no room for it in link 'm7'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("am642-evm", {"kick-fifo": (8,), "notify-fifo": (9,), "vectors": (8,)}),
+        (
+            "imx8mp-evk",
+            {
+                "channel-cells": (2,),
+                "kick-channels": (2, 0, 2, 2, 2, 3),
+                "notify-channels": (3, 0, 3, 2, 3, 3),
+            },
+        ),
+        (
+            "zcu102",
+            {
+                "ipi-agent": (1,),
+                "ipi-linux-agent": (7,),
+                # The published demonstration's regions.
+                "kick-message": (0xFF990600,),
+                "notify-message": (0xFF9900C0,),
+                "notify-register": (0xFF310000,),
+                "notify-values": (1 << 24,),
+                "kick-interrupts": (65,),
+            },
+        ),
+    ],
+)
+def test_the_remote_is_told_its_mailbox(name: str, expected: dict[str, tuple[int, ...]]) -> None:
+    board = profiles.load(name)
+    facts = {fact.name: fact.values for fact in remote.Side(board, board.links[0]).facts}
+    assert expected.items() <= facts.items()
+
+
+def test_a_doorbell_of_ones_own_is_not_the_ipis(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "zcu102"\n[[link]]\nname = "rpu0"\ntransport = "doorbell"\n'
+        "[link.doorbell]\nregister = 0xa0000000\nkick-values = [1, 2]\nspis = [89, 90]\n"
+        'trigger = "edge-rising"\n'
+    )
+    board = profiles.load(str(mine))
+    facts = {fact.name: fact.values for fact in remote.Side(board, board.links[0]).facts}
+    assert facts == {"vectors": (2,)}
+
+
+def test_memory_past_4_gib_is_told_to_zephyr_in_two_cells(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "zcu102"\n[[link]]\nname = "rpu0"\nmemory.base = 0x800000000\n'
+        "memory.size = 0x100000000\n"
+    )
+    board = profiles.load(str(mine))
+    text = remote.render(board, board.links[0], "zephyr").decode()
+    assert "reg = <0x8 0x0 0x1 0x0>;" in text
+    assert "ranges = <0x0 0x0 0x8 0x0 0x1 0x0>;" in text
