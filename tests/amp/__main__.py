@@ -41,7 +41,7 @@ def check_debug(names: list[str]) -> None:
     failed = []
     for name in wanted:
         command = (
-            "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v --tb=short "
+            "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v -rP --tb=short "
             f"/guest/tests/guest/{name}.py"
         )
         if not qemu.boot(board.for_test(name), command, timeout=5400, show=True).passed:
