@@ -150,6 +150,20 @@ def test_the_command_does_the_same(tmp_path: Path) -> None:
     assert out.read_bytes() == (tmp_path / "again.dtb").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["zcu102", "zcu104", "kv260"])
+def test_the_nodes_of_the_original_daemon_merge_too(name: str) -> None:
+    base = dtbs.path("6.12", dtbs.BOARDS[name][0])
+    out = MERGED / f"{name}-user-mailbox.dtb"
+    options = ("--board", name, "--style", "user-mailbox", "--base", base, "--merge", out)
+    build.rslctl("overlay", *options)
+    merged = tree.from_blob(out.read_bytes(), name)
+    mailbox = merged.specifiers("/umb", "mboxes", "#mbox-cells")[0][0]
+    assert merged.specifiers("/umb", "mboxes", "#mbox-cells") == [(mailbox, (0,)), (mailbox, (1,))]
+    assert merged.cells(tree.parent(mailbox), "xlnx,ipi-id") == (7,)
+    assert merged.texts("/umb", "mbox-names") == ["tx", "rx"]
+    assert warnings(out) <= warnings(base)
+
+
 def test_the_merged_trees_follow_the_bindings() -> None:
     merged = sorted(MERGED.glob("*.dtb"))
     assert len(merged) >= 3 * len(dtbs.cases())
