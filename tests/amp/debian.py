@@ -9,6 +9,8 @@ of other releases from the same server.
 from __future__ import annotations
 
 import re
+import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +66,15 @@ class Apt:
             config += _OTHER_RELEASE.format(directory)
         self._config.write_text(config)
         self._archives = directory / "cache/archives"
+        self._update()
+
+    def _update(self) -> None:
+        """Fetch the lists of packages; a server whose copy is being made has no whole one."""
+        for pause in (10, 30):
+            command = ["env", f"APT_CONFIG={self._config}", "apt-get", "-qq", "update"]
+            if not subprocess.run(command, capture_output=True, check=False).returncode:
+                return
+            time.sleep(pause)
         self._run("apt-get", "-q", "update")
 
     def _run(self, *command: str) -> str:
