@@ -28,9 +28,9 @@ def check(arguments: list[str]) -> None:
     os.environ[build.MADE] = "1"
     say("running the tests; those in the board take about four minutes")
     os.chdir(machine.REPOSITORY)
-    # Emulated boards wait a lot, so two at a time keep two cores busy.
-    command = [str(interpreter), "-m", "pytest", "-n", "2", "--dist", "loadgroup"]
-    os.execv(interpreter, [*command, *(arguments or ["tests/unit", "tests/system"])])
+    # Emulated boards wait a lot, so two at a time keep two cores busy; the longest go first.
+    command = [str(interpreter), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
+    os.execv(interpreter, [*command, *(arguments or ["tests/system", "tests/unit"])])
 
 
 def check_debug(names: list[str]) -> None:
