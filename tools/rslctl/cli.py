@@ -46,13 +46,14 @@ def rslctl(
 ) -> None:
     """Shared memory and notifications between Linux and a second runtime on the same chip.
 
-    Exit status: 0 done, 1 a known error, 2 usage, 4 timed out.
+    Exit status: 0 done, 1 a known error, 2 usage, 3 done but a reboot is needed,
+    4 timed out.
     """
 
 
 app.add_typer(boards.app, name="boards")
+app.add_typer(overlay.app, name="overlay")
 for command in (
-    overlay.overlay,
     layout.layout,
     remote_dt.remote_dt,
     setup.setup,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -132,6 +133,69 @@ class Host:
                 hint="leave out --root, or add --dry-run",
             )
         return run(command, hint=hint)
+
+    def temporary(self, name: str) -> str:
+        """The file that :meth:`put` writes first; a kill may leave it, the next put takes it."""
+        directory, _, last = name.rpartition("/")
+        return f"{directory}/.{last}.rslctl-new"
+
+    def put(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        owner: tuple[int, int] | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Make *data* the whole of a file, or leave the file as it was.
+
+        A file that is there keeps its mode and owner, where none are given.
+
+        Raises:
+            RslError: the file cannot be written.
+        """
+        target, temporary = self.path(name), self.path(self.temporary(name))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                old = target.stat()
+                mode = stat.S_IMODE(old.st_mode) if mode is None else mode
+                owner = owner or (old.st_uid, old.st_gid)
+            try:
+                with open(temporary, "wb") as file:
+                    _give(file.fileno(), mode, owner)
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if mtime_ns is not None:
+                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
+                os.replace(temporary, target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            _sync(target.parent)
+        except OSError as error:
+            raise os_error(f"write '{target}'", error) from error
+
+
+def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
+    """Give an open file mode and owner, where they differ: FAT takes no others than its own."""
+    now = os.fstat(fd)
+    if owner not in (None, (now.st_uid, now.st_gid)):
+        os.fchown(fd, *(owner or (-1, -1)))
+    if mode not in (None, stat.S_IMODE(now.st_mode)):
+        os.fchmod(fd, mode or 0)
+
+
+def _sync(directory: Path) -> None:
+    """Have a directory on the disk."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def run(command: Sequence[str], *, hint: str = "") -> str:

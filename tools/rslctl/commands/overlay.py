@@ -1,30 +1,48 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``rslctl overlay``."""
+"""``rslctl overlay``: made, installed for the boot loader, applied to the running kernel."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from rslctl import devicetree
+from rslctl import bootloader, bootoverlay, changes, devicetree, journal, liveoverlay, tree
 from rslctl import overlay as overlays
+from rslctl.board import Board
 from rslctl.commands.options import (
     ROOT,
     BoardOption,
+    DryRunOption,
+    JsonOption,
     RootOption,
     TransportOption,
     chosen,
     host,
+    note,
+    print_json,
     write,
 )
-from rslctl.errors import UsageError
+from rslctl.errors import RslError, UsageError
+from rslctl.host import Host
+
+app = typer.Typer()
+
+_REBOOT = 3
 
 
+@app.callback(invoke_without_command=True)
 def overlay(
-    board: BoardOption,
+    context: typer.Context,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME|FILE.toml", help="Board, or the file of a profile."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -57,21 +75,23 @@ def overlay(
 
     Example: rslctl overlay --board qemu-virt --base virt.dtb --merge merged.dtb
     """
-    if merge and not base:
-        raise UsageError("--merge needs --base", hint="--base FILE.dtb is what to merge into")
-    if output and output.suffix not in (".dtso", ".dtbo"):
-        raise UsageError(f"-o: '{output}' has to end in .dtso or .dtbo")
-    if style not in overlays.STYLES:
-        raise UsageError(f"--style: {style!r} is not one of {', '.join(overlays.STYLES)}")
+    if context.invoked_subcommand is not None:
+        if any((board, output, base, transport, merge, root != ROOT)):
+            raise UsageError(
+                f"options of 'overlay {context.invoked_subcommand}' go behind it",
+                hint=f"rslctl overlay {context.invoked_subcommand} --board NAME ...",
+            )
+        return
+    if board is None:
+        raise UsageError("overlay needs --board", hint="rslctl boards lists the boards")
+    _check_options(output, base, style, merge)
     profile = chosen(board, transport, host(root).root)
     blob = b""
     if base:
-        tree, blob = overlays.read_base(base)
-        made = overlays.for_base(profile, style, tree)
+        parsed, blob = overlays.read_base(base)
+        made = overlays.for_base(profile, style, parsed)
     else:
         made = overlays.build(profile, style)
-    if output and merge and output.resolve() == merge.resolve():
-        raise UsageError(f"-o and --merge are both '{output}'")
     files = {}
     if output:
         binary = output.suffix == ".dtbo"
@@ -83,3 +103,185 @@ def overlay(
         write(files)
     else:
         sys.stdout.write(devicetree.to_source(made))
+
+
+def _check_options(output: Path | None, base: Path | None, style: str, merge: Path | None) -> None:
+    if merge and not base:
+        raise UsageError("--merge needs --base", hint="--base FILE.dtb is what to merge into")
+    if output and output.suffix not in (".dtso", ".dtbo"):
+        raise UsageError(f"-o: '{output}' has to end in .dtso or .dtbo")
+    if style not in overlays.STYLES:
+        raise UsageError(f"--style: {style!r} is not one of {', '.join(overlays.STYLES)}")
+    if output and merge and output.resolve() == merge.resolve():
+        raise UsageError(f"-o and --merge are both '{output}'")
+
+
+@app.command()
+def install(
+    board: BoardOption,
+    transport: TransportOption = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(
+            "--loader",
+            metavar="NAME",
+            help=f"How it boots: {', '.join(each.name for each in bootloader.LOADERS)}.",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
+    ] = None,
+    dtb: Annotated[
+        str | None,
+        typer.Option(
+            "--dtb", metavar="FILE.dtb", help="Merge it into this tree of the machine instead."
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Put the overlay of a board where the boot loader takes it.
+
+    Exit status 3: it is there, and a reboot is needed.
+
+    Example: rslctl overlay install --board zcu102
+    """
+    if dtb and (loader or base):
+        raise UsageError("--dtb goes without --loader and --base")
+    machine = host(root)
+    profile = chosen(board, transport, machine.root)
+    how = bootoverlay.How(loader, dtb, base)
+    with _locked(machine, dry_run):
+        done = bootoverlay.install(machine, profile, how, dry_run=dry_run, report=print)
+    if not done:
+        print(f"the overlay of board {profile.name} is installed already")
+    if not dry_run and (done or _awaits_boot(machine, profile)):
+        note("reboot to have it applied")
+        raise typer.Exit(_REBOOT)
+
+
+def _locked(machine: Host, dry_run: bool) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if dry_run else journal.locked(machine)
+
+
+def _awaits_boot(machine: Host, profile: Board) -> bool:
+    return machine.live and bool(overlays.unlike(profile, tree.from_machine(machine)))
+
+
+@app.command()
+def uninstall(
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="May be left out where one is installed."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Put files back that somebody else changed since.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Put back, byte for byte, what installing an overlay changed.
+
+    Exit status 3: it is, and a reboot is needed.
+
+    Example: rslctl overlay uninstall
+    """
+    machine = host(root)
+    name = _installed(machine, board)
+    if name is None:
+        note("no overlay is installed: nothing to undo")
+        return
+    with _locked(machine, dry_run):
+        done = bootoverlay.uninstall(machine, name, force=force, dry_run=dry_run, report=print)
+    if not done:
+        note(f"no overlay of board {name!r} is installed: nothing to undo")
+    elif not dry_run:
+        note("reboot to be without it")
+        raise typer.Exit(_REBOOT)
+
+
+def _installed(machine: Host, board: str | None) -> str | None:
+    """The name of the installation that is meant; None where there is none."""
+    names = changes.names(machine)
+    if board is not None:
+        return board if board in names else chosen(board, None, machine.root).name
+    if len(names) > 1:
+        raise RslError(
+            f"several overlays are installed: {', '.join(names)}", hint="choose one with --board"
+        )
+    return names[0] if names else None
+
+
+@app.command()
+def apply(
+    board: BoardOption,
+    transport: TransportOption = None,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Apply the overlay of a board to the running kernel, where it has an interface for that.
+
+    Example: rslctl overlay apply --board zcu102
+    """
+    machine = host(root)
+    profile = chosen(board, transport, machine.root)
+    with _locked(machine, dry_run):
+        done = liveoverlay.apply(machine, profile, dry_run=dry_run)
+    print(f"overlay {profile.name}: {_result(done, dry_run, 'apply', 'applied')}")
+
+
+def _result(done: bool, dry_run: bool, would: str, result: str) -> str:
+    if not done:
+        return f"already {result}"
+    return f"would {would}" if dry_run else result
+
+
+@app.command()
+def remove(
+    board: BoardOption,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Remove an overlay that was applied to the running kernel.
+
+    Example: rslctl overlay remove --board zcu102
+    """
+    machine = host(root)
+    profile = chosen(board, None, machine.root)
+    with _locked(machine, dry_run):
+        done = liveoverlay.remove(machine, profile, dry_run=dry_run)
+    print(f"overlay {profile.name}: {_result(done, dry_run, 'remove', 'removed')}")
+
+
+@app.command(name="list")
+def list_(json: JsonOption = False, root: RootOption = ROOT) -> None:
+    """List the overlays that are installed for the boot loader or applied to the kernel.
+
+    Example: rslctl overlay list
+    """
+    machine = host(root)
+    rows: list[dict[str, Any]] = []
+    for name in changes.names(machine):
+        record = changes.load(machine, name)
+        if record:
+            rows.append(
+                {
+                    "name": name,
+                    "where": record.about["loader"],
+                    "state": bootoverlay.state(machine, record),
+                    "files": [each.path for each in record.changes],
+                }
+            )
+    for name, status in liveoverlay.applied(machine).items():
+        rows.append({"name": name, "where": "kernel", "state": status, "files": []})
+    if json:
+        print_json(rows)
+        return
+    table = Table("overlay", "where", "state", box=None)
+    for row in rows:
+        table.add_row(row["name"], row["where"], row["state"])
+    if rows:
+        Console().print(table)
+    else:
+        note("no overlay is installed or applied")
