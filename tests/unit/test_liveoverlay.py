@@ -13,6 +13,7 @@ from rslctl import board, changes, devicetree, liveoverlay, overlay, profiles, t
 from rslctl.errors import SeveralError
 
 from tests.unit.machine import Machine, Rslctl
+from tests.unit.test_overlay import BASE, dtc, needs_dtc
 
 OVERLAYS = "/sys/kernel/config/device-tree/overlays"
 #: What the tree of board qemu-virt has without its overlay, its memory reserved.
@@ -115,6 +116,21 @@ def test_what_the_kernel_gets_refers_to_the_memory_that_boot_reserved(
     assert blob.nodes[root] == {}
     assert "/__local_fixups__" not in blob
     assert blob.texts("/fragment@1/__overlay__", "status") == ["disabled"]
+
+
+@needs_dtc
+def test_what_the_kernel_gets_makes_the_tree_that_the_profile_asks_for(machine: Machine) -> None:
+    reserved = """reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
+        memory@70000000 { reg = <0 0x70000000 0 0x1000000>; no-map; phandle = <7>; };
+        firmware@50000000 { reg = <0 0x50000000 0 0x200000>; no-map; }; };"""
+    base = dtc(BASE.replace("// more", reserved))
+    for path, properties in tree.from_blob(base, "base").nodes.items():
+        for key, value in properties.items():
+            machine.write(f"{tree.LIVE}{path}/{key}", value)
+    made = liveoverlay.make(machine.host, machine.board)
+    merged = tree.from_blob(overlay.merge(made, base), "merged")
+    assert overlay.unlike(machine.board, merged) == []
+    assert overlay.unlike(machine.board, tree.from_machine(machine.host)) != []
 
 
 def test_a_status_that_the_tree_has_already_is_not_changed(
