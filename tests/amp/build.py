@@ -51,7 +51,7 @@ class Board:
 
     def for_test(self, name: str) -> Board:
         """The same with the device tree that a test of tests/guest is written for."""
-        return self.with_tree("merged" if name == "test_rslctl" else "sim")
+        return self.with_tree("merged" if name in ("test_rslctl", "test_setup_killed") else "sim")
 
 
 def rslctl(*arguments: str | Path) -> str:

@@ -48,6 +48,8 @@ class Machine:
 
     def with_driver(self, name: str = "rsl_mbox_doorbell") -> Machine:
         self.write("/sys/module/rsl_mbox/refcnt", "0\n")
+        for each in ("rsl_mbox_doorbell", "rsl_mbox_mailbox"):
+            self.write(f"/sys/bus/platform/drivers/{each}/unbind", "")
         driver = self.write(f"/sys/bus/platform/drivers/{name}/bind", "").parent
         device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         (device / "driver").symlink_to(driver)
@@ -70,5 +72,21 @@ class Machine:
             self.write(f"{base}/vector{n}/kicks", f"{10 + n}\n")
             self.write(f"{base}/vector{n}/kicks_coalesced", "0\n")
             self.write(f"{base}/vector{n}/notifications", f"{20 + n}\n")
+        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        self.host.path(f"{base}/device").symlink_to(device)
         self.write(f"/dev/rsl_mbox{number}", b"")
+        return self
+
+    def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:
+        """A remote processor of the node /remote."""
+        self.write(f"{trees.LIVE}/remote/compatible", b"vendor,remoteproc\0")
+        device = self.host.path("/sys/bus/platform/devices/remote")
+        device.mkdir(parents=True)
+        (device / "of_node").symlink_to(self.host.path(f"{trees.LIVE}/remote"))
+        base = "/sys/class/remoteproc/remoteproc0"
+        attributes = {"name": "r5", "state": state, "firmware": firmware, "recovery": "enabled"}
+        for key, value in attributes.items():
+            self.write(f"{base}/{key}", f"{value}\n")
+        self.host.path(f"{base}/device").symlink_to(device)
+        self.write(f"/lib/firmware/{firmware}", b"\x7fELF")
         return self

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rslctl import board, profiles, tables
+from rslctl.devicetree import NodeRef
 from rslctl.errors import RslError
 
 from tests.unit.machine import Rslctl
@@ -404,3 +405,18 @@ def test_names_that_cannot_be_printed_and_links_in_circles_are_refused(tmp_path:
     mine = write(tmp_path / "mine.toml", 'extends = "loop.toml"\n')
     with pytest.raises(RslError, match="cannot read board profile"):
         profiles.load(str(mine))
+
+
+def test_a_profile_says_what_boots_the_remote() -> None:
+    table = '\n[link.remoteproc]\nnode = "&r5f0 /remoteproc/r5f@0"\n'
+    made = parse(PROFILE + table).links[0].remoteproc
+    assert made == board.Remoteproc(NodeRef("r5f0", ("/remoteproc/r5f@0",)), "", "daemon")
+    made = parse(PROFILE + table + 'firmware = "a/b.elf"\nstart = "setup"\n').links[0].remoteproc
+    assert made and (made.firmware, made.start) == ("a/b.elf", "setup")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a b"])
+def test_firmware_is_below_its_directory(name: str) -> None:
+    text = f'\n[link.remoteproc]\nnode = "&r5f0"\nfirmware = "{name}"\n'
+    with pytest.raises(RslError, match="is not the name of a file below /lib/firmware"):
+        parse(PROFILE + text)

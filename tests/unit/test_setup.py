@@ -3,37 +3,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
-from rslctl import setup
+from rslctl import checks, setup, steps, tree
 from rslctl.errors import RslError
-from rslctl.journal import locked
+from rslctl.journal import Facts, Journal, locked
 
 from tests.unit.machine import Machine, Rslctl
 
 TREE = "/sys/firmware/devicetree/base"
 
 
-def up(machine: Machine, ownership: setup.Ownership | None = None) -> list[tuple[str, str]]:
-    said: list[tuple[str, str]] = []
-    plan = setup.steps(
-        machine.host,
-        machine.board,
-        machine.board.links[0],
-        ownership or setup.Ownership(),
-        timeout=0,
+def target(machine: Machine, ownership: steps.Ownership | None = None) -> steps.Target:
+    link, now = machine.board.links[0], tree.from_machine(machine.host)
+    return steps.Target(
+        machine.host, machine.board, link, now, ownership or steps.Ownership(), timeout=0
     )
-    setup.up(plan, dry_run=False, report=lambda *words: said.append(words))
+
+
+def up(machine: Machine, ownership: steps.Ownership | None = None) -> list[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    wanted = target(machine, ownership)
+    setup.up(
+        setup.plan(wanted, None),
+        Facts("qemu-virt", "doorbell", wanted.node, "rsl"),
+        dry_run=False,
+        report=lambda step, result, _: said.append((step, result)),
+    )
     return said
 
 
 def down(machine: Machine) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
-    setup.down(machine.host, "rpu0", dry_run=False, report=lambda *words: said.append(words))
+    setup.down(
+        machine.host,
+        "rpu0",
+        dry_run=False,
+        report=lambda step, result, _: said.append((step, result)),
+    )
     return said
+
+
+def written(machine: Machine, link: str, *entries: dict[str, object]) -> None:
+    document = {
+        "facts": {"board": "b", "transport": "doorbell", "node": "/n", "style": "rsl"},
+        "complete": True,
+        "entries": entries,
+    }
+    machine.write(f"/run/rslctl/{link}.json", json.dumps(document))
 
 
 def journal(machine: Machine) -> Path:
@@ -41,7 +63,7 @@ def journal(machine: Machine) -> Path:
 
 
 def test_a_machine_that_matches_has_nothing_to_say(machine: Machine) -> None:
-    setup.check_machine(machine.with_device_tree().host, machine.board)
+    assert checks.machine(machine.board, tree.from_machine(machine.with_device_tree().host)) == []
 
 
 @pytest.mark.parametrize(
@@ -64,21 +86,24 @@ def test_a_machine_that_does_not_match_is_refused_with_what_differs(
         machine.host.path(TREE + file).unlink()
     else:
         machine.write(TREE + file, content)
-    with pytest.raises(RslError, match="this machine does not match board 'qemu-virt': ") as error:
-        setup.check_machine(machine.host, machine.board)
+    machine.with_driver()
+    with pytest.raises(RslError) as error:
+        up(machine)
     assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert not journal(machine).exists()
 
 
 def test_a_machine_without_a_device_tree_is_refused(machine: Machine, rslctl: Rslctl) -> None:
     status, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root)
     assert status == 1
-    assert "does not match board 'qemu-virt': /: compatible is []" in err
+    assert "/: compatible is []" in err
 
 
 def test_what_is_up_already_is_left_alone(machine: Machine) -> None:
     said = up(machine.with_device_tree().with_driver().with_link())
-    assert [result for _, result in said] == ["already"] * 3
+    assert [result for _, result in said] == ["ok"] * 3 + ["already"] * 3 + ["ok"]
+    assert json.loads(journal(machine).read_text())["entries"] == []
+    assert down(machine) == []
     assert not journal(machine).exists()
 
 
@@ -86,7 +111,10 @@ def test_owner_and_mode_are_journalled_and_put_back(machine: Machine) -> None:
     machine.with_device_tree().with_driver().with_link()
     node = machine.root / "dev/rsl_mbox0"
     node.chmod(0o600)
-    assert up(machine, setup.Ownership(mode=0o640))[-1] == ("device node has mode 0640", "done")
+    assert up(machine, steps.Ownership(mode=0o640))[-1] == (
+        "/dev/rsl_mbox0 has mode 0640",
+        "done",
+    )
     assert node.stat().st_mode & 0o777 == 0o640
     assert [entry["step"] for entry in json.loads(journal(machine).read_text())["entries"]] == [
         "owner"
@@ -98,7 +126,7 @@ def test_owner_and_mode_are_journalled_and_put_back(machine: Machine) -> None:
 
 def test_a_node_made_anew_is_not_given_an_old_owner(machine: Machine) -> None:
     machine.with_device_tree().with_driver().with_link()
-    up(machine, setup.Ownership(mode=0o640))
+    up(machine, steps.Ownership(mode=0o640))
     node = machine.root / "dev/rsl_mbox0"
     other = machine.root / "dev/other"
     other.write_bytes(b"")  # so that the new node has another inode
@@ -110,8 +138,8 @@ def test_a_node_made_anew_is_not_given_an_old_owner(machine: Machine) -> None:
 
 
 def test_a_device_held_by_another_driver_is_not_taken(machine: Machine) -> None:
-    machine.with_device_tree().with_driver("uio_pdrv_genirq")
-    with pytest.raises(RslError, match="held by driver 'uio_pdrv_genirq', not 'rsl_mbox_doorbell'"):
+    machine.with_device_tree().with_driver("other")
+    with pytest.raises(RslError, match="held by driver 'other', not 'rsl_mbox_doorbell'"):
         up(machine)
 
 
@@ -147,20 +175,41 @@ def test_a_damaged_journal_is_named(machine: Machine, text: str) -> None:
 
 
 def test_a_journal_with_an_unknown_step_is_left_as_it_is(machine: Machine) -> None:
-    text = '{"entries": [{"step": "magic", "plan": {}}]}'
-    machine.write("/run/rslctl/rpu0.json", text)
+    written(machine, "rpu0", {"step": "magic", "plan": {}})
     with pytest.raises(RslError, match="unknown step 'magic'"):
         down(machine)
-    assert journal(machine).read_text() == text
+    assert [entry["step"] for entry in Journal.load(machine.host, "rpu0").entries] == ["magic"]
 
 
 def test_two_setups_keep_out_of_each_others_way(machine: Machine, rslctl: Rslctl) -> None:
     machine.with_device_tree().with_driver().with_link()
-    with locked(machine.host):
-        status, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root)
-    assert status == 1
-    assert "another rslctl setup or teardown is under way" in err
-    assert rslctl("setup", "--board", "qemu-virt", "--root", machine.root)[0] == 0
+    arguments = ("setup", "--board", "qemu-virt", "--root", machine.root)
+    with locked(machine.host, 0, print):
+        status, _, err = rslctl(*arguments, "--timeout", "0.1")
+    assert status == 4
+    holder = f"process {os.getpid()} ("
+    assert f"waiting for {holder}" in err
+    assert f"another rslctl setup or teardown is under way: {holder}" in err
+    assert rslctl(*arguments)[0] == 0
+
+
+def test_a_setup_waits_for_another_to_end(machine: Machine) -> None:
+    other = contextlib.ExitStack()
+    other.enter_context(locked(machine.host, 0, print))
+    said = []
+
+    def note(text: str) -> None:
+        said.append(text)
+        threading.Timer(0.1, other.close).start()
+
+    with locked(machine.host, 30, note):
+        assert [text.partition(" (")[0] for text in said] == [f"waiting for process {os.getpid()}"]
+
+
+def test_what_a_killed_writer_left_is_swept_away(machine: Machine) -> None:
+    left = machine.write("/run/rslctl/.rpu0.json.abc", '{"link": "rp')
+    with locked(machine.host, 0, print):
+        assert not left.exists()
 
 
 def test_teardown_of_a_link_that_was_not_set_up_says_so(machine: Machine, rslctl: Rslctl) -> None:
@@ -185,12 +234,8 @@ def test_an_owner_that_no_file_can_have_is_refused(text: str) -> None:
 
 
 def test_teardown_of_one_link_leaves_the_module_to_the_other(machine: Machine) -> None:
-    entry = {"step": "module", "plan": {"module": "rsl_mbox"}}
-    machine.write("/run/rslctl/rpu0.json", json.dumps({"entries": [entry]}))
-    machine.write(
-        "/run/rslctl/rpu1.json",
-        json.dumps({"entries": [{"step": "driver", "plan": {"device": "x"}}]}),
-    )
+    written(machine, "rpu0", {"step": "module", "plan": {"modules": ["rsl_mbox"]}})
+    written(machine, "rpu1", {"step": "driver", "plan": {"device": "x"}})
     assert [result for _, result in down(machine)] == ["left to link rpu1"]
     assert not journal(machine).exists()
     kept = json.loads((machine.root / "run/rslctl/rpu1.json").read_text())["entries"]
@@ -199,7 +244,7 @@ def test_teardown_of_one_link_leaves_the_module_to_the_other(machine: Machine) -
 
 def test_teardown_of_a_link_in_use_undoes_nothing(machine: Machine) -> None:
     machine.with_device_tree().with_driver().with_link()
-    up(machine, setup.Ownership(mode=0o640))
+    up(machine, steps.Ownership(mode=0o640))
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/open_files", "2\n")
     with pytest.raises(RslError, match="link 'rpu0' is in use: /dev/rsl_mbox0 is open 2 times"):
         down(machine)
@@ -208,9 +253,8 @@ def test_teardown_of_a_link_in_use_undoes_nothing(machine: Machine) -> None:
 
 def test_a_device_that_udev_is_not_done_with_is_waited_for(machine: Machine) -> None:
     machine.with_device_tree().with_driver().with_link()
-    link = machine.board.links[0]
-    bound = setup.DriverBound(machine.host, machine.board, link)
-    there = setup.DeviceThere(machine.host, link, bound, 0)
+    wanted = target(machine)
+    there = steps.DeviceThere(wanted, "rsl_mbox", wanted.node)
     assert there.check()
     machine.write("/run/udev/control", "")
     assert not there.check()
@@ -221,7 +265,7 @@ def test_a_device_that_udev_is_not_done_with_is_waited_for(machine: Machine) -> 
 def test_the_state_directory_is_readable_whatever_the_umask(machine: Machine) -> None:
     before = os.umask(0o077)
     try:
-        with locked(machine.host):
+        with locked(machine.host, 0, print):
             pass
     finally:
         os.umask(before)

@@ -13,6 +13,9 @@ from rslctl.errors import RslError
 #: shared peripheral interrupt of a GIC can have (drivers/irqchip/irq-gic.c).
 TRIGGERS = {"edge-rising": 1, "level-high": 4}
 
+#: When a remote may be started: once its daemon is ready, or by setup.
+STARTS = ("daemon", "setup")
+
 #: How a link can be notified.
 TRANSPORTS = ("mailbox", "doorbell")
 
@@ -116,6 +119,17 @@ class Virtio:
 
 
 @dataclass(frozen=True)
+class Remoteproc:
+    """What boots the remote: a device of the kernel's remoteproc framework."""
+
+    node: NodeRef
+    #: Name below /lib/firmware; "" leaves the one that the kernel has.
+    firmware: str
+    #: A key of :data:`STARTS`.
+    start: str
+
+
+@dataclass(frozen=True)
 class Link:
     """One pairing of Linux with a remote."""
 
@@ -131,6 +145,7 @@ class Link:
     virtio: Virtio | None = None
     #: Room in the shared memory for what the remote has to know, as an absolute range.
     remote_dt: Region | None = None
+    remoteproc: Remoteproc | None = None
 
     @property
     def by(self) -> Transport:

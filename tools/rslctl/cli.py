@@ -16,6 +16,7 @@ from rslctl.commands import (
     kick,
     layout,
     overlay,
+    remote,
     remote_dt,
     run,
     setup,
@@ -53,6 +54,7 @@ def rslctl(
 
 app.add_typer(boards.app, name="boards")
 app.add_typer(overlay.app, name="overlay")
+app.add_typer(remote.app, name="remote")
 for command in (
     layout.layout,
     remote_dt.remote_dt,

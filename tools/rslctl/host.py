@@ -11,8 +11,7 @@ import contextlib
 import os
 import stat
 import subprocess
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,8 @@ class Host:
     """A machine whose files hang on *root*; only "/" is the running one."""
 
     root: Path = Path("/")
+    #: Told of each change to the kernel's state before it is made.
+    watch: Callable[[str], None] = lambda _: None
 
     @property
     def live(self) -> bool:
@@ -66,6 +67,7 @@ class Host:
         Raises:
             RslError: the kernel does not take it.
         """
+        self.watch(f"write {text.strip()!r} to '{self.path(name)}'")
         try:
             fd = os.open(self.path(name), os.O_WRONLY)
             try:
@@ -74,29 +76,6 @@ class Host:
                 os.close(fd)
         except OSError as error:
             raise os_error(f"write {text.strip()!r} to '{self.path(name)}'", error) from error
-
-    def replace(self, name: str, text: str) -> None:
-        """Make *text* the whole of a file, or leave the file as it was.
-
-        Raises:
-            RslError: the file cannot be written.
-        """
-        target = self.path(name)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            try:
-                with os.fdopen(fd, "w") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
-        except OSError as error:
-            raise os_error(f"write '{target}'", error) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, which may be gone already."""
@@ -121,6 +100,22 @@ class Host:
         except OSError:
             return None
 
+    def own(self, name: str, uid: int, gid: int, mode: int | None) -> None:
+        """Change who has a file; -1 and None leave a part as it is.
+
+        Raises:
+            RslError: that is refused.
+        """
+        path = self.path(name)
+        text = "" if mode is None else f" and mode {mode:04o}"
+        self.watch(f"give '{path}' owner {uid}, group {gid}{text}")
+        try:
+            os.chown(path, uid, gid)
+            if mode is not None:
+                path.chmod(mode)
+        except OSError as error:
+            raise os_error(f"change owner and mode of '{path}'", error) from error
+
     def run(self, command: Sequence[str], *, hint: str = "") -> str:
         """Run a command and return what it prints.
 
@@ -132,6 +127,7 @@ class Host:
                 f"'{command[0]}' would act on this machine, not on '{self.root}'",
                 hint="leave out --root, or add --dry-run",
             )
+        self.watch(f"run '{' '.join(command)}'")
         return run(command, hint=hint)
 
     def temporary(self, name: str) -> str:

@@ -9,13 +9,12 @@ import select
 import time
 from dataclasses import dataclass, fields
 
+from rslctl import platform_bus
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
 from rslctl.uapi import MASK
 
 SUBSYSTEM = "rsl_mbox"
-#: There while udevd runs.
-_UDEV = "/run/udev/control"
 
 CLASS = f"/sys/class/{SUBSYSTEM}"
 
@@ -84,6 +83,18 @@ def _read(host: Host, device: str) -> LinkDevice:
     )
 
 
+def at(host: Host, node: str) -> LinkDevice | None:
+    """The link of a device tree node."""
+    return next(
+        (
+            link
+            for link in find(host)
+            if platform_bus.node_of(host, f"{CLASS}/{link.device}/device") == node
+        ),
+        None,
+    )
+
+
 def pick(host: Host, name: str | None) -> LinkDevice:
     """The link called *name*, or the only one where that is None.
 
@@ -137,51 +148,6 @@ def place(link: LinkDevice, base: int, data: bytes) -> None:
         memory.close()
     except MMIOError as error:
         raise RslError(f"cannot write to '{link.node}': {error}", hint="run it as root") from error
-
-
-def is_ready(host: Host, link: LinkDevice) -> bool:
-    """Whether the device node is there and udev, where it runs, is done with it."""
-    if not host.exists(link.node):
-        return False
-    number = host.read_text(f"{CLASS}/{link.device}/dev")
-    return not host.exists(_UDEV) or host.exists(f"/run/udev/data/c{number}")
-
-
-def wait_for_device(host: Host, sysfs_parent: str, timeout: float) -> None:
-    """Wait for the link device below *sysfs_parent* and for its node in /dev.
-
-    *timeout* is in seconds.
-
-    Raises:
-        WaitTimeoutError: it did not come.
-        RslError: libudev is missing.
-    """
-    try:
-        import pyudev  # loads libudev, which only waiting needs
-    except ImportError as error:
-        raise RslError(
-            f"cannot wait for devices: {error}", hint="install libudev (package libudev1)"
-        ) from error
-    parent = os.path.realpath(host.path(sysfs_parent))
-    context = pyudev.Context()
-    # Where no udevd runs, only the kernel sends events.
-    source = "udev" if host.exists(_UDEV) else "kernel"
-    monitor = pyudev.Monitor.from_netlink(context, source)
-    monitor.filter_by(SUBSYSTEM)
-    monitor.start()
-    deadline = time.monotonic() + timeout
-    while True:
-        for device in context.list_devices(subsystem=SUBSYSTEM):
-            ours = device.sys_path.startswith(f"{parent}/")
-            if ours and is_ready(host, _read(host, device.sys_name)):
-                return
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise WaitTimeoutError(
-                f"no device of class {SUBSYSTEM} came up below '{sysfs_parent}' in {timeout:g} s",
-                hint="the kernel log (dmesg) says why the module refused it",
-            )
-        monitor.poll(min(left, 0.2))
 
 
 class Mailbox:

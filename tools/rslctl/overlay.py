@@ -154,7 +154,7 @@ class _Builder:
         if self._style == STYLES[0]:
             # drivers/uio/uio_pdrv_genirq.c: the "name" in sysfs.
             properties += (("linux,uio-name", link.name),)
-        return Node(f"shmem@{link.memory.base:x}", properties)
+        return Node(memory_path(link)[1:], properties)
 
     def _interrupts(self, cells: Cells) -> Properties:
         parent = self._board.interrupt_parent
@@ -274,10 +274,14 @@ def _sub_nodes(link: Link) -> list[Fragment]:
     return [Fragment(mailbox.controller, Node("", (("status", "okay"),), (node,)))]
 
 
-def notification_path(board: Board, link: Link) -> str:
+def notification_path(board: Board, link: Link, style: str = STYLES[0]) -> str:
     """The path of the link's notification node."""
-    builder = _Builder(board, STYLES[0])
-    return f"/{builder._link(link)[-1].name}"
+    return f"/{_Builder(board, style)._link(link)[-1].name}"
+
+
+def memory_path(link: Link) -> str:
+    """The path of the node by which UIO can have the link's shared memory."""
+    return f"/shmem@{link.memory.base:x}"
 
 
 # Fitting a base
@@ -340,10 +344,22 @@ def _root_cells(base: Tree) -> tuple[int, int]:
     return base.cell("/", "#address-cells", 2), base.cell("/", "#size-cells", 1)
 
 
-def unlike(board: Board, machine: Tree) -> list[str]:
+def style_of(board: Board, machine: Tree) -> str:
+    """Whose nodes *machine* has; the first style where it has none of them as a whole."""
+    for style in STYLES[1:]:
+        try:
+            if not unlike(board, machine, style):
+                return style
+        except RslError:
+            continue  # the style cannot describe this board's links
+    return STYLES[0]
+
+
+def unlike(board: Board, machine: Tree, style: str = STYLES[0]) -> list[str]:
     """In what *machine* differs from the profile, a line each."""
     names = machine.texts("/", "compatible")
     if not set(board.compatible) & set(names):
         wanted = " or ".join(map(repr, board.compatible))
         return [f"/: compatible is {names}, the profile says {wanted}"]
-    return differences.find(build(dataclasses.replace(board, cells=_root_cells(machine))), machine)
+    fitted = dataclasses.replace(board, cells=_root_cells(machine))
+    return differences.find(build(fitted, style), machine)

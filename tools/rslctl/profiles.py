@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rslctl import virtio, zynqmp
 from rslctl.board import (
+    STARTS,
     TRANSPORTS,
     TRIGGERS,
     Board,
@@ -23,6 +24,7 @@ from rslctl.board import (
     Link,
     Mailbox,
     Region,
+    Remoteproc,
     RemoteSide,
     Transport,
     Virtio,
@@ -39,6 +41,9 @@ PAGE_SIZE = 4096
 #: The first shared peripheral interrupt of a GIC has INTID 32, the last 1019
 #: (Arm IHI 0048 2.2.1).
 SPI_MAX = 1019 - 32
+
+#: The name of a firmware file; may have directories.
+FIRMWARE = re.compile(r"(?!/|.*\.\.)[A-Za-z0-9._+@/-]*")
 
 _BUILT_IN = Path(__file__).parent / "boards"
 #: The machine's own profiles.
@@ -196,8 +201,9 @@ def _link(table: Table) -> Link:
     transport = table.choice("transport", names) if table.optional("transport") else names[0]
     room = _remote_dt(table.table("remote-dt"), memory) if table.optional("remote-dt") else None
     made = _virtio(table, memory, room) if table.optional("virtio") else None
+    boots = _remoteproc(table.table("remoteproc")) if table.optional("remoteproc") else None
     table.done()
-    link = Link(name, memory, firmware, offers, transport, remote, made, room)
+    link = Link(name, memory, firmware, offers, transport, remote, made, room, boots)
     _check_remote(table, link)
     return link
 
@@ -381,6 +387,18 @@ def _remote(table: Table) -> RemoteSide:
     if (register is None) != (not made.notify_values):
         raise table.error("notify-values", "goes with register, and register with it")
     return made
+
+
+def _remoteproc(table: Table) -> Remoteproc:
+    node = _node_ref(table, "node", table.text("node"))
+    firmware = table.text("firmware") if table.optional("firmware") else ""
+    start = table.choice("start", list(STARTS)) if table.optional("start") else STARTS[0]
+    table.done()
+    if not FIRMWARE.fullmatch(firmware):
+        raise table.error(
+            "firmware", f"{shown(firmware)} is not the name of a file below /lib/firmware"
+        )
+    return Remoteproc(node, firmware, start)
 
 
 def _virtio(link: Table, memory: Region, room: Region | None) -> Virtio:

@@ -1,48 +1,41 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bring a link up and take it down again.
 
-Setting up is a list of steps, each with *check*, *do* and *undo*. Before a step
-is done, what undoing it needs is written to a journal, so that setup can be
-killed at any point and run again, and teardown undoes what setup did and nothing
-else. An *undo* therefore has to cope with a step that was not done after all.
+Setting up is a list of :mod:`steps`. It can be killed at any point and run again, and
+teardown undoes what setup did and nothing else.
 """
 
 from __future__ import annotations
 
 import grp
-import os
 import pwd
-import stat
-from abc import ABC, abstractmethod
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from rslctl import mbox, overlay, tree
-from rslctl.board import Board, Link
-from rslctl.errors import RslError, os_error
+from rslctl import checks, mbox, modules, platform_bus, steps, uio
+from rslctl.errors import RslError
 from rslctl.host import Host
-from rslctl.journal import Journal, Plan
+from rslctl.journal import Facts, Journal
+from rslctl.steps import (
+    DeviceOwned,
+    DeviceThere,
+    DriverBound,
+    ModuleLoaded,
+    Ownership,
+    RecoveryOff,
+    RemoteStarted,
+    Step,
+    Target,
+    Verified,
+)
 
 MODULE = "rsl_mbox"
 #: The driver of a link's device, by transport.
 DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
 
-_PLATFORM = "/sys/bus/platform"
-_MODULE_DIRECTORY = f"/sys/module/{MODULE}"
-
-#: Called with a step's description and what is done about it.
-Report = Callable[[str, str], None]
-
-
-@dataclass(frozen=True)
-class Ownership:
-    """Who may use the device node; None leaves a part as it is."""
-
-    uid: int | None = None
-    gid: int | None = None
-    mode: int | None = None
+#: Called with a step's description, what was done about it, and in how many seconds.
+Report = Callable[[str, str, float], None]
 
 
 def parse_owner(text: str) -> tuple[int, int | None]:
@@ -66,261 +59,92 @@ def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
         raise RslError(f"unknown {kind} {text!r}") from error
 
 
-class Step(ABC):
-    """One thing to bring about; *host* and *link* say where."""
+def plan(target: Target, firmware: str | None) -> list[Step]:
+    """What bringing a link up takes, in order.
 
-    #: What the journal calls it.
-    name: ClassVar[str]
-
-    def __init__(self, host: Host, link: Link) -> None:
-        self.host = host
-        self.link = link
-
-    @abstractmethod
-    def describe(self) -> str:
-        """What is so once the step is done."""
-
-    @abstractmethod
-    def check(self) -> bool:
-        """Whether it is so already."""
-
-    def plan(self) -> Plan | None:
-        """What *undo* will need, as it is before *do*; None where there is nothing to undo.
-
-        The same plan is kept once, however often the step is done again.
-        """
-        return None
-
-    @abstractmethod
-    def do(self) -> None:
-        """Bring it about."""
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        """Put back what *plan* tells; False if it is so already."""
-        raise NotImplementedError
-
-
-class ModuleLoaded(Step):
-    name = "module"
-
-    def describe(self) -> str:
-        return f"module {MODULE} loaded"
-
-    def check(self) -> bool:
-        return self.host.exists(_MODULE_DIRECTORY)
-
-    def plan(self) -> Plan:
-        return {"module": MODULE}
-
-    def do(self) -> None:
-        release = os.uname().release
-        self.host.run(
-            ["modprobe", MODULE],
-            hint=f"run it as root; is kmod/{MODULE} built and installed for kernel {release}?",
-        )
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        if not host.exists(_MODULE_DIRECTORY):
-            return False
-        host.run(["modprobe", "-r", plan["module"]], hint="stop what has a link open")
-        return True
-
-
-class DriverBound(Step):
-    name = "driver"
-
-    def __init__(self, host: Host, board: Board, link: Link) -> None:
-        super().__init__(host, link)
-        self._node = overlay.notification_path(board, link)
-        self._driver = DRIVERS[link.transport]
-
-    def _device(self) -> str:
-        """The platform device that the kernel made of the link's node."""
-        wanted = os.path.realpath(self.host.path(tree.LIVE + self._node))
-        for name in self.host.names(f"{_PLATFORM}/devices"):
-            node = self.host.path(f"{_PLATFORM}/devices/{name}/of_node")
-            if os.path.realpath(node) == wanted:
-                return name
-        raise RslError(f"the kernel made no device of {self._node}", hint="is the node disabled?")
-
-    def path(self) -> str:
-        """The device's directory in sysfs."""
-        return f"{_PLATFORM}/devices/{self._device()}"
-
-    def describe(self) -> str:
-        return f"link {self.link.name} bound to driver {self._driver}"
-
-    def check(self) -> bool:
-        driver = _driver(self.host, self._device())
-        if driver not in (None, self._driver):
-            unbind = f"{_PLATFORM}/drivers/{driver}/unbind"
-            raise RslError(
-                f"{self._device()} is held by driver {driver!r}, not {self._driver!r}",
-                hint=f"unbind it first: echo {self._device()} > {unbind}",
-            )
-        return driver == self._driver
-
-    def plan(self) -> Plan:
-        return {"device": self._device(), "driver": self._driver}
-
-    def do(self) -> None:
-        try:
-            self.host.write_attribute(f"{_PLATFORM}/drivers/{self._driver}/bind", self._device())
-        except RslError as error:
-            error.hint = error.hint or "the kernel log (dmesg) says why"
-            raise
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        if _driver(host, plan["device"]) != plan["driver"]:
-            return False
-        host.write_attribute(f"{_PLATFORM}/drivers/{plan['driver']}/unbind", plan["device"])
-        return True
-
-
-def _driver(host: Host, device: str) -> str | None:
-    """The driver that a platform device is bound to."""
-    target = host.link_target(f"{_PLATFORM}/devices/{device}/driver")
-    return Path(target).name if target else None
-
-
-class DeviceThere(Step):
-    name = "device"
-
-    def __init__(self, host: Host, link: Link, bound: DriverBound, timeout: float) -> None:
-        super().__init__(host, link)
-        self._bound = bound
-        self._timeout = timeout
-
-    def describe(self) -> str:
-        nodes = [link.node for link in mbox.find(self.host) if link.name == self.link.name]
-        return f"device {nodes[0] if nodes else '/dev/rsl_mboxN'} there"
-
-    def check(self) -> bool:
-        return any(
-            link.name == self.link.name and mbox.is_ready(self.host, link)
-            for link in mbox.find(self.host)
-        )
-
-    def do(self) -> None:
-        mbox.wait_for_device(self.host, self._bound.path(), self._timeout)
-
-
-class DeviceOwned(Step):
-    name = "owner"
-
-    def __init__(self, host: Host, link: Link, wanted: Ownership) -> None:
-        super().__init__(host, link)
-        self._wanted = wanted
-
-    def describe(self) -> str:
-        wanted = self._wanted
-        ids = (("owner", wanted.uid), ("group", wanted.gid))
-        texts = [f"{what} {value}" for what, value in ids if value is not None]
-        if wanted.mode is not None:
-            texts.append(f"mode {wanted.mode:04o}")
-        return "device node has " + ", ".join(texts)
-
-    def _node(self) -> str:
-        return mbox.pick(self.host, self.link.name).node
-
-    def check(self) -> bool:
-        if not mbox.find(self.host):
-            return False
-        now, wanted = self.host.path(self._node()).stat(), self._wanted
-        return (
-            wanted.uid in (None, now.st_uid)
-            and wanted.gid in (None, now.st_gid)
-            and wanted.mode in (None, stat.S_IMODE(now.st_mode))
-        )
-
-    def plan(self) -> Plan:
-        node = self._node()
-        now = self.host.path(node).stat()
-        return {
-            "node": node,
-            "inode": now.st_ino,
-            "uid": now.st_uid,
-            "gid": now.st_gid,
-            "mode": stat.S_IMODE(now.st_mode),
-        }
-
-    def do(self) -> None:
-        wanted = self._wanted
-        uid, gid = (-1 if part is None else part for part in (wanted.uid, wanted.gid))
-        _own(self.host, self._node(), uid, gid, wanted.mode)
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        path = host.path(plan["node"])
-        # A node that was made anew is not the one that setup changed.
-        if not path.exists() or path.stat().st_ino != plan["inode"]:
-            return False
-        _own(host, plan["node"], plan["uid"], plan["gid"], plan["mode"])
-        return True
-
-
-def _own(host: Host, node: str, uid: int, gid: int, mode: int | None) -> None:
-    path = host.path(node)
-    try:
-        os.chown(path, uid, gid)
-        if mode is not None:
-            path.chmod(mode)
-    except OSError as error:
-        raise os_error(f"change owner and mode of '{path}'", error) from error
-
-
-_STEPS: dict[str, type[Step]] = {
-    step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned)
-}
-
-
-def check_machine(host: Host, board: Board) -> None:
-    """Check that the running device tree is what the profile asks for.
+    *firmware*, below /lib/firmware, goes before what the profile says.
 
     Raises:
-        RslError: it is not; the message says in what it differs.
+        RslError: there is a firmware and nothing to boot it.
     """
-    found = overlay.unlike(board, tree.from_machine(host))
-    if found:
-        raise RslError(
-            f"this machine does not match board {board.name!r}: " + "; ".join(found),
-            hint=f"boot with its overlay (rslctl overlay --board {board.name}), "
-            "or choose the board that this is",
-        )
+    host, board, link = target.host, target.board, target.link
+    driver = DRIVERS[link.transport]
+    there = DeviceThere(target, mbox.SUBSYSTEM, target.node)
+    machine = target.machine
 
+    def verified(text: str, look: Callable[[], list[checks.Finding]]) -> Step:
+        return Verified(target, text, look)
 
-def steps(host: Host, board: Board, link: Link, ownership: Ownership, timeout: float) -> list[Step]:
-    """What bringing *link* of *board* up takes, in order."""
-    bound = DriverBound(host, board, link)
     result: list[Step] = [
-        ModuleLoaded(host, link),
-        bound,
-        DeviceThere(host, link, bound, timeout),
+        verified("machine matches the profile", lambda: checks.machine(board, machine)),
+        verified("memory reserved as planned", lambda: checks.memory(host, link)),
+        verified("nobody else has its channels", lambda: checks.channels(host, machine, link)),
+        ModuleLoaded(target, MODULE, driver),
+        DriverBound(target, target.node, driver, override=False),
+        there,
     ]
-    if ownership != Ownership():
-        result.append(DeviceOwned(host, link, ownership))
+    owned = [there]
+    if platform_bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER):
+        mapped = DeviceThere(target, uio.SUBSYSTEM, target.memory_node)
+        owned.append(mapped)
+        result += [
+            ModuleLoaded(target, uio.DRIVER, uio.DRIVER),
+            DriverBound(target, target.memory_node, uio.DRIVER, override=True),
+            mapped,
+        ]
+    else:
+        text = f"shared memory mapped by {MODULE} itself, as the kernel has no {uio.DRIVER}"
+        result.append(verified(text, list))
+    if target.ownership != Ownership():
+        result += [DeviceOwned(target, each) for each in owned]
+    boots = link.remoteproc
+    if boots:
+        node = machine.find(boots.node)
+        if node is None:
+            raise RslError(
+                f"there is no node {boots.node} to boot the remote of link {link.name!r}",
+                hint="is it the board that the profile is of?",
+            )
+        if boots.start == "daemon":
+            result.append(RecoveryOff(target, node))
+        result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
+    elif firmware:
+        raise RslError(
+            f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
+            f"link {link.name!r}",
+            hint="add a table [link.remoteproc] with its node",
+        )
     return result
 
 
-def up(plan: list[Step], *, dry_run: bool, report: Report) -> None:
+def up(plan: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None:
     """Do those steps of one link that are not done yet.
 
     Raises:
         RslError: a step fails. What was done before it stays and is in the journal, so that
             setup can go on from there or teardown undo it.
     """
-    journal = Journal.load(plan[0].host, plan[0].link.name)
+    target = plan[0].target
+    journal = Journal.load(target.host, target.link.name)
+    journal.facts = facts
     for step in plan:
-        if step.check():
-            report(step.describe(), "already")
-        elif dry_run:
-            report(step.describe(), "would do")
-        else:
-            _do(step, journal)
-            report(step.describe(), "done")
+        began = time.monotonic()
+        result = _bring_about(step, journal, dry_run)
+        report(step.describe(), result, time.monotonic() - began)
+    if not dry_run:
+        journal.finish()
+
+
+def _bring_about(step: Step, journal: Journal, dry_run: bool) -> str:
+    if step.check():
+        return "ok" if isinstance(step, steps.Verified) else "already"
+    held_back = step.held_back()
+    if held_back:
+        return held_back
+    if dry_run:
+        return "would do"
+    _do(step, journal)
+    return "done"
 
 
 def _do(step: Step, journal: Journal) -> None:
@@ -334,7 +158,8 @@ def _do(step: Step, journal: Journal) -> None:
                 hint="the kernel log (dmesg) may say why",
             )
     except RslError:
-        if added and not step.check():
+        if added and plan is not None:
+            step.undo(step.host, plan)
             journal.drop_last()
         raise
 
@@ -348,37 +173,47 @@ def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
     journal = Journal.load(host, link)
     others = [name for name in Journal.links(host) if name != link]
     if not dry_run:
-        _check_unused(host, link)
+        _check_unused(host, journal)
+        journal.begin_undoing()
     for entry in reversed(list(journal.entries)):
-        step = _STEPS.get(entry["step"])
-        if step is None:
-            raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
-        if dry_run:
-            result = "would undo"
-        elif step is ModuleLoaded and others:
-            Journal.load(host, others[0]).adopt(entry)
-            journal.drop_last()
-            result = f"left to link {others[0]}"
-        else:
-            result = "undone" if step.undo(host, entry["plan"]) else "already undone"
-            journal.drop_last()
-        report(_about(entry), result)
+        began = time.monotonic()
+        result = _take_back(host, journal, entry, others, dry_run)
+        report(_about(entry), result, time.monotonic() - began)
 
 
-def _check_unused(host: Host, link: str) -> None:
-    """Check that no daemon has *link* open, before anything is taken from under it.
+def _take_back(
+    host: Host, journal: Journal, entry: dict[str, Any], others: list[str], dry_run: bool
+) -> str:
+    step = steps.STEPS.get(entry["step"])
+    if step is None:
+        raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
+    if dry_run:
+        return "would undo"
+    if step is steps.ModuleLoaded and others:
+        # Written there before it is taken from here: killed between, it is in both.
+        Journal.load(host, others[0]).adopt(entry)
+        result = f"left to link {others[0]}"
+    else:
+        result = "undone" if step.undo(host, entry["plan"]) else "already undone"
+    journal.drop_last()
+    return result
+
+
+def _check_unused(host: Host, journal: Journal) -> None:
+    """Check that no daemon has the link open, before anything is taken from under it.
 
     Raises:
         RslError: one has.
     """
-    for device in mbox.find(host):
-        if device.name == link and device.open_files:
-            raise RslError(
-                f"link {link!r} is in use: {device.node} is open {device.open_files} times",
-                hint="stop its daemon first",
-            )
+    device = mbox.at(host, journal.facts.node) if journal.facts else None
+    if device and device.open_files:
+        raise RslError(
+            f"link {journal.link!r} is in use: {device.node} is open {device.open_files} times",
+            hint="stop its daemon first",
+        )
 
 
 def _about(entry: dict[str, Any]) -> str:
-    about = ", ".join(f"{key} {value}" for key, value in entry["plan"].items())
-    return f"{entry['step']} ({about})"
+    values = {key: value for key, value in entry["plan"].items() if value not in (None, "")}
+    texts = {key: " ".join(v) if isinstance(v, list) else v for key, v in values.items()}
+    return f"{entry['step']} ({', '.join(f'{key} {text}' for key, text in texts.items())})"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rslctl import mbox
+from rslctl import life, mbox
 from rslctl.commands.options import (
     ROOT,
     DryRunOption,
@@ -34,6 +34,7 @@ def kick(
     machine = host(root)
     device = mbox.pick(machine, link)
     mask = device.vector(vector)
+    life.check_running(machine, device.name)
     if not dry_run:
         with mbox.Mailbox(machine, device, flags=os.O_WRONLY) as mailbox:
             mailbox.kick(mask)

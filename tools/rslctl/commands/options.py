@@ -44,6 +44,26 @@ TimeoutOption = Annotated[
     typer.Option("--timeout", metavar="S", help="Seconds to wait at most.", callback=_seconds),
 ]
 
+
+def _firmware(text: str | None) -> str | None:
+    if text is not None and not (text and profiles.FIRMWARE.fullmatch(text)):
+        raise typer.BadParameter(f"{text!r} is not the name of a file below /lib/firmware")
+    return text
+
+
+FirmwareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--firmware",
+        metavar="FILE",
+        help="The remote's program, below /lib/firmware.",
+        callback=_firmware,
+    ),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Tell each change to the kernel before it is made.")
+]
+
 TransportOption = Annotated[
     str | None,
     typer.Option(
@@ -69,15 +89,15 @@ def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
     return overlay.choose(loaded, transport)
 
 
-def host(root: Path) -> Host:
-    """The machine below *root*.
+def host(root: Path, verbose: bool = False) -> Host:
+    """The machine below *root*; a *verbose* one tells what is done to it.
 
     Raises:
         UsageError: *root* is not a directory.
     """
     if not root.is_dir():
         raise UsageError(f"--root: '{root}' is not a directory")
-    return Host(root.resolve())
+    return Host(root.resolve(), note) if verbose else Host(root.resolve())
 
 
 def print_json(document: Any) -> None:

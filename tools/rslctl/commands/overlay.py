@@ -162,7 +162,7 @@ def install(
 
 
 def _locked(machine: Host, dry_run: bool) -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext() if dry_run else journal.locked(machine)
+    return contextlib.nullcontext() if dry_run else journal.locked(machine, 5.0, note)
 
 
 def _awaits_boot(machine: Host, profile: Board) -> bool:

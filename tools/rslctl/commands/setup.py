@@ -4,26 +4,31 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from rslctl import journal
+from rslctl import journal, steps, tree
 from rslctl import setup as setups
 from rslctl.commands.options import (
     ROOT,
     BoardOption,
     DryRunOption,
+    FirmwareOption,
     JsonOption,
     LinkOption,
     RootOption,
     TimeoutOption,
     TransportOption,
+    VerboseOption,
     chosen,
     host,
     note,
     print_json,
 )
+from rslctl.errors import UsageError
 
 
 def _mode(text: str | None) -> str | None:
@@ -37,17 +42,19 @@ class _Report:
 
     def __init__(self, json: bool) -> None:
         self._json = json
-        self._links: dict[str, list[dict[str, str]]] = {}
+        self._links: dict[str, list[dict[str, Any]]] = {}
         self._link = ""
 
     def link(self, name: str) -> None:
         self._link = name
         self._links[name] = []
 
-    def __call__(self, step: str, result: str) -> None:
-        self._links[self._link].append({"step": step, "result": result})
+    def __call__(self, step: str, result: str, seconds: float) -> None:
+        self._links[self._link].append(
+            {"step": step, "result": result, "seconds": round(seconds, 3)}
+        )
         if not self._json:
-            print(f"{self._link}: {step}: {result}", flush=True)
+            print(f"{self._link}: {step}: {result} ({seconds:.2f} s)", flush=True)
 
     def finish(self) -> None:
         if self._json:
@@ -60,49 +67,75 @@ def setup(
     transport: TransportOption = None,
     owner: Annotated[
         str | None,
-        typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device node to them."),
+        typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device nodes to them."),
     ] = None,
     mode: Annotated[
         str | None,
-        typer.Option("--mode", metavar="OCTAL", help="Mode of the device node.", callback=_mode),
+        typer.Option("--mode", metavar="OCTAL", help="Mode of the device nodes.", callback=_mode),
     ] = None,
+    firmware: FirmwareOption = None,
     timeout: TimeoutOption = 5.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take devices from other drivers until teardown.")
+    ] = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
+    verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
     """Bring the links of a board up; run again, it does only what is missing.
 
     Example: rslctl setup --board qemu-virt
     """
-    machine = host(root)
+    machine = host(root, verbose)
     profile = chosen(board, transport, machine.root)
     links = [profile.link(link)] if link else list(profile.links)
+    if firmware and len(links) > 1:
+        raise UsageError(f"--firmware is for one of the links {', '.join(x.name for x in links)}")
     uid, gid = setups.parse_owner(owner) if owner else (None, None)
-    ownership = setups.Ownership(uid, gid, int(mode, 8) if mode else None)
-    setups.check_machine(machine, profile)
+    ownership = steps.Ownership(uid, gid, int(mode, 8) if mode else None)
+    now = tree.from_machine(machine)
+    wait = timeout or 0
     report = _Report(json)
-    with contextlib.nullcontext() if dry_run else journal.locked(machine):
+    with contextlib.nullcontext() if dry_run else journal.locked(machine, wait, note):
         for each in links:
             report.link(each.name)
-            plan = setups.steps(machine, profile, each, ownership, timeout or 0)
-            setups.up(plan, dry_run=dry_run, report=report)
+            target = steps.Target(
+                machine, profile, each, now, ownership, wait, force=force, note=note
+            )
+            plan = setups.plan(target, firmware)
+            setups.up(plan, _facts(board, target, plan), dry_run=dry_run, report=report)
     report.finish()
+
+
+def _facts(board: str, target: steps.Target, plan: list[steps.Step]) -> journal.Facts:
+    # A file is found again from anywhere.
+    name = str(Path(board).absolute()) if board.endswith(".toml") else board
+    remote = [step for step in plan if isinstance(step, steps.RemoteStarted)]
+    link = target.link
+    facts = journal.Facts(name, link.transport, target.node, target.style)
+    if not remote:
+        return facts
+    return dataclasses.replace(
+        facts, remoteproc=remote[0].node, firmware=remote[0].firmware, start=remote[0].start
+    )
 
 
 def teardown(
     link: LinkOption = None,
+    timeout: TimeoutOption = 5.0,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
+    verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
     """Undo what setup did, in reverse, and nothing else.
 
     Example: rslctl teardown
     """
-    machine = host(root)
+    machine = host(root, verbose)
     report = _Report(json)
-    with contextlib.nullcontext() if dry_run else journal.locked(machine):
+    with contextlib.nullcontext() if dry_run else journal.locked(machine, timeout or 0, note):
         links = journal.Journal.links(machine)
         if link is not None and link not in links:
             note(f"setup did nothing for link {link!r}: nothing to undo")

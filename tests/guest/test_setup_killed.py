@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Setup and teardown killed at every point where they change something."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rslctl import cli
+
+SETUP = ("setup", "--board", "qemu-virt", "--owner", "nobody:nogroup", "--mode", "0640")
+TEARDOWN = ("teardown",)
+SAID = Path("/guest/said")
+
+#: Whatever changes something outside the process.
+CHANGES = (
+    *((os, name) for name in ("open", "write", "replace", "unlink", "chown", "chmod", "mkdir")),
+    *((os, name) for name in ("fsync", "fdopen", "close")),
+    (subprocess, "run"),
+)
+
+
+def _count(kill_at: int) -> None:
+    """Kill this process at the point number *kill_at*: before, amid or after a change."""
+    passed = 0
+
+    def point(amid: Callable[[], object] | None = None) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == kill_at:
+            if amid:
+                amid()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched(change: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            point()
+            if name == "write":
+                # Of a file a part may be there; an attribute takes all or nothing.
+                fd, data = arguments
+                regular = stat.S_ISREG(os.fstat(fd).st_mode)
+                in_sys = os.readlink(f"/proc/self/fd/{fd}").startswith("/sys/")
+                if regular and not in_sys:
+                    point(lambda: change(fd, data[: len(data) // 2]))
+            result = change(*arguments, **more)
+            point()
+            return result
+
+        return call
+
+    for module, name in CHANGES:
+        setattr(module, name, watched(getattr(module, name), name))
+
+
+def run(arguments: tuple[str, ...], kill_at: int = 0) -> int:
+    """Run rslctl in a process of its own; its status, -9 where it was killed."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        null = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.argv = ["rslctl", *arguments]
+        try:
+            _count(kill_at)
+            cli.main()
+        except SystemExit as ended:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(ended.code or 0))
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def done(arguments: tuple[str, ...]) -> None:
+    status = run(arguments)
+    assert status == 0, SAID.read_text()
+
+
+def _states() -> Iterator[tuple[str, object]]:
+    for module in sorted(os.listdir("/sys/module")):
+        yield f"module {module}", Path(f"/sys/module/{module}/initstate").exists()
+    for device in sorted(Path("/sys/bus/platform/devices").iterdir()):
+        driver = device / "driver"
+        yield f"{device.name} driver", driver.exists() and os.path.basename(os.readlink(driver))
+        yield f"{device.name} override", (device / "driver_override").read_text()
+    for name in ("rsl_mbox", "uio"):
+        directory = Path(f"/sys/class/{name}")
+        yield name, sorted(os.listdir(directory)) if directory.exists() else None
+    for top in ("/dev", "/run", "/etc", "/var", "/lib/modules"):
+        for folder, _, files in os.walk(top):
+            for name in files:
+                path = Path(folder, name)
+                now = path.lstat()
+                about: list[object] = [now.st_mode, now.st_uid, now.st_gid]
+                if stat.S_ISREG(now.st_mode):
+                    about.append(hashlib.sha256(path.read_bytes()).hexdigest())
+                yield str(path), about
+
+
+def snapshot() -> dict[str, object]:
+    """The state of all that setup could change."""
+    return dict(_states())
+
+
+@pytest.fixture
+def before() -> Iterator[dict[str, object]]:
+    pwd.getpwnam("nobody")  # what looking that up loads is loaded once
+    os.makedirs("/run/rslctl", exist_ok=True)
+    yield snapshot()
+    run(TEARDOWN)
+
+
+def changed(now: dict[str, object], then: dict[str, object]) -> dict[str, object]:
+    return {
+        key: (then.get(key), now.get(key))
+        for key in now.keys() | then.keys()
+        if now.get(key) != then.get(key)
+    }
+
+
+def _without_inodes(state: dict[str, object]) -> dict[str, object]:
+    """What the journal says of a state depends on how it came about."""
+    return {key: value for key, value in state.items() if not key.startswith("/run/rslctl")}
+
+
+def test_setup_killed_at_any_point_converges_and_is_undone(before: dict[str, object]) -> None:
+    done(SETUP)
+    whole = _without_inodes(snapshot())
+    assert changed(whole, _without_inodes(before))
+    done(TEARDOWN)
+    assert not changed(snapshot(), before)
+    points = 0
+    while True:
+        points += 1
+        status = run(SETUP, points)
+        if status != -signal.SIGKILL:
+            assert status == 0, SAID.read_text()
+            break
+        if points % 2:
+            done(SETUP)
+            assert not changed(_without_inodes(snapshot()), whole), f"at point {points}"
+        done(TEARDOWN)
+        assert not changed(snapshot(), before), f"at point {points}"
+    print(f"setup was killed at {points - 1} points")
+    assert points > 50
+
+
+def test_teardown_killed_at_any_point_can_be_repeated(before: dict[str, object]) -> None:
+    points = 0
+    while True:
+        done(SETUP)
+        points += 1
+        status = run(TEARDOWN, points)
+        if status != -signal.SIGKILL:
+            assert status == 0, SAID.read_text()
+            break
+        done(TEARDOWN)
+        assert not changed(snapshot(), before), f"at point {points}"
+    print(f"teardown was killed at {points - 1} points")
+    assert points > 20

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The order of life: what is refused, and when."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from rslctl import life, remoteproc
+from rslctl.errors import RslError
+
+from tests.unit.machine import Machine, Rslctl
+
+NODE = "/rsl-mbox@8020040"
+STATE = "/sys/class/remoteproc/remoteproc0/state"
+OPEN_FILES = "/sys/class/rsl_mbox/rsl_mbox0/open_files"
+UNITS = Path(__file__).parents[2] / "tools/systemd"
+
+
+def set_up(machine: Machine, **facts: str) -> Machine:
+    machine.with_device_tree().with_driver().with_link()
+    document = {
+        "facts": {
+            "board": "qemu-virt",
+            "transport": "doorbell",
+            "node": NODE,
+            "style": "rsl",
+            "remoteproc": "/remote",
+            **facts,
+        },
+        "complete": True,
+        "entries": [],
+    }
+    machine.write("/run/rslctl/rpu0.json", json.dumps(document))
+    return machine
+
+
+def was_written(machine: Machine, word: str) -> bool:
+    # A file, unlike an attribute, keeps what stood behind that.
+    return machine.host.read_text(STATE).startswith(word)
+
+
+def test_a_remote_starts_once_its_daemon_has_the_link_open(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    set_up(machine).with_remote("offline")
+    start = ("remote", "start", "--root", machine.root)
+    status, _, err = rslctl(*start, "--timeout", "0.1")
+    assert status == 4
+    assert "no daemon has link 'rpu0' open after 0.1 s" in err
+    assert machine.host.read_text(STATE) == "offline"
+    threading.Timer(0.2, lambda: machine.write(OPEN_FILES, "1\n")).start()
+    status, out, _ = rslctl(*start)
+    assert status == 0
+    assert was_written(machine, "start")
+    assert out == "rpu0: remoteproc0 (/remote): started\n"
+
+
+@pytest.mark.parametrize("facts", [{"start": "setup"}, {"start": "daemon"}])
+def test_a_remote_that_needs_no_daemon_starts_without(
+    machine: Machine, rslctl: Rslctl, facts: dict[str, str]
+) -> None:
+    set_up(machine, **facts).with_remote("offline")
+    force = [] if facts["start"] == "setup" else ["--force"]
+    assert rslctl("remote", "start", *force, "--root", machine.root)[0] == 0
+    assert was_written(machine, "start")
+
+
+def test_a_daemon_is_stopped_before_its_remote(machine: Machine, rslctl: Rslctl) -> None:
+    set_up(machine).with_remote("running")
+    machine.write(OPEN_FILES, "2\n")
+    stop = ("remote", "stop", "--root", machine.root)
+    status, _, err = rslctl(*stop)
+    assert status == 1
+    assert "link 'rpu0' is in use: it is open 2 times" in err
+    assert machine.host.read_text(STATE) == "running"
+    assert rslctl(*stop, "--force")[0] == 0
+    assert was_written(machine, "stop")
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "result"),
+    [("running", "start", "already running"), ("offline", "stop", "stopped already")],
+)
+def test_what_is_so_already_is_left(
+    machine: Machine, rslctl: Rslctl, state: str, command: str, result: str
+) -> None:
+    set_up(machine).with_remote(state)
+    status, out, _ = rslctl("remote", command, "--root", machine.root, "--json")
+    document = json.loads(out)
+    assert (status, document["result"], document["state"]) == (0, result, state)
+    assert machine.host.read_text(STATE) == state
+
+
+def test_nobody_rings_a_remote_that_is_down(machine: Machine, rslctl: Rslctl) -> None:
+    set_up(machine).with_remote("offline")
+    status, _, err = rslctl("kick", "0", "--root", machine.root)
+    assert status == 1
+    assert "the remote of link 'rpu0' is offline: nobody there to be kicked" in err
+    assert "rslctl remote start --link rpu0" in err
+    assert machine.host.read("/dev/rsl_mbox0") == b""
+    machine.write(STATE, "running\n")
+    assert rslctl("kick", "0", "--root", machine.root)[0] == 0
+
+
+def test_a_remote_that_runs_something_else_is_named(machine: Machine) -> None:
+    set_up(machine).with_remote("running", "old.elf")
+    with pytest.raises(RslError, match=r"remoteproc0 runs 'old\.elf', not 'new\.elf'"):
+        remoteproc.start(machine.host, remoteproc.at(machine.host, "/remote"), "new.elf")
+
+
+def test_a_firmware_that_is_not_there_is_named(machine: Machine) -> None:
+    set_up(machine).with_remote("offline")
+    with pytest.raises(RslError, match=r"there is no firmware '.*/lib/firmware/new\.elf' for rem"):
+        remoteproc.start(machine.host, remoteproc.at(machine.host, "/remote"), "new.elf")
+    assert machine.host.read_text(STATE) == "offline"
+
+
+def test_without_a_known_remote_it_is_said(machine: Machine, rslctl: Rslctl) -> None:
+    start = ("remote", "start", "--root", machine.root)
+    assert "no link is set up" in rslctl(*start)[2]
+    set_up(machine, remoteproc="")
+    status, _, err = rslctl(*start)
+    assert status == 1
+    assert "nothing is known to boot the remote of link 'rpu0'" in err
+    assert rslctl(*start, "--if-known")[0] == 0
+
+
+def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up(machine).with_remote("running")
+    monkeypatch.setattr(life, "_WATCH_INTERVAL", 0.01)
+    threading.Timer(0.1, lambda: machine.write(STATE, "crashed\n")).start()
+    assert life.watch(machine.host, life.of(machine.host, "rpu0")) == "crashed"
+    with pytest.raises(RslError, match="the remote of link 'rpu0' is crashed"):
+        life.watch(machine.host, life.of(machine.host, "rpu0"))
+
+
+def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
+    for unit in UNITS.glob("*.service"):
+        # Where rslctl and the manual are is the installation's.
+        text = unit.read_text().replace("rslctl ", "/bin/true ").replace("sh -c", "/bin/sh -c")
+        lines = [line for line in text.splitlines() if not line.startswith("Documentation")]
+        (tmp_path / unit.name).write_text("\n".join(lines))
+    analyze = shutil.which("systemd-analyze")
+    assert analyze, "systemd-analyze is missing (package systemd)"
+    done = subprocess.run(
+        [analyze, "verify", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl remote start``, ``stop`` and ``status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from rslctl import life
+from rslctl.commands.options import (
+    ROOT,
+    DryRunOption,
+    FirmwareOption,
+    JsonOption,
+    LinkOption,
+    RootOption,
+    TimeoutOption,
+    VerboseOption,
+    host,
+    note,
+    print_json,
+)
+from rslctl.host import Host
+
+app = typer.Typer(no_args_is_help=True, help="Start, stop and look at the remote of a link.")
+
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
+]
+
+
+@app.command()
+def start(
+    link: LinkOption = None,
+    firmware: FirmwareOption = None,
+    timeout: TimeoutOption = 5.0,
+    force: ForceOption = False,
+    if_known: Annotated[
+        bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Start the remote once its daemon has the link open.
+
+    Exit status 4: no daemon opened it within the timeout.
+
+    Example: rslctl remote start --link rpu0
+    """
+    machine = host(root, verbose)
+    if if_known and not life.is_known(machine, link):
+        note("nothing is known to boot the remote: it is left alone")
+        return
+    remote = life.of(machine, link)
+    if dry_run:
+        result = "would start"
+    else:
+        done = life.start(machine, remote, firmware, timeout or 0, force=force)
+        result = "started" if done else "already running"
+    _tell(machine, remote, result, json)
+
+
+@app.command()
+def stop(
+    link: LinkOption = None,
+    force: ForceOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Stop the remote, whose daemon has to be stopped before.
+
+    Example: rslctl remote stop --link rpu0
+    """
+    machine = host(root, verbose)
+    remote = life.of(machine, link)
+    if dry_run:
+        result = "would stop"
+    else:
+        result = "stopped" if life.stop(machine, remote, force=force) else "stopped already"
+    _tell(machine, remote, result, json)
+
+
+@app.command()
+def status(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
+    """Show what the remote of a link does.
+
+    Example: rslctl remote status --json
+    """
+    machine = host(root)
+    _tell(machine, life.of(machine, link), None, json)
+
+
+@app.command()
+def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
+    """Wait until the remote, which runs, does not any more.
+
+    Example: rslctl remote watch && systemctl restart rsl-daemon@rpu0
+    """
+    machine = host(root)
+    remote = life.of(machine, link)
+    life.watch(machine, remote)
+    _tell(machine, remote, None, json)
+
+
+def _tell(machine: Host, remote: life.Remote, result: str | None, json: bool) -> None:
+    now = remote.processor(machine)
+    if json:
+        done = {} if result is None else {"result": result}
+        print_json({"link": remote.link, **asdict(now), **done})
+        return
+    text = f"{now.state}, firmware {now.firmware}"
+    print(f"{remote.link}: {now.device} ({now.node}): {result or text}")

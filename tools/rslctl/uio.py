@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""UIO devices, found by their device tree node and never by their number.
+
+Attributes: drivers/uio/uio.c of Linux.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rslctl import platform_bus
+from rslctl.board import Region
+from rslctl.host import Host
+
+SUBSYSTEM = "uio"
+#: The driver, and the module that has it.
+DRIVER = "uio_pdrv_genirq"
+
+CLASS = f"/sys/class/{SUBSYSTEM}"
+
+
+@dataclass(frozen=True)
+class UioDevice:
+    """A UIO device as sysfs shows it."""
+
+    #: The kernel's name of the device, as "uio0".
+    device: str
+    name: str
+    #: The device tree node that it was made of; "" if of none.
+    node: str
+    maps: tuple[Region, ...]
+
+    @property
+    def path(self) -> str:
+        """The path of the character device."""
+        return f"/dev/{self.device}"
+
+
+def find(host: Host) -> list[UioDevice]:
+    """The UIO devices that are there, by number."""
+    names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
+    return [_read(host, name) for name in names]
+
+
+def at(host: Host, node: str) -> UioDevice | None:
+    """The UIO device of a device tree node."""
+    return next((each for each in find(host) if each.node == node), None)
+
+
+def _read(host: Host, device: str) -> UioDevice:
+    directory = f"{CLASS}/{device}"
+
+    def number(name: str) -> int:
+        return int(host.read_text(f"{directory}/maps/{name}"), 16)
+
+    maps = host.names(f"{directory}/maps")
+    return UioDevice(
+        device=device,
+        name=host.read_text(f"{directory}/name"),
+        node=platform_bus.node_of(host, f"{directory}/device"),
+        maps=tuple(Region(number(f"{each}/addr"), number(f"{each}/size")) for each in maps),
+    )
