@@ -163,7 +163,11 @@ def test_extlinux_loads_it_for_the_default_label_alone(machine: Machine) -> None
     assert text == EXTLINUX.replace(fdt, f"\tfdtoverlays {FILE}\n{fdt}")
     blob = tree.from_blob(machine.host.read(f"/boot/extlinux/{FILE}"), "blob")
     assert "/fragment@0/__overlay__/rsl-mbox@8020040" in blob
-    assert stat.S_IMODE(machine.host.path("/boot/extlinux/extlinux.conf").stat().st_mode) == 0o640
+    (backup,) = machine.host.path("/var/lib/rslctl/overlay/qemu-virt").glob("[0-9]*")
+    assert backup.read_text() == EXTLINUX
+    # Who may not read the file may not read what it was either.
+    for path in (backup, machine.host.path("/boot/extlinux/extlinux.conf")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_u_boot_menu_gets_a_file_and_a_fragment_that_names_it_in_a_list(
@@ -450,6 +454,44 @@ def test_several_installations_have_to_be_told_apart(machine: Machine, rslctl: R
     )
     for name in ("zcu102", "qemu-virt"):
         assert rslctl_uninstall(machine, rslctl, "--board", name)[0] == 3
+    assert snapshot(machine) == before
+
+
+def test_the_list_is_a_table_or_says_that_there_is_nothing(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    assert rslctl("overlay", "list", "--root", machine.root) == (
+        0,
+        "",
+        "rslctl: no overlay is installed or applied\n",
+    )
+    prepare(machine, "armbian")
+    install(machine)
+    status, out, _ = rslctl("overlay", "list", "--root", machine.root)
+    assert status == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["overlay", "where", "state"],
+        ["qemu-virt", "armbian", "installed"],
+    ]
+
+
+def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
+    machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(machine, "armbian")
+    before = snapshot(machine)
+    kills = Kills(monkeypatch)
+    kills.arm(3)  # the record of what is there already gone, the backup, the record, the blob
+    with pytest.raises(Killed):
+        install(machine)
+    kills.arm(None)
+    half = snapshot(machine)
+    assert half != before
+    assert '"unfinished"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    status, out, _ = rslctl_install(machine, rslctl, "--dry-run")
+    assert (status, out.splitlines()[0]) == (0, "would take back an unfinished installation")
+    assert snapshot(machine) == half
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
     assert snapshot(machine) == before
 
 

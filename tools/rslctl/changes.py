@@ -137,7 +137,12 @@ def begin(host: Host, record: Record) -> None:
     """
     for change in record.changes:
         if change.before:
-            host.put(record.backup(change), host.read(change.path))
+            host.put(
+                record.backup(change),
+                host.read(change.path),
+                mode=change.mode,
+                owner=(change.uid, change.gid),
+            )
     _save(host, record)
 
 
@@ -213,5 +218,5 @@ def forget(host: Host, name: str) -> None:
     host.remove(f"{directory}/{_RECORD}")
     for each in host.names(directory):
         host.remove(f"{directory}/{each}")
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # not there, or not ours to remove
         host.path(directory).rmdir()
