@@ -64,7 +64,7 @@ def digest(data: bytes | None) -> str:
 
 def content(host: Host, path: str) -> bytes | None:
     """What a file holds; None where there is none."""
-    return host.read(path) if host.exists(path) else None
+    return host.read(path) if host.path(path).is_file() else None
 
 
 def names(host: Host) -> list[str]:
