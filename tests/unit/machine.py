@@ -64,6 +64,7 @@ class Machine:
             "memory_base": "0x0000000070000000",
             "memory_size": "0x0000000001000000",
             "open_files": "0",
+            "stalled_ms": "0",
             "dev": f"240:{number}",
         }
         for key, value in attributes.items():

@@ -13,6 +13,7 @@ import typer
 from rslctl import __version__
 from rslctl.commands import (
     boards,
+    doctor,
     kick,
     layout,
     overlay,
@@ -55,6 +56,7 @@ def rslctl(
 app.add_typer(boards.app, name="boards")
 app.add_typer(overlay.app, name="overlay")
 app.add_typer(remote.app, name="remote")
+app.command("doctor")(doctor.doctor_command)
 for command in (
     layout.layout,
     remote_dt.remote_dt,

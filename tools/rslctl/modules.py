@@ -15,31 +15,31 @@ def loaded(host: Host, module: str) -> bool:
     return host.exists(f"/sys/module/{module}")
 
 
-def available(host: Host, module: str) -> bool:
-    """Whether the running kernel has *module*, built in or to be loaded.
+def available(host: Host, module: str, release: str = os.uname().release) -> bool:
+    """Whether a kernel, the running one by default, has *module*, built in or to be loaded.
 
     Raises:
         RslError: the lists of modules cannot be read.
     """
-    built_in = [_name(line) for line in _lines(host, "modules.builtin")]
-    return module in built_in or module in _dependencies(host)
+    built_in = [_name(line) for line in _lines(host, release, "modules.builtin")]
+    return module in built_in or module in _dependencies(host, release)
 
 
 def needed(host: Host, module: str) -> list[str]:
     """*module* and the modules that it needs, each before those that it needs itself."""
-    return [module, *_dependencies(host).get(module, [])]
+    return [module, *_dependencies(host, os.uname().release).get(module, [])]
 
 
-def _dependencies(host: Host) -> dict[str, list[str]]:
+def _dependencies(host: Host, release: str) -> dict[str, list[str]]:
     found = {}
-    for line in _lines(host, "modules.dep"):
+    for line in _lines(host, release, "modules.dep"):
         file, _, others = line.partition(":")
         found[_name(file)] = [_name(each) for each in others.split()]
     return found
 
 
-def _lines(host: Host, listing: str) -> list[str]:
-    path = f"/lib/modules/{os.uname().release}/{listing}"
+def _lines(host: Host, release: str, listing: str) -> list[str]:
+    path = f"/lib/modules/{release}/{listing}"
     return host.read_text(path).splitlines() if host.exists(path) else []
 
 

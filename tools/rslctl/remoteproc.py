@@ -18,7 +18,8 @@ CLASS = "/sys/class/remoteproc"
 RUNNING = ("running", "attached")
 STOPPED = ("offline", "detached")
 
-_FIRMWARE = "/lib/firmware"
+#: Where the kernel looks for the programs of remotes.
+FIRMWARE = "/lib/firmware"
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def start(host: Host, processor: RemoteProcessor, firmware: str) -> None:
     if processor.state == "crashed":
         stop(host, processor)
     wanted = firmware or processor.firmware
-    if not host.exists(f"{_FIRMWARE}/{wanted}"):
+    if not host.exists(f"{FIRMWARE}/{wanted}"):
         raise RslError(
-            f"there is no firmware '{host.path(_FIRMWARE)}/{wanted}' for {processor.device}",
+            f"there is no firmware '{host.path(FIRMWARE)}/{wanted}' for {processor.device}",
             hint="put the remote's program there, an ELF file",
         )
     if wanted != processor.firmware:
