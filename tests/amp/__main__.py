@@ -13,7 +13,7 @@ from tests.amp.say import die, say
 
 def demo() -> None:
     """Show the main job in the emulated board; fail where a step of it fails."""
-    board = build.board()
+    board = build.board(uio=False)
     say("booting: Linux on core 0, the remote on core 1")
     outcome = qemu.boot(board, "sh /guest/tests/guest/demo.sh", timeout=180, show=True)
     if not outcome.passed:
@@ -36,8 +36,7 @@ def check(arguments: list[str]) -> None:
 def check_debug(names: list[str]) -> None:
     """Run the tests in the board on a kernel with checkers, and those meant for it only."""
     board = build.board("debug")
-    guest = machine.REPOSITORY / "tests/guest"
-    wanted = names or sorted(path.stem for path in guest.glob("[td]e*_*.py"))
+    wanted = names or build.guest_tests("debug", "test_", "debug_")
     failed = []
     for name in wanted:
         command = (
@@ -83,16 +82,16 @@ def check_kernels() -> None:
     build.BUILD.mkdir(parents=True, exist_ok=True)
     for name in kernels.KERNELS:
         release = (kernels.kernel(name) / "release").read_text()
-        for directory in build.MODULES:
+        for directory in build.modules(name):
             module = build.module(directory, name)
             say(f"{release}: {module.name} builds without a warning")
     _check_dkms()
     for name in [name for name, packaged in kernels.KERNELS.items() if packaged.bootable]:
         board = build.board(name)
-        for test in sorted((machine.REPOSITORY / "tests/guest").glob("test_*.py")):
-            command = f"python3 -m pytest -p no:cacheprovider /guest/tests/guest/{test.name}"
-            if not qemu.boot(board.for_test(test.stem), command, timeout=900, show=True).passed:
-                die(f"kernel {name}: {test.name} failed")
+        for test in build.guest_tests(name, "test_"):
+            command = f"python3 -m pytest -p no:cacheprovider /guest/tests/guest/{test}.py"
+            if not qemu.boot(board.for_test(test), command, timeout=900, show=True).passed:
+                die(f"kernel {name}: {test} failed")
         command = "python3 /guest/tests/guest/bad_device_trees.py"
         if not qemu.boot(board.with_tree("bad"), command, timeout=120, show=True).passed:
             die(f"kernel {name}: bad_device_trees.py failed")

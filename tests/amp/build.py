@@ -18,8 +18,13 @@ from tests.amp.machine import REPOSITORY, python, requirements, run
 from tests.amp.say import die, say, step
 
 BUILD = REPOSITORY / "build/amp"
-#: Directories of kernel modules.
-MODULES = ("kmod/rsl_mbox", "tests/kmod/rsl_mbox_sim")
+#: Directories of kernel modules, and what each wants in a kernel's configuration.
+MODULES: dict[str, tuple[str, ...]] = {
+    "kmod/rsl_mbox": (),
+    "tests/kmod/rsl_mbox_sim": (),
+    "tests/kmod/rsl_remoteproc_psci": ("CONFIG_ARM64=y", "CONFIG_REMOTEPROC=y"),
+    "tests/kmod/rsl_of_configfs": ("CONFIG_ARM64=y", "CONFIG_OF_OVERLAY=y"),
+}
 
 CROSS = "aarch64-linux-gnu-"
 
@@ -36,7 +41,8 @@ class Board:
 
     image: Path
     dtb: Path
-    shim: Path
+    #: What starts the remote and then Linux; None leaves the remote to Linux.
+    shim: Path | None
     firmware: Path
     firmware_base: int
     initramfs: Path
@@ -45,13 +51,50 @@ class Board:
     cores: int = 1
 
     def with_tree(self, name: str) -> Board:
-        """The same with another device tree: "merged", the board as it is, "sim" or "bad"."""
-        cores = 2 if name == "sim" else 1
-        return dataclasses.replace(self, dtb=BUILD / f"{name}.dtb", cores=cores)
+        """The same with another device tree of :data:`TREES`, or "merged", the board as it is."""
+        return dataclasses.replace(
+            self,
+            dtb=BUILD / f"{name}.dtb",
+            cores=2 if name == "sim" else 1,
+            shim=None if name == "rproc" else self.shim,
+        )
 
     def for_test(self, name: str) -> Board:
         """The same with the device tree that a test of tests/guest is written for."""
-        return self.with_tree("merged" if name in ("test_rslctl", "test_setup_killed") else "sim")
+        return self.with_tree(TREE_OF_TEST.get(name, "sim"))
+
+
+#: The device trees that are made of "merged" with the overlays of this directory.
+TREES = ("sim", "bad", "rproc")
+
+#: Where it is not "sim".
+TREE_OF_TEST = {
+    "test_overlay_live": "merged",
+    "test_remoteproc": "rproc",
+    "test_rslctl": "merged",
+    "test_setup_killed": "merged",
+    "test_uio": "merged",
+}
+
+#: The tests of tests/guest that are for kernels with a module of :data:`MODULES` only.
+MODULE_OF_TEST = {"test_overlay_live": "tests/kmod/rsl_of_configfs"}
+
+
+def modules(kernel: str) -> list[str]:
+    """The directories of :data:`MODULES` whose modules a kernel can have."""
+    config = (kernels.kernel(kernel) / "headers/.config").read_text().splitlines()
+    return [name for name, wanted in MODULES.items() if set(wanted) <= set(config)]
+
+
+def guest_tests(kernel: str, *prefixes: str) -> list[str]:
+    """The tests of tests/guest that are for a kernel and whose names begin so."""
+    there = set(modules(kernel))
+    return [
+        path.stem
+        for path in sorted((REPOSITORY / "tests/guest").glob("*.py"))
+        if path.name.startswith(prefixes)
+        and MODULE_OF_TEST.get(path.stem, "kmod/rsl_mbox") in there
+    ]
 
 
 def rslctl(*arguments: str | Path) -> str:
@@ -64,8 +107,11 @@ def rslctl(*arguments: str | Path) -> str:
 MADE = "AMP_BOARD_MADE"
 
 
-def board(name: str = "6.1") -> Board:
-    """Everything that the emulated board needs to boot the kernel *name*, made anew."""
+def board(name: str = "6.1", *, uio: bool = True) -> Board:
+    """Everything that the emulated board needs to boot the kernel *name*, made anew.
+
+    Without *uio* it lacks the module uio_pdrv_genirq, which takes the kernel's source.
+    """
     BUILD.mkdir(parents=True, exist_ok=True)
     interpreter, kernel = python(), kernels.kernel(name)
     profile = _profile(interpreter)
@@ -74,7 +120,7 @@ def board(name: str = "6.1") -> Board:
         with step("building module, firmware, device tree and initramfs"):
             _device_tree()
             _firmware(profile)
-            _initramfs(name, base)
+            _initramfs(name, base, uio)
     return Board(
         image=kernel / "image",
         dtb=BUILD / "merged.dtb",
@@ -100,7 +146,7 @@ def _device_tree() -> None:
     base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
     run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
     rslctl("overlay", "--board", "qemu-virt", "--base", base, "--merge", merged)
-    for name in ("sim", "bad"):
+    for name in TREES:
         blob = BUILD / f"{name}.dtbo"
         source = REPOSITORY / f"tests/amp/{name}.dtso"
         # Interrupts have their parent from the base, which dtc cannot see.
@@ -225,21 +271,26 @@ def join(archives: list[Path], target: Path) -> None:
             file.write(part.read_bytes())
 
 
-def _initramfs(kernel_name: str, base: Path) -> None:
+def _initramfs(kernel_name: str, base: Path, uio: bool) -> None:
     """The base files, then this checkout's: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
     _install_rslctl(root)
     kernel = kernels.kernel(kernel_name)
     release = (kernel / "release").read_text()
-    modules = root / "lib/modules" / release
-    (modules / "updates").mkdir(parents=True)
-    for name in MODULES:
-        shutil.copy(module(name, kernel_name), modules / "updates")
+    place = root / "lib/modules" / release
+    (place / "updates").mkdir(parents=True)
+    for name in modules(kernel_name):
+        shutil.copy(module(name, kernel_name), place / "updates")
+    if uio and kernel_name in kernels.KERNELS:
+        shutil.copy(kernels.uio_driver(kernel_name), place / "updates")
     _programs(root / "guest/bin")
+    shutil.copytree(kernel / "modules/kernel", place / "kernel")
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        shutil.copy(kernel / "modules" / name, modules)
+        shutil.copy(kernel / "modules" / name, place)
     run(["depmod", "-b", root, release])
+    (root / "lib/firmware").mkdir()
+    shutil.copy(BUILD / "remote.elf", root / "lib/firmware/rsl-remote.elf")
     tests = root / "guest/tests"
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
     shutil.copy(REPOSITORY / "tests/__init__.py", tests)

@@ -2,13 +2,14 @@
 """The kernels that the board boots, and the headers that the modules build against.
 
 A kernel is a directory with ``image`` to boot, ``headers`` to build modules against,
-``release`` as uname -r has it, and ``modules``, the files that depmod wants; headers alone
-lack the image.
+``release`` as uname -r has it, and ``modules``, the files that depmod wants and the modules
+of :data:`KEPT`; headers alone lack the image.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,9 @@ KERNELS = {
     ),
 }
 
+#: The modules that are kept of those that come with a bootable kernel.
+KEPT = ("configfs", "uio")
+
 #: What a module's build takes from Debian beside the compiler, where it takes that from there.
 TOOLS = (
     *("base-files", "bash", "coreutils", "dash", "diffutils", "findutils", "grep", "mawk", "sed"),
@@ -69,7 +73,8 @@ def kernel(name: str = "6.1") -> Path:
         config = REPOSITORY / "tests/amp/debug.config"
         return cache.kept("kernel-debug", cache.digest(config, "1"), _make_debug)
     packaged = KERNELS[name]
-    key = cache.digest(repr(packaged), "2")
+    kept = KEPT if packaged.bootable else ()
+    key = cache.digest(repr(packaged), "2", *kept)
     return cache.kept(f"kernel-{name}", key, lambda target: _make_packaged(name, packaged, target))
 
 
@@ -146,7 +151,9 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
     (target / "release").write_text(release)
     if packaged.bootable:
         (modules,) = target.glob(f"root/**/lib/modules/{release}")
-        run(["rm", "-rf", modules / "kernel"])
+        for path in (modules / "kernel").rglob("*.ko*"):
+            if path.name.partition(".")[0] not in KEPT:
+                path.unlink()
         (target / "modules").symlink_to(modules.relative_to(target))
         (image,) = target.glob("root/**/vmlinuz*")
         (target / "image").symlink_to(image.relative_to(target))
@@ -198,17 +205,38 @@ def _source() -> Path:
     return kept / "root/usr/src/linux-source-6.12.tar.xz"
 
 
-def checkpatch() -> Path:
-    """The kernel's checker of style."""
-    names = ("checkpatch.pl", "const_structs.checkpatch", "spelling.txt")
+def _from_source(directory: str, *names: str) -> Path:
+    """The first of some files in a directory of the kernel's source; the others are beside it."""
 
     def make(target: Path) -> None:
         source = _source()
-        with step("unpacking checkpatch.pl"):
-            members = [f"linux-source-6.12/scripts/{name}" for name in names]
-            run(["tar", "-xf", source, "--strip-components=2", *members], cwd=target)
+        with step(f"unpacking {names[0]}"):
+            members = [f"linux-source-6.12/{directory}/{name}" for name in names]
+            depth = directory.count("/") + 2
+            run(["tar", "-xf", source, f"--strip-components={depth}", *members], cwd=target)
 
-    return cache.kept("checkpatch", cache.digest("6.12", *names), make) / names[0]
+    kind = names[0].partition(".")[0]
+    return cache.kept(kind, cache.digest("6.12", *names), make) / names[0]
+
+
+def checkpatch() -> Path:
+    """The kernel's checker of style."""
+    others = ("const_structs.checkpatch", "spelling.txt")
+    return _from_source("scripts", "checkpatch.pl", *others)
+
+
+def uio_driver(name: str) -> Path:
+    """The kernel's module uio_pdrv_genirq, which none of Debian's for arm64 has."""
+    module = "uio_pdrv_genirq"
+
+    def make(target: Path) -> None:
+        shutil.copy(_from_source("drivers/uio", f"{module}.c"), target)
+        (target / "Kbuild").write_text(f"obj-m := {module}.o\n")
+        (target / "Makefile").write_text("all:\n\t$(MAKE) -C $(KERNEL_SRC) M=$(CURDIR) modules\n")
+        run(make_command(name, target))
+
+    key = cache.digest((kernel(name) / "release").read_text(), "1")
+    return cache.kept(f"uio-{name}", key, make) / f"{module}.ko"
 
 
 def _make_debug(target: Path) -> None:

@@ -62,13 +62,20 @@ def shell(board: Board) -> None:
 
 
 def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
+    image = board.image.resolve()
+    kernel = ["-kernel", str(image)]
+    if board.shim:
+        kernel = [
+            *("-kernel", str(board.shim)),
+            *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
+            *("-device", f"loader,file={image},addr={LINUX_ENTRY:#x},force-raw=on"),
+        ]
     return [
         "qemu-system-aarch64",
         *MACHINE,
         *MACHINE_BARE,
-        *("-dtb", str(board.dtb), "-kernel", str(board.shim), "-initrd", str(initramfs)),
-        *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
-        *("-device", f"loader,file={board.image.resolve()},addr={LINUX_ENTRY:#x},force-raw=on"),
+        *("-dtb", str(board.dtb), "-initrd", str(initramfs)),
+        *kernel,
         # Linux stays off core 1, which the remote has.
         *("-append", f"console=ttyAMA0 maxcpus={board.cores} panic=-1 quiet loglevel=4"),
         *("-serial", serial, "-no-reboot"),

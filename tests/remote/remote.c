@@ -7,6 +7,7 @@
  * remote_config.h, which "rslctl remote-dt" writes; the GIC's registers are those of
  * the Arm GICv2 architecture (IHI 0048) at QEMU's virt addresses.
  */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "remote_config.h"
@@ -15,6 +16,7 @@
 #define GICD			0x08000000UL
 #define GICD_CTLR		0x000
 #define GICD_ISENABLER		0x100
+#define GICD_ICPENDR		0x280
 #define GICD_IPRIORITYR		0x400
 #define GICD_ITARGETSR		0x800
 #define GICD_ICFGR		0xc00
@@ -26,6 +28,8 @@
 #define GIC_SPURIOUS		1020
 
 #define CORE1			(1 << 1)
+
+#define PSCI_CPU_OFF		0x84000002	/* Arm DEN0022 */
 
 /* The PL061 (Arm DDI 0190) of QEMU's virt. */
 #define GPIO			0x09030000UL
@@ -43,6 +47,13 @@ static const uint32_t level_kick_values[] = { 84, 85, 86, 87 };
 
 static struct remote_ctl *const ctl =
 	(struct remote_ctl *)(RSL_RPU0_MEMORY_BASE + RSL_RPU0_MEMORY_SIZE - REMOTE_CTL_SIZE);
+
+/* tests/kmod/rsl_remoteproc_psci has the number, too. */
+_Static_assert(offsetof(struct remote_ctl, off) == 0x220, "off has moved");
+
+/* A resource table without entries: remoteproc wants one. */
+__attribute__((section(".resource_table"), used))
+static const uint32_t resource_table[4] = { 1 };	/* version */
 
 static uint32_t answered = ~0u;
 static uint32_t flood_mask;
@@ -135,6 +146,18 @@ static void take_kick(unsigned int n)
 		notify(n);
 }
 
+static void gic_route(uint32_t id)
+{
+	unsigned long icfgr = GICD + GICD_ICFGR + id / 16 * 4;
+
+	write8(GICD + GICD_ITARGETSR + id, CORE1);
+	write8(GICD + GICD_IPRIORITYR + id, 0x80);
+	write32(icfgr, read32(icfgr) | 2u << (id % 16 * 2));	/* edge */
+	/* Kicked while nobody was there. */
+	write32(GICD + GICD_ICPENDR + id / 32 * 4, 1u << (id % 32));
+	write32(GICD + GICD_ISENABLER + id / 32 * 4, 1u << (id % 32));
+}
+
 static void gic_init(void)
 {
 	unsigned int n;
@@ -148,31 +171,55 @@ static void gic_init(void)
 		;
 
 	write32(GPIO + GPIO_IEV, 0xff);		/* rising edges */
-	for (n = 0; n < 2 * VECTORS; n++) {
-		uint32_t id = n < VECTORS ? kick_values[n] : level_kick_values[n - VECTORS];
-		unsigned long icfgr = GICD + GICD_ICFGR + id / 16 * 4;
-
-		write8(GICD + GICD_ITARGETSR + id, CORE1);
-		write8(GICD + GICD_IPRIORITYR + id, 0x80);
-		write32(icfgr, read32(icfgr) | 2u << (id % 16 * 2));	/* edge */
-		write32(GICD + GICD_ISENABLER + id / 32 * 4, 1u << (id % 32));
+	for (n = 0; n < VECTORS; n++) {
+		gic_route(kick_values[n]);
+		gic_route(level_kick_values[n]);
 	}
+	gic_route(REMOTE_WAKE);
 	write32(GICC + GICC_PMR, 0xff);
 	write32(GICC + GICC_CTLR, 1);
 }
 
-void remote_main(void)
+static void turn_off(void)
 {
-	gic_init();
+	register unsigned long x0 __asm__("x0") = PSCI_CPU_OFF;
+
+	ctl->magic = 0;
+	write32(GICC + GICC_CTLR, 0);
+	barrier();
+	__asm__ volatile("hvc #0" : "+r" (x0) : : "memory");
+}
+
+/* What a program before this one may have left. */
+static void reset_state(void)
+{
+	unsigned int n;
+
+	ctl->magic = 0;
 	ctl->vectors = VECTORS;
+	ctl->command = REMOTE_NONE;
 	ctl->placed = 0;
 	ctl->flood_left = 0;
+	for (n = 0; n < VECTORS; n++) {
+		ctl->vector[n].kick_seen = 0;
+		ctl->vector[n].kick_taken = 0;
+		ctl->vector[n].notify_sent = 0;
+	}
+	barrier();
+}
+
+void remote_main(void)
+{
+	reset_state();
+	gic_init();
 	barrier();
 	ctl->magic = REMOTE_MAGIC;
 
 	for (;;) {
 		uint32_t id, n;
 
+		if (ctl->off)
+			turn_off();
 		/* Interrupts stay masked: a pending one ends the wait all the same. */
 		if (ctl->flood_left)
 			flood();

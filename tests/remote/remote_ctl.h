@@ -14,6 +14,9 @@
 #define REMOTE_CTL_SIZE		4096
 #define REMOTE_MAGIC		0x4d455252	/* "RREM" in memory */
 
+/* The interrupt that has the remote look at "off". */
+#define REMOTE_WAKE		88
+
 enum remote_command {
 	REMOTE_NONE = 0,
 	/* Notify each vector of arg0 arg1 times, arg2 loops apart, kicks taken meanwhile. */
@@ -39,6 +42,7 @@ struct remote_ctl {
 	volatile uint32_t flood_left;	/* remote: rounds that the flood still has */
 	volatile uint32_t placed;	/* remote */
 	struct remote_vector vector[32];
+	volatile uint32_t off;		/* Linux: 1 has the remote turn its core off */
 };
 
 #endif

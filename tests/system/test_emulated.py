@@ -25,10 +25,7 @@ def run(booted: build.Board, command: str, timeout: float) -> None:
     print(outcome.console)
 
 
-GUEST_TESTS = sorted(path.stem for path in (REPOSITORY / "tests/guest").glob("test_*.py"))
-
-
-@pytest.mark.parametrize("name", GUEST_TESTS)
+@pytest.mark.parametrize("name", build.guest_tests("6.1", "test_"))
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
     command = f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py"
@@ -43,7 +40,7 @@ def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
     board()
     program = "import sys; from dtschema.dtb_validate import main; sys.exit(main())"
     found = {}
-    for tree in ("merged", "sim", "bad"):
+    for tree in ("merged", *build.TREES):
         bindings = REPOSITORY / "dt-overlays/bindings"
         blob = build.BUILD / f"{tree}.dtb"
         found[tree] = subprocess.run(
@@ -53,7 +50,7 @@ def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
             text=True,
             check=False,
         ).stdout
-    assert found["merged"] == found["sim"] == ""
+    assert found["merged"] == found["sim"] == found["rproc"] == ""
     assert "bad-payload (rsl,mbox-client): rsl,payload" in found["bad"]
 
 

@@ -59,12 +59,14 @@ def _symbols(on: Patient) -> Iterator[Finding]:
 
 def _memory(on: Patient) -> Iterator[Finding]:
     for link in on.links:
-        yield from checks.memory(on.host, link)
+        if on.board:
+            yield from checks.memory(on.host, on.board, on.machine, link)
 
 
 def _channels(on: Patient) -> Iterator[Finding]:
     for link in on.links:
-        yield from checks.channels(on.host, on.machine, link)
+        if on.board:
+            yield from checks.channels(on.host, on.board, on.machine, link)
 
 
 def _module(on: Patient) -> Iterator[Finding]:

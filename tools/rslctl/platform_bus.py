@@ -52,8 +52,22 @@ def path(device: str) -> str:
 
 def driver_of(host: Host, device: str) -> str | None:
     """The driver that a device is bound to."""
-    target = host.link_target(f"{path(device)}/driver")
+    return driver_at(host, path(device))
+
+
+def driver_at(host: Host, directory: str) -> str | None:
+    """The driver of the device with this directory in sysfs, on whatever bus."""
+    target = host.link_target(f"{directory}/driver")
     return Path(target).name if target else None
+
+
+def directory_of(host: Host, node: str) -> str | None:
+    """The directory in sysfs of a node's device, on this bus or that of Arm's own devices."""
+    for bus in (_BUS, "/sys/bus/amba"):
+        for name in host.names(f"{bus}/devices"):
+            if node_of(host, f"{bus}/devices/{name}") == node:
+                return f"{bus}/devices/{name}"
+    return None
 
 
 def has_driver(host: Host, driver: str) -> bool:

@@ -75,10 +75,11 @@ def plan(target: Target, firmware: str | None) -> list[Step]:
     def verified(text: str, look: Callable[[], list[checks.Finding]]) -> Step:
         return Verified(target, text, look)
 
+    where = (host, board, machine, link)
     result: list[Step] = [
         verified("machine matches the profile", lambda: checks.machine(board, machine)),
-        verified("memory reserved as planned", lambda: checks.memory(host, link)),
-        verified("nobody else has its channels", lambda: checks.channels(host, machine, link)),
+        verified("memory reserved as planned", lambda: checks.memory(*where)),
+        verified("nobody else has its channels", lambda: checks.channels(*where)),
         ModuleLoaded(target, MODULE, driver),
         DriverBound(target, target.node, driver, override=False),
         there,
