@@ -51,6 +51,12 @@ static void rsl_mbox_file_consume(struct rsl_mbox_file *file, u64 seq)
 	spin_unlock_irqrestore(&file->link->notify_lock, flags);
 }
 
+/* Whether the file may be a daemon's: who only looks or only kicks is none. */
+static bool rsl_mbox_serves(const struct file *filp)
+{
+	return (filp->f_mode & (FMODE_READ | FMODE_WRITE)) == (FMODE_READ | FMODE_WRITE);
+}
+
 static int rsl_mbox_open(struct inode *inode, struct file *filp)
 {
 	struct rsl_mbox *link = container_of(inode->i_cdev, struct rsl_mbox, cdev);
@@ -63,7 +69,8 @@ static int rsl_mbox_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 	get_device(&link->dev);
-	atomic_inc(&link->open_files);
+	if (rsl_mbox_serves(filp))
+		atomic_inc(&link->open_files);
 	file->link = link;
 	mutex_init(&file->read_lock);
 	rsl_mbox_file_pending(file, &file->seen);
@@ -75,7 +82,8 @@ static int rsl_mbox_release(struct inode *inode, struct file *filp)
 {
 	struct rsl_mbox_file *file = filp->private_data;
 
-	atomic_dec(&file->link->open_files);
+	if (rsl_mbox_serves(filp))
+		atomic_dec(&file->link->open_files);
 	put_device(&file->link->dev);
 	kfree(file);
 	return 0;

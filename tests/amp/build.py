@@ -69,6 +69,7 @@ TREES = ("sim", "bad", "rproc")
 
 #: Where it is not "sim".
 TREE_OF_TEST = {
+    "test_monitor": "merged",
     "test_overlay_live": "merged",
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",

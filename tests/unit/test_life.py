@@ -113,6 +113,16 @@ def test_a_remote_that_runs_something_else_is_named(machine: Machine) -> None:
         remoteproc.start(machine.host, remoteproc.at(machine.host, "/remote"), "new.elf")
 
 
+def test_a_crashed_remote_is_recovered_with_its_program_only(machine: Machine) -> None:
+    set_up(machine).with_remote("crashed")
+    processor = remoteproc.at(machine.host, "/remote")
+    with pytest.raises(RslError, match=r"has crashed with 'remote\.elf'; it cannot start 'new"):
+        remoteproc.start(machine.host, processor, "new.elf")
+    remoteproc.start(machine.host, processor, "")
+    recovery = machine.host.read_text("/sys/class/remoteproc/remoteproc0/recovery")
+    assert recovery.startswith("recover")
+
+
 def test_a_firmware_that_is_not_there_is_named(machine: Machine) -> None:
     set_up(machine).with_remote("offline")
     with pytest.raises(RslError, match=r"there is no firmware '.*/lib/firmware/new\.elf' for rem"):
@@ -128,6 +138,19 @@ def test_without_a_known_remote_it_is_said(machine: Machine, rslctl: Rslctl) -> 
     assert status == 1
     assert "nothing is known to boot the remote of link 'rpu0'" in err
     assert rslctl(*start, "--if-known")[0] == 0
+
+
+def test_status_tells_of_board_remote_and_rates(machine: Machine, rslctl: Rslctl) -> None:
+    set_up(machine).with_remote("crashed")
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/stalled_ms", "40\n")
+    status, out, _ = rslctl("status", "--root", machine.root, "--json", "--interval", "0.01")
+    (document,) = json.loads(out)
+    assert (status, document["board"], document["remote"]) == (0, "qemu-virt", "crashed")
+    assert document["stalled_ms"] == 40
+    assert document["counters"][2] == {"kicks": 12, "kicks_coalesced": 0, "notifications": 22}
+    assert document["rates"][2] == {"kicks": 0.0, "kicks_coalesced": 0.0, "notifications": 0.0}
+    out = rslctl("status", "--root", machine.root)[1]
+    assert "remote crashed\nstalled: the remote has not taken a kick for 40 ms\n" in out
 
 
 def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

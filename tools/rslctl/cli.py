@@ -16,6 +16,7 @@ from rslctl.commands import (
     doctor,
     kick,
     layout,
+    monitor,
     overlay,
     remote,
     remote_dt,
@@ -65,6 +66,7 @@ for command in (
     status.status,
     kick.kick,
     wait.wait,
+    monitor.monitor,
     run.run,
 ):
     app.command()(command)

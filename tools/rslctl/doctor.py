@@ -179,13 +179,11 @@ def _read(host: Host, path: str) -> str:
 
 def _stalled(on: Patient) -> Iterator[Finding]:
     for device in mbox.find(on.host):
-        # Not every transport can tell.
-        stalled = int(_read(on.host, f"{mbox.CLASS}/{device.device}/stalled_ms") or 0)
-        if stalled:
+        if device.stalled_ms:
             yield Finding(
                 "stalled",
                 "error",
-                f"{device.name}: the remote has not taken a kick for {stalled} ms",
+                f"{device.name}: the remote has not taken a kick for {device.stalled_ms} ms",
                 "is its program running, and built for the same mailbox agent and channel? Restart "
                 f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt",
             )

@@ -159,10 +159,9 @@ class Host:
                 mode = stat.S_IMODE(old.st_mode) if mode is None else mode
                 owner = owner or (old.st_uid, old.st_gid)
             try:
-                with open(temporary, "wb") as file:
+                with open(temporary, "wb", buffering=0) as file:
                     _give(file.fileno(), mode, owner)
-                    file.write(data)
-                    file.flush()
+                    _write_all(file.fileno(), data)
                     os.fsync(file.fileno())
                 if mtime_ns is not None:
                     os.utime(temporary, ns=(mtime_ns, mtime_ns))
@@ -183,6 +182,11 @@ def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
         os.fchown(fd, *(owner or (-1, -1)))
     if mode not in (None, stat.S_IMODE(now.st_mode)):
         os.fchmod(fd, mode or 0)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def _sync(directory: Path) -> None:

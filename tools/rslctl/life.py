@@ -141,7 +141,7 @@ def stop(host: Host, remote: Remote, *, force: bool) -> bool:
         RslError: a daemon has the link open, or the kernel refuses.
     """
     processor = remote.processor(host)
-    if processor.state in remoteproc.STOPPED:
+    if processor.state not in remoteproc.RUNNING:
         return False
     count = _open_files(host, remote)
     if count and not force:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass, fields
 from rslctl import platform_bus
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
-from rslctl.uapi import MASK
+from rslctl.uapi import IOC_STAT, MASK, VECTOR_STAT
 
 SUBSYSTEM = "rsl_mbox"
 
@@ -30,6 +31,16 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Last:
+    """The last notification of a vector."""
+
+    #: How many there were since the device is there.
+    count: int
+    #: CLOCK_MONOTONIC in nanoseconds, taken in the interrupt; 0 if there was none.
+    time: int
+
+
+@dataclass(frozen=True)
 class LinkDevice:
     """A link as sysfs shows it."""
 
@@ -43,6 +54,8 @@ class LinkDevice:
     memory_base: int
     memory_size: int
     open_files: int
+    #: For how many milliseconds the remote has not taken a kick; None where nothing can tell.
+    stalled_ms: int | None
 
     @property
     def node(self) -> str:
@@ -80,6 +93,9 @@ def _read(host: Host, device: str) -> LinkDevice:
         memory_base=int(attribute("memory_base"), 16),
         memory_size=int(attribute("memory_size"), 16),
         open_files=int(attribute("open_files")),
+        stalled_ms=int(attribute("stalled_ms"))
+        if host.exists(f"{CLASS}/{device}/stalled_ms")
+        else None,
     )
 
 
@@ -217,6 +233,20 @@ class Mailbox:
         except OSError as error:
             raise self._gone(error, "read from") from error
         return mask
+
+    def last(self, vector: int) -> Last:
+        """The last notification of *vector*.
+
+        Raises:
+            RslError: the device is gone.
+        """
+        asked = VECTOR_STAT.pack(vector, *[0] * 8)
+        try:
+            answer = fcntl.ioctl(self._fd, IOC_STAT, asked)
+        except OSError as error:
+            raise self._gone(error, "read counters of") from error
+        _, _, _, _, count, time_of, *_ = VECTOR_STAT.unpack(answer)
+        return Last(count, time_of)
 
     def wait(self, mask: int, timeout: float | None) -> int:
         """Wait until a vector in *mask* is notified and return those that were.

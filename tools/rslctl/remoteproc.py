@@ -93,7 +93,8 @@ def start(host: Host, processor: RemoteProcessor, firmware: str) -> None:
             hint="stop it first: rslctl remote stop",
         )
     if processor.state == "crashed":
-        stop(host, processor)
+        _recover(host, processor, firmware)
+        return
     wanted = firmware or processor.firmware
     if not host.exists(f"{FIRMWARE}/{wanted}"):
         raise RslError(
@@ -109,13 +110,26 @@ def start(host: Host, processor: RemoteProcessor, firmware: str) -> None:
         raise
 
 
+def _recover(host: Host, processor: RemoteProcessor, firmware: str) -> None:
+    """Restart a crashed remote, which the kernel neither stops nor starts otherwise."""
+    if firmware not in ("", processor.firmware):
+        raise RslError(
+            f"{processor.device} has crashed with {processor.firmware!r}; it cannot start "
+            f"{firmware!r} before that runs again",
+            hint="start it with the old program, stop it, and start the new one",
+        )
+    host.write_attribute(f"{CLASS}/{processor.device}/recovery", "recover")
+
+
 def stop(host: Host, processor: RemoteProcessor) -> None:
     """Stop a remote, or let go of one that something else had started.
+
+    One that has crashed does not run; the kernel does nothing more about it.
 
     Raises:
         RslError: the kernel refuses.
     """
-    if processor.state in STOPPED:
+    if processor.state in (*STOPPED, "crashed"):
         return
     try:
         host.write_attribute(f"{CLASS}/{processor.device}/state", "stop")

@@ -400,7 +400,7 @@ class RemoteStarted(Step):
         if not found:
             return False
         undone = False
-        if found[0].state not in remoteproc.STOPPED:
+        if found[0].state in remoteproc.RUNNING:
             remoteproc.stop(host, found[0])
             undone = True
         if plan["firmware"] not in ("", found[0].firmware):

@@ -3,22 +3,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from rslctl import mbox
+from rslctl import journal, mbox, remoteproc
 from rslctl.commands.options import ROOT, JsonOption, LinkOption, RootOption, host, note, print_json
+from rslctl.host import Host
+
+IntervalOption = Annotated[
+    float | None,
+    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01),
+]
 
 
 def status(
     link: LinkOption = None,
+    interval: IntervalOption = None,
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Show the links that are up and their counters.
+    """Show the links that are up, what they carry, and whether their remotes run.
 
     Exit status 1: no link is up, or not the one named by --link.
 
@@ -26,33 +35,63 @@ def status(
     """
     machine = host(root)
     links = [mbox.pick(machine, link)] if link else mbox.find(machine)
-    counters = {device.name: mbox.counters(machine, device) for device in links}
-    if json:
-        print_json(
-            [
-                {
-                    **asdict(device),
-                    "node": device.node,
-                    "counters": [asdict(each) for each in counters[device.name]],
-                }
-                for device in links
+    before = _counters(machine, links)
+    if interval:
+        time.sleep(interval)
+    now = _counters(machine, links) if interval else before
+    shown = []
+    for device in links:
+        counted = [asdict(each) for each in now[device.name]]
+        about = {**asdict(device), "node": device.node, **_set_up(machine, device)}
+        about["counters"] = counted
+        if interval:
+            about["rates"] = [
+                {key: (value - asdict(old)[key]) / interval for key, value in new.items()}
+                for new, old in zip(counted, before[device.name], strict=True)
             ]
-        )
+        shown.append(about)
+    if json:
+        print_json(shown)
     else:
-        for device in links:
-            _show(device, counters[device.name])
+        for about in shown:
+            _show(about)
     if not links:
         note("no link is up; bring one up with: rslctl setup --board NAME")
         raise typer.Exit(1)
 
 
-def _show(link: mbox.LinkDevice, counters: list[mbox.Counters]) -> None:
-    memory = f"{link.memory_base:#x}, {link.memory_size:#x} bytes" if link.memory_size else "none"
-    print(f"link {link.name}: {link.node}, transport {link.transport}, shared memory {memory},")
-    print(f"open files {link.open_files}")
-    table = Table("vector", "kicks", "coalesced", "notifications", box=None)
+def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbox.Counters]]:
+    return {device.name: mbox.counters(machine, device) for device in links}
+
+
+def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
+    """What setup knows of a link."""
+    for name in journal.Journal.links(machine):
+        facts = journal.Journal.load(machine, name).facts
+        found = mbox.at(machine, facts.node) if facts else None
+        if facts and found and found.device == device.device:
+            at = [x for x in remoteproc.find(machine) if x.node == facts.remoteproc != ""]
+            return {"board": facts.board, "remote": at[0].state if at else None}
+    return {"board": None, "remote": None}
+
+
+def _show(link: dict[str, Any]) -> None:
+    size, base = link["memory_size"], link["memory_base"]
+    memory = f"{base:#x}, {size:#x} bytes" if size else "none"
+    print(f"link {link['name']}: {link['node']}, transport {link['transport']},")
+    print(f"shared memory {memory}, open files {link['open_files']}")
+    if link["remote"]:
+        print(f"remote {link['remote']}")
+    if link["stalled_ms"]:
+        print(f"stalled: the remote has not taken a kick for {link['stalled_ms']} ms")
+    rates = link.get("rates")
+    names = ["vector", "kicks", "coalesced", "notifications"]
+    table = Table(*names, *(["kicks/s", "notifications/s"] if rates else []), box=None)
     for column in table.columns:
         column.justify = "right"
-    for vector, each in enumerate(counters):
-        table.add_row(str(vector), *map(str, astuple(each)))
+    for vector, each in enumerate(link["counters"]):
+        row = [vector, each["kicks"], each["kicks_coalesced"], each["notifications"]]
+        if rates:
+            row += [f"{rates[vector][key]:.1f}" for key in ("kicks", "notifications")]
+        table.add_row(*map(str, row))
     Console().print(table)
