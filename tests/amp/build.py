@@ -51,7 +51,7 @@ class Board:
     cores: int = 1
 
     def with_tree(self, name: str) -> Board:
-        """The same with another device tree of :data:`TREES`, or "merged", the board as it is."""
+        """The same with another tree: of :data:`TREES`, "two", or "merged", the board itself."""
         return dataclasses.replace(
             self,
             dtb=BUILD / f"{name}.dtb",
@@ -67,6 +67,9 @@ class Board:
 #: The device trees that are made of "merged" with the overlays of this directory.
 TREES = ("sim", "bad", "rproc")
 
+#: The profile that "two" is made of.
+TWO = REPOSITORY / "tests/amp/two.toml"
+
 #: Where it is not "sim".
 TREE_OF_TEST = {
     "test_monitor": "merged",
@@ -74,6 +77,9 @@ TREE_OF_TEST = {
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",
     "test_setup_killed": "merged",
+    "test_setup_remote": "rproc",
+    "test_setup_two": "two",
+    "test_setup_uio": "merged",
     "test_uio": "merged",
 }
 
@@ -146,7 +152,8 @@ def _profile(interpreter: Path) -> dict[str, Any]:
 def _device_tree() -> None:
     base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
     run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
-    rslctl("overlay", "--board", "qemu-virt", "--base", base, "--merge", merged)
+    for board, made in (("qemu-virt", merged), (TWO, BUILD / "two.dtb")):
+        rslctl("overlay", "--board", board, "--base", base, "--merge", made)
     for name in TREES:
         blob = BUILD / f"{name}.dtbo"
         source = REPOSITORY / f"tests/amp/{name}.dtso"
@@ -296,6 +303,7 @@ def _initramfs(kernel_name: str, base: Path, uio: bool) -> None:
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
     shutil.copy(REPOSITORY / "tests/__init__.py", tests)
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
+    shutil.copy(TWO, root / "guest")
     _compile(root)
     project = BUILD / "project.cpio"
     archive(root, project)

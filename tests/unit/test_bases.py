@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from rslctl import board, overlay, profiles, tables, tree, zynqmp
+from rslctl import board, checks, overlay, profiles, tables, tree, zynqmp
 from rslctl.devicetree import NodeRef, to_blob, to_source
 from rslctl.errors import RslError, SeveralError
 from rslctl.tree import Tree
@@ -119,9 +119,9 @@ def profile(*transports: board.Transport, cells: tuple[int, int] = (2, 2)) -> bo
     )
 
 
-def merged(made: board.Board, base: Base) -> Tree:
+def merged(made: board.Board, base: Base, style: str = "rsl") -> Tree:
     blob = base.blob()
-    fitted = overlay.for_base(made, "rsl", tree.from_blob(blob, "base"))
+    fitted = overlay.for_base(made, style, tree.from_blob(blob, "base"))
     source = subprocess.run(
         ["dtc", "-q", "-I", "dts", "-O", "dtb"],
         input=to_source(fitted).encode(),
@@ -307,6 +307,18 @@ def test_every_transport_fits_a_base_with_and_without_labels_and_phandles(
 def test_a_conflict_is_named(made: board.Board, base: Base, expected: str) -> None:
     found = problems(made, base)
     assert [each for each in found if each.startswith(expected)], found
+
+
+def test_a_machine_is_known_by_whose_nodes_it_has() -> None:
+    made = profile(IPI)
+    for style, node in (("rsl", "/rsl-mbox-r0"), ("user-mailbox", "/umb")):
+        running = merged(made, Base(), style)
+        assert overlay.style_of(made, running) == style
+        assert overlay.notification_path(made, made.links[0], style) == node
+        assert checks.machine(made, running) == []
+    running.nodes["/umb"]["mbox-names"] = b"rx\0tx\0"
+    assert overlay.style_of(made, running) == "rsl"
+    assert checks.machine(made, running)
 
 
 def test_a_machine_that_runs_with_something_else_is_told_in_what_it_differs() -> None:

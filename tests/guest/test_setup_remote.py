@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The order of life on a remote that Linux boots: the second core, by remoteproc."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl import mbox
+from rslctl.host import Host
+
+from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import Rslctl
+
+RPROC = Path("/sys/class/remoteproc/remoteproc0")
+CRASH = Path("/sys/kernel/debug/remoteproc/remoteproc0/crash")
+NODE = "/remoteproc@70fff000"
+PROFILE = f"""\
+extends = "qemu-virt"
+
+[[link]]
+name = "rpu0"
+
+[link.remoteproc]
+node = "{NODE}"
+firmware = "rsl-remote.elf"
+"""
+
+
+def state() -> str:
+    return (RPROC / "state").read_text().strip()
+
+
+@pytest.fixture
+def profile(tmp_path: Path, rslctl: Rslctl) -> Iterator[str]:
+    """A profile that says what boots the remote, which its driver has and has not booted."""
+    subprocess.run(["modprobe", "rsl_remoteproc_psci"], check=True)
+    (RPROC / "recovery").write_text("enabled")
+    file = tmp_path / "board.toml"
+    file.write_text(PROFILE)
+    yield str(file)
+    status, _, err = rslctl("teardown")
+    assert status == 0, err
+    assert (RPROC / "recovery").read_text() == "enabled\n"
+    if state() != "offline":
+        (RPROC / "state").write_text("stop")
+    subprocess.run(["modprobe", "-r", "rsl_remoteproc_psci"], check=True)
+
+
+def link() -> mbox.LinkDevice:
+    return mbox.pick(Host(), "rpu0")
+
+
+def answers() -> bool:
+    """Whether the remote answers a kick of a daemon."""
+    with mbox.Mailbox(Host(), link()) as mailbox:
+        remote = Remote(link())
+        Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
+        remote.answer(0xF)
+        mailbox.kick(2)
+        answered = mailbox.wait(2, 30) == 2
+        remote.close()
+    return answered
+
+
+def test_the_remote_waits_for_its_daemon_and_outlives_it(profile: str, rslctl: Rslctl) -> None:
+    status, out, err = rslctl("setup", "--board", profile)
+    assert status == 0, err
+    assert "left until its daemon is ready: rslctl remote start --link rpu0" in out
+    assert (state(), (RPROC / "recovery").read_text()) == ("offline", "disabled\n")
+    status, _, err = rslctl("kick", "1")
+    assert status == 1
+    assert "the remote of link 'rpu0' is offline: nobody there to be kicked" in err
+    status, _, err = rslctl("remote", "start", "--timeout", "0.3")
+    assert (status, state()) == (4, "offline"), err
+    waiting = subprocess.Popen(["rslctl", "remote", "start", "--timeout", "60"])
+    watching = subprocess.Popen(["rslctl", "monitor"], stderr=subprocess.PIPE, text=True)
+    assert watching.stderr and "watching link" in watching.stderr.readline()
+    # Who only watches is no daemon.
+    assert (link().open_files, state(), waiting.poll()) == (0, "offline", None)
+    daemon = os.open(link().node, os.O_RDWR)
+    assert (waiting.wait(60), state()) == (0, "running")
+    watching.kill()
+    watching.communicate()
+    assert answers()
+    assert rslctl("kick", "1")[0] == 0
+    status, _, err = rslctl("remote", "stop")
+    assert (status, state()) == (1, "running")
+    assert "link 'rpu0' is in use: it is open 1 times" in err
+    os.close(daemon)
+    (finding,) = [
+        each for each in json.loads(rslctl("doctor", "--json")[1]) if each["check"][:6] == "remote"
+    ]
+    assert finding["check"] == "remote-alone"
+    assert rslctl("remote", "stop")[0] == 0
+    assert state() == "offline"
+
+
+def test_a_remote_that_needs_no_daemon_is_started_by_setup_and_stopped_by_teardown(
+    profile: str, rslctl: Rslctl
+) -> None:
+    Path(profile).write_text(PROFILE + 'start = "setup"\n')
+    status, out, err = rslctl("setup", "--board", profile, "--firmware", "rsl-remote.elf")
+    assert status == 0, err
+    assert f"remote {NODE} running with firmware rsl-remote.elf: done" in out
+    assert state() == "running"
+    assert answers()
+    assert f"remote {NODE} running" in rslctl("setup", "--board", profile)[1]
+    assert rslctl("teardown")[0] == 0
+    assert state() == "offline"
+
+
+def test_a_firmware_that_is_not_there_is_told_and_leaves_nothing(
+    profile: str, rslctl: Rslctl
+) -> None:
+    Path(profile).write_text(PROFILE + 'start = "setup"\n')
+    status, _, err = rslctl("setup", "--board", profile, "--firmware", "none.elf")
+    assert status == 1
+    assert "there is no firmware '/lib/firmware/none.elf' for remoteproc0" in err
+    assert (state(), (RPROC / "firmware").read_text()) == ("offline", "rsl-remote.elf\n")
+
+
+def test_a_crash_is_seen_told_and_recovered_from(profile: str, rslctl: Rslctl) -> None:
+    assert rslctl("setup", "--board", profile)[0] == 0
+    daemon = os.open(link().node, os.O_RDWR)
+    assert rslctl("remote", "start")[0] == 0
+    watching = subprocess.Popen(["rslctl", "remote", "watch"], stdout=subprocess.PIPE, text=True)
+    assert answers()
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
+    try:
+        CRASH.write_text("1")
+        assert watching.wait(60) == 0
+    finally:
+        subprocess.run(["umount", "/sys/kernel/debug"], check=True)
+    assert ((watching.stdout and watching.stdout.read()) or "").startswith("rpu0: remoteproc0 (")
+    assert state() == "crashed"
+    status, out, _ = rslctl("doctor")
+    assert status == 1
+    assert "error: remote-crashed: rpu0: remoteproc0 has crashed" in out
+    (shown,) = json.loads(rslctl("status", "--json")[1])
+    assert (shown["remote"], shown["board"]) == ("crashed", profile)
+    assert rslctl("remote", "start")[0] == 0
+    assert state() == "running"
+    assert answers()
+    os.close(daemon)
+    assert rslctl("remote", "stop")[0] == 0
+    # What the kernel says of a crash, as errors.
+    logged = subprocess.run(["dmesg", "-c"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "crash detected" in logged
