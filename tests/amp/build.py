@@ -51,7 +51,9 @@ class Board:
     cores: int = 1
 
     def with_tree(self, name: str) -> Board:
-        """The same with another tree: of :data:`TREES`, "two", or "merged", the board itself."""
+        """The same with another tree: "merged" is the board itself, "reserved" has no more of
+        the overlay than the memory, the others are of :data:`TREES` or "two".
+        """
         return dataclasses.replace(
             self,
             dtb=BUILD / f"{name}.dtb",
@@ -73,6 +75,7 @@ TWO = REPOSITORY / "tests/amp/two.toml"
 #: Where it is not "sim".
 TREE_OF_TEST = {
     "test_monitor": "merged",
+    "test_overlay_apply": "reserved",
     "test_overlay_live": "merged",
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",
@@ -84,7 +87,9 @@ TREE_OF_TEST = {
 }
 
 #: The tests of tests/guest that are for kernels with a module of :data:`MODULES` only.
-MODULE_OF_TEST = {"test_overlay_live": "tests/kmod/rsl_of_configfs"}
+MODULE_OF_TEST = dict.fromkeys(
+    ("test_overlay_apply", "test_overlay_live"), "tests/kmod/rsl_of_configfs"
+)
 
 
 def modules(kernel: str) -> list[str]:
@@ -154,6 +159,9 @@ def _device_tree() -> None:
     run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
     for board, made in (("qemu-virt", merged), (TWO, BUILD / "two.dtb")):
         rslctl("overlay", "--board", board, "--base", base, "--merge", made)
+    reserved = BUILD / "reserved.dtb"
+    shutil.copy(merged, reserved)
+    run(["fdtput", "-r", reserved, "/rsl-mbox@8020040", "/shmem@70000000"])
     for name in TREES:
         blob = BUILD / f"{name}.dtbo"
         source = REPOSITORY / f"tests/amp/{name}.dtso"

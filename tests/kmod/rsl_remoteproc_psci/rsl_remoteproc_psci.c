@@ -4,10 +4,11 @@
  * it on; off it turns itself, by PSCI too, when the control block of
  * tests/remote/remote_ctl.h says so.
  *
- * Device tree: compatible "rsl-test,psci-remoteproc", "reg" with "reg-names" "control"
- * (that block) and "doorbell" (a register), "rsl-test,wake-value" (what to write to the
- * doorbell to have the remote look at the block), "memory-region" (where the program
- * goes), "cpu" (the core's MPIDR affinity), "firmware-name".
+ * Device tree: compatible "rsl-test,psci-remoteproc", "reg" (that block),
+ * "rsl-test,doorbell" (the address of a register, which is the link's) and
+ * "rsl-test,wake-value" (what to write there to have the remote look at the block),
+ * "memory-region" (where the program goes), "cpu" (the core's MPIDR affinity),
+ * "firmware-name".
  */
 #include <linux/arm-smccc.h>
 #include <linux/io.h>
@@ -117,15 +118,15 @@ static const struct rproc_ops psci_rproc_ops = {
 
 static int psci_rproc_probe(struct platform_device *pdev)
 {
-	struct resource *control, *doorbell;
 	struct device *dev = &pdev->dev;
 	struct psci_rproc *psci;
 	const char *firmware;
+	struct resource *control;
 	struct rproc *rproc;
+	u64 doorbell;
 
-	control = platform_get_resource_byname(pdev, IORESOURCE_MEM, "control");
-	doorbell = platform_get_resource_byname(pdev, IORESOURCE_MEM, "doorbell");
-	if (!control || !doorbell ||
+	control = platform_get_resource(pdev, IORESOURCE_MEM, 0);
+	if (!control || of_property_read_u64(dev->of_node, "rsl-test,doorbell", &doorbell) ||
 	    of_property_read_string(dev->of_node, "firmware-name", &firmware))
 		return -EINVAL;
 	rproc = devm_rproc_alloc(dev, dev_name(dev), &psci_rproc_ops, firmware, sizeof(*psci));
@@ -138,7 +139,7 @@ static int psci_rproc_probe(struct platform_device *pdev)
 		return -EINVAL;
 	/* Both are shared with a link. */
 	psci->control = devm_ioremap_wc(dev, control->start, resource_size(control));
-	psci->doorbell = devm_ioremap(dev, doorbell->start, resource_size(doorbell));
+	psci->doorbell = devm_ioremap(dev, doorbell, 4);
 	if (!psci->control || !psci->doorbell)
 		return -ENOMEM;
 	return devm_rproc_add(dev, rproc);
