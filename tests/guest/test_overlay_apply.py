@@ -33,7 +33,7 @@ def test_an_overlay_is_applied_its_link_works_and_it_is_removed(rslctl: Rslctl) 
     status, _, err = rslctl("setup", *BOARD)
     assert status == 1
     assert "/rsl-mbox@8020040: is missing" in err
-    status, out, err = rslctl("overlay", "apply", *BOARD)
+    status, _, err = rslctl("overlay", "apply", *BOARD)
     assert status == 0, err
     assert NODE.exists()
     listed = json.loads(rslctl("overlay", "list", "--json")[1])

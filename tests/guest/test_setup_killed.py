@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pwd
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl import cli, overlay, tree
+from rslctl import overlay, tree
+from rslctl.commands import setup
+from rslctl.errors import RslError
 from rslctl.host import Host
 
-SETUP = ("setup", "--board", "qemu-virt", "--owner", "nobody:nogroup", "--mode", "0640")
-TEARDOWN = ("teardown",)
+# The commands as functions: it is not the command line that can be killed in a wrong moment.
+SETUP = functools.partial(setup.setup, "qemu-virt", owner="nobody:nogroup", mode="0640")
+TEARDOWN = functools.partial(setup.teardown)
 SAID = Path("/guest/said")
 
 #: Whatever changes something outside the process. A kill before one is a kill after the last.
@@ -61,8 +65,8 @@ def _count(kill_at: int) -> None:
         setattr(module, name, watched(getattr(module, name), name))
 
 
-def run(arguments: tuple[str, ...], kill_at: int = 0) -> int:
-    """Run rslctl in a process of its own; its status, -9 where it was killed."""
+def run(command: Callable[[], None], kill_at: int = 0) -> int:
+    """Run a command in a process of its own; its status, -9 where it was killed."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -70,21 +74,22 @@ def run(arguments: tuple[str, ...], kill_at: int = 0) -> int:
         os.dup2(null, 1)
         os.dup2(null, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        sys.argv = ["rslctl", *arguments]
+        status = 99
         try:
             _count(kill_at)
-            cli.main()
-        except SystemExit as ended:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(int(ended.code or 0))
+            command()
+            status = 0
+        except RslError as error:
+            print(error)
+            status = error.exit_status
         finally:
-            os._exit(99)
+            sys.stdout.flush()
+            os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def done(arguments: tuple[str, ...]) -> None:
-    status = run(arguments)
+def done(command: Callable[[], None]) -> None:
+    status = run(command)
     assert status == 0, SAID.read_text()
 
 
@@ -98,7 +103,7 @@ def _states() -> Iterator[tuple[str, object]]:
     for name in ("rsl_mbox", "uio"):
         directory = Path(f"/sys/class/{name}")
         yield name, sorted(os.listdir(directory)) if directory.exists() else None
-    for top in ("/dev", "/run", "/etc", "/var", "/lib/modules"):
+    for top in ("/dev", "/run", "/etc", "/var/lib/rslctl"):
         for folder, _, files in os.walk(top):
             for name in files:
                 path = Path(folder, name)

@@ -128,7 +128,9 @@ def test_a_crash_is_seen_told_and_recovered_from(profile: str, rslctl: Rslctl) -
     assert rslctl("setup", "--board", profile)[0] == 0
     daemon = os.open(link().node, os.O_RDWR)
     assert rslctl("remote", "start")[0] == 0
-    watching = subprocess.Popen(["rslctl", "remote", "watch"], stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    watching = subprocess.Popen(["rslctl", "remote", "watch"], stdout=pipe, stderr=pipe, text=True)
+    assert watching.stderr and "watching the remote" in watching.stderr.readline()
     assert answers()
     subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
     try:

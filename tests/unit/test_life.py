@@ -157,9 +157,9 @@ def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.Mon
     set_up(machine).with_remote("running")
     monkeypatch.setattr(life, "_WATCH_INTERVAL", 0.01)
     threading.Timer(0.1, lambda: machine.write(STATE, "crashed\n")).start()
-    assert life.watch(machine.host, life.of(machine.host, "rpu0")) == "crashed"
+    assert life.watch(machine.host, life.of(machine.host, "rpu0"), print) == "crashed"
     with pytest.raises(RslError, match="the remote of link 'rpu0' is crashed"):
-        life.watch(machine.host, life.of(machine.host, "rpu0"))
+        life.watch(machine.host, life.of(machine.host, "rpu0"), print)
 
 
 def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:

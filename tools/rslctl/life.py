@@ -8,6 +8,7 @@ it, and one that is rung before it runs may hang in its start: docs/life.md.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rslctl import mbox, remoteproc
@@ -153,7 +154,7 @@ def stop(host: Host, remote: Remote, *, force: bool) -> bool:
     return True
 
 
-def watch(host: Host, remote: Remote) -> str:
+def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
     """Wait until a remote that runs does not any more, and return the state that it is in.
 
     Raises:
@@ -164,6 +165,7 @@ def watch(host: Host, remote: Remote) -> str:
         raise RslError(
             f"the remote of link {remote.link!r} is {state}", hint="start it: rslctl remote start"
         )
+    note(f"watching the remote of link {remote.link}")
     while state in remoteproc.RUNNING:
         time.sleep(_WATCH_INTERVAL)
         state = remote.processor(host).state

@@ -104,7 +104,7 @@ def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = 
     """
     machine = host(root)
     remote = life.of(machine, link)
-    life.watch(machine, remote)
+    life.watch(machine, remote, note)
     _tell(machine, remote, None, json)
 
 
