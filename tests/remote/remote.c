@@ -141,8 +141,10 @@ static void take_kick(unsigned int n)
 	vector->kick_taken++;
 	vector->kick_seen = vector->kick_sent;
 	barrier();
-	take_command();
-	if (answered & (1u << n))
+	/* A kick that brings a command is not answered: its sender watches the command. */
+	if (n == 0 && ctl->command != REMOTE_NONE)
+		take_command();
+	else if (answered & (1u << n))
 		notify(n);
 }
 

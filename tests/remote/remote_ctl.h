@@ -35,7 +35,7 @@ struct remote_vector {
 struct remote_ctl {
 	volatile uint32_t magic;	/* remote: REMOTE_MAGIC once it listens */
 	volatile uint32_t vectors;	/* remote */
-	volatile uint32_t command;	/* taken at the next kick of any vector */
+	volatile uint32_t command;	/* taken at the next kick of vector 0 */
 	volatile uint32_t arg0;		/* Linux */
 	volatile uint32_t arg1;		/* Linux */
 	volatile uint32_t arg2;		/* Linux */
