@@ -61,9 +61,16 @@ class Board:
             shim=None if name == "rproc" else self.shim,
         )
 
+    def with_systemd(self) -> Board:
+        """The same where systemd is the first process."""
+        return dataclasses.replace(self, initramfs=BUILD / "systemd.cpio")
+
     def for_test(self, name: str) -> Board:
-        """The same with the device tree that a test of tests/guest is written for."""
-        return self.with_tree(TREE_OF_TEST.get(name, "sim"))
+        """The same with the device tree, and the first process, that a test of tests/guest is
+        written for.
+        """
+        board = self.with_tree(TREE_OF_TEST.get(name, "sim"))
+        return board.with_systemd() if name == "test_systemd" else board
 
 
 #: The device trees that are made of "merged" with the overlays of this directory.
@@ -83,6 +90,7 @@ TREE_OF_TEST = {
     "test_setup_remote": "rproc",
     "test_setup_two": "two",
     "test_setup_uio": "merged",
+    "test_systemd": "rproc",
     "test_uio": "merged",
 }
 
@@ -128,11 +136,11 @@ def board(name: str = "6.1", *, uio: bool = True) -> Board:
     interpreter, kernel = python(), kernels.kernel(name)
     profile = _profile(interpreter)
     if MADE not in os.environ:
-        base = _base_files()
+        base, systemd = _base_files(), _systemd_files()
         with step("building module, firmware, device tree and initramfs"):
             _device_tree()
             _firmware(profile)
-            _initramfs(name, base, uio)
+            _initramfs(name, base, systemd, uio)
     return Board(
         image=kernel / "image",
         dtb=BUILD / "merged.dtb",
@@ -243,6 +251,31 @@ def _base_files() -> Path:
     return cache.kept("initramfs", key, make) / "base.cpio"
 
 
+def _systemd_files() -> Path:
+    """An archive with systemd, which brings the board up to guest.service and no further."""
+    packages = debian.systemd()
+    unit = REPOSITORY / "tests/guest/guest.service"
+
+    def make(target: Path) -> None:
+        with step("packing systemd for the board"):
+            root = target / "root"
+            run(["cp", "-a", packages / "root", root])
+            units = root / "etc/systemd/system"
+            shutil.copy(unit, units)
+            (units / "default.target").symlink_to("guest.target")
+            (units / "guest.target").write_text(
+                "[Unit]\nRequires=basic.target\nAfter=basic.target\nWants=guest.service\n"
+            )
+            (root / "etc/machine-id").write_text(f"{cache.digest('board') * 2}\n")
+            archive(root, target / "systemd.cpio")
+            shutil.rmtree(root)
+            # What lies behind the archives in memory belongs to the remote.
+            run(["gzip", "-9", target / "systemd.cpio"])
+
+    key = cache.digest(str(packages), Path(__file__), unit)
+    return cache.kept("systemd", key, make) / "systemd.cpio.gz"
+
+
 def _compile(root: Path) -> None:
     """Compile Python's files here, where it is quick, if this Python's files fit."""
     if sys.version_info[:2] == (3, 11):
@@ -284,10 +317,12 @@ def join(archives: list[Path], target: Path) -> None:
     """One archive that the kernel unpacks in the order of *archives*."""
     with open(target, "wb") as file:
         for part in archives:
-            file.write(part.read_bytes())
+            data = part.read_bytes()
+            # The kernel looks for an archive at whole words only.
+            file.write(data + bytes(-len(data) % 4))
 
 
-def _initramfs(kernel_name: str, base: Path, uio: bool) -> None:
+def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     """The base files, then this checkout's: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
@@ -312,11 +347,12 @@ def _initramfs(kernel_name: str, base: Path, uio: bool) -> None:
     shutil.copy(REPOSITORY / "tests/__init__.py", tests)
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
     shutil.copy(TWO, root / "guest")
+    shutil.copytree(REPOSITORY / "tools/systemd", root / "etc/systemd/system")
     _compile(root)
     project = BUILD / "project.cpio"
     archive(root, project)
-    whole = BUILD / "initramfs.cpio"
-    join([base, project], whole)
+    join([base, project], BUILD / "initramfs.cpio")
+    join([systemd, base, project], BUILD / "systemd.cpio")
 
 
 def _install_rslctl(root: Path) -> None:

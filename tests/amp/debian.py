@@ -133,21 +133,34 @@ _UNUSED = (
     "usr/lib/python3.11/pydoc_data",
     "usr/lib/aarch64-linux-gnu/gconv",
     "usr/lib/aarch64-linux-gnu/perl*",
+    "lib/udev/hwdb.d",
     "var",
 )
 
 
+#: What it has more of where systemd is to start things.
+SYSTEMD_PACKAGES = ("systemd", "udev")
+
+
 def userland() -> Path:
     """A root file system for arm64 with Python and busybox."""
-    return cache.kept("userland-arm64", cache.digest(_CONFIG, *PACKAGES, *_UNUSED), _make_userland)
+    return _unpacked("userland-arm64", "Python", 15, PACKAGES)
 
 
-def _make_userland(target: Path) -> None:
-    say(f"downloading about 15 MB of Debian packages into {cache.root()}: Python for arm64")
-    with step("fetching the board's root file system"):
-        apt = Apt(target / "apt")
-        apt.unpack(PACKAGES, target / "root", dependencies=True)
-        for pattern in _UNUSED:
-            for path in (target / "root").glob(pattern):
-                run(["rm", "-r", path])
-        run(["rm", "-r", target / "apt"])
+def systemd() -> Path:
+    """What makes systemd run on top of that."""
+    return _unpacked("systemd-arm64", "systemd", 15, SYSTEMD_PACKAGES)
+
+
+def _unpacked(kind: str, what: str, megabytes: int, packages: Sequence[str]) -> Path:
+    def make(target: Path) -> None:
+        say(f"downloading about {megabytes} MB of Debian packages into {cache.root()}: {what}")
+        with step(f"fetching {what} for the board"):
+            apt = Apt(target / "apt")
+            apt.unpack(packages, target / "root", dependencies=True)
+            for pattern in _UNUSED:
+                for path in (target / "root").glob(pattern):
+                    run(["rm", "-r", path])
+            run(["rm", "-r", target / "apt"])
+
+    return cache.kept(kind, cache.digest(_CONFIG, *packages, *_UNUSED), make)

@@ -155,18 +155,12 @@ def stop(host: Host, remote: Remote, *, force: bool) -> bool:
 
 
 def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
-    """Wait until a remote that runs does not any more, and return the state that it is in.
+    """Wait until a remote does not run, or not any more, and return the state that it is in.
 
     Raises:
-        RslError: it does not run, or its device went away.
+        RslError: its device went away.
     """
-    state = remote.processor(host).state
-    if state not in remoteproc.RUNNING:
-        raise RslError(
-            f"the remote of link {remote.link!r} is {state}", hint="start it: rslctl remote start"
-        )
     note(f"watching the remote of link {remote.link}")
-    while state in remoteproc.RUNNING:
+    while (state := remote.processor(host).state) in remoteproc.RUNNING:
         time.sleep(_WATCH_INTERVAL)
-        state = remote.processor(host).state
     return state

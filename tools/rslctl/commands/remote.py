@@ -30,6 +30,10 @@ ForceOption = Annotated[
     bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
 ]
 
+IfKnownOption = Annotated[
+    bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
+]
+
 
 @app.command()
 def start(
@@ -37,9 +41,7 @@ def start(
     firmware: FirmwareOption = None,
     timeout: TimeoutOption = 5.0,
     force: ForceOption = False,
-    if_known: Annotated[
-        bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
-    ] = False,
+    if_known: IfKnownOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -52,8 +54,7 @@ def start(
     Example: rslctl remote start --link rpu0
     """
     machine = host(root, verbose)
-    if if_known and not life.is_known(machine, link):
-        note("nothing is known to boot the remote: it is left alone")
+    if if_known and _is_unknown(machine, link):
         return
     remote = life.of(machine, link)
     if dry_run:
@@ -68,6 +69,7 @@ def start(
 def stop(
     link: LinkOption = None,
     force: ForceOption = False,
+    if_known: IfKnownOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -78,6 +80,8 @@ def stop(
     Example: rslctl remote stop --link rpu0
     """
     machine = host(root, verbose)
+    if if_known and _is_unknown(machine, link):
+        return
     remote = life.of(machine, link)
     if dry_run:
         result = "would stop"
@@ -98,7 +102,7 @@ def status(link: LinkOption = None, json: JsonOption = False, root: RootOption =
 
 @app.command()
 def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
-    """Wait until the remote, which runs, does not any more.
+    """Wait until the remote does not run, as after a crash.
 
     Example: rslctl remote watch && systemctl restart rsl-daemon@rpu0
     """
@@ -106,6 +110,13 @@ def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = 
     remote = life.of(machine, link)
     life.watch(machine, remote, note)
     _tell(machine, remote, None, json)
+
+
+def _is_unknown(machine: Host, link: str | None) -> bool:
+    if life.is_known(machine, link):
+        return False
+    note("nothing is known to boot the remote: it is left alone")
+    return True
 
 
 def _tell(machine: Host, remote: life.Remote, result: str | None, json: bool) -> None:
