@@ -27,6 +27,7 @@ PACKAGES = {
     "/usr/bin/cpio": "cpio",
     "/usr/bin/make": "make",
     "/usr/bin/sparse": "sparse",
+    "/usr/bin/systemd-analyze": "systemd",
     "/sbin/depmod": "kmod",
 }
 
