@@ -20,6 +20,7 @@ LEVELS = (
     {"commands"},
     {"setup", "doctor", "handoff"},
     {"life", "bootoverlay", "liveoverlay"},
+    {"remote_steps"},
     {"steps"},
     {"checks"},
     {"overlay", "mbox", "modules", "devices", "journal", "remote", "remoteproc", "uio"},
@@ -28,6 +29,7 @@ LEVELS = (
     {"tree", "changes"},
     {"board", "host"},
     {"devicetree", "tables", "virtio", "zynqmp"},
+    {"inotify"},
     {"errors", "uapi"},
 )
 

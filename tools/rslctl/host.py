@@ -17,6 +17,9 @@ from pathlib import Path
 
 from rslctl.errors import RslError, os_error
 
+#: As many links in a row as Linux follows (path_resolution(7)).
+_LINKS_MAX = 40
+
 
 @dataclass(frozen=True)
 class Host:
@@ -32,8 +35,45 @@ class Host:
         return self.root == Path("/")
 
     def path(self, name: str) -> Path:
-        """Where the absolute path *name* of the machine is for us."""
-        return self.root / name.lstrip("/")
+        """Where the absolute path *name* of the machine is for us.
+
+        Below another root no symbolic link leads out of it: it means there what it would mean
+        to the machine.
+
+        Raises:
+            RslError: links lead in a circle.
+        """
+        if self.live:
+            return self.root / name.lstrip("/")
+        return self._below(self.root, [part for part in name.split("/") if part])
+
+    def own_path(self, name: str) -> Path:
+        """The same, but of a link itself where *name* is one."""
+        directory, _, last = name.rstrip("/").rpartition("/")
+        return self.path(directory) / last
+
+    def _below(self, at: Path, parts: list[str]) -> Path:
+        links = 0
+        while parts:
+            part = parts.pop(0)
+            if part == "..":
+                at = at.parent if at != self.root else at
+                continue
+            here = at / part
+            if not here.is_symlink():
+                at = here
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                raise RslError(f"'{here}' is a link that leads to itself")
+            target = os.readlink(here)
+            # What leads into this root by its whole path is right as it stands.
+            inside = target.startswith(f"{self.root}/")
+            if target.startswith("/"):
+                at = self.root
+            target = target.removeprefix(str(self.root)) if inside else target
+            parts = [each for each in target.split("/") if each not in ("", ".")] + parts
+        return at
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file.
@@ -80,9 +120,9 @@ class Host:
     def remove(self, name: str) -> None:
         """Remove a file, which may be gone already."""
         try:
-            self.path(name).unlink(missing_ok=True)
+            self.own_path(name).unlink(missing_ok=True)
         except OSError as error:
-            raise os_error(f"remove '{self.path(name)}'", error) from error
+            raise os_error(f"remove '{self.own_path(name)}'", error) from error
 
     def names(self, directory: str) -> list[str]:
         """The sorted names in a directory; none where it does not exist."""
@@ -96,7 +136,7 @@ class Host:
     def link_target(self, name: str) -> str | None:
         """What a symbolic link says, as it stands; None where there is no link."""
         try:
-            return os.readlink(self.path(name))
+            return os.readlink(self.own_path(name))
         except OSError:
             return None
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Being told that somebody writes to a file: inotify(7), which Python has no module for.
+
+It tells of writes by processes, in sysfs too; what the kernel itself changes there it does not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+from pathlib import Path
+
+from rslctl.errors import os_error
+
+#: Linux's include/uapi/linux/inotify.h.
+_IN_MODIFY = 0x2
+
+
+class Writes:
+    """Writes to a file from now on; usable in ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        """Watch *path*.
+
+        Raises:
+            RslError: it cannot be watched.
+        """
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._fd < 0 or libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_MODIFY) < 0:
+            number = ctypes.get_errno()
+            self.close()
+            raise os_error(f"watch '{path}'", OSError(number, os.strerror(number)))
+
+    def wait(self, timeout: float) -> bool:
+        """Whether there was a write; *timeout* is how many seconds to wait for one."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Writes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
