@@ -87,6 +87,7 @@ TREE_OF_TEST = {
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",
     "test_setup_killed": "merged",
+    "test_setup_killed_remote": "rproc",
     "test_setup_remote": "rproc",
     "test_setup_two": "two",
     "test_setup_uio": "merged",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl import overlay, tree
+from rslctl import journal, overlay, tree
 from rslctl.commands import setup
 from rslctl.errors import RslError
 from rslctl.host import Host
@@ -100,6 +100,9 @@ def _states() -> Iterator[tuple[str, object]]:
         driver = device / "driver"
         yield f"{device.name} driver", driver.exists() and os.path.basename(os.readlink(driver))
         yield f"{device.name} override", (device / "driver_override").read_text()
+    for remote in Path("/sys/class/remoteproc").glob("*"):
+        for name in ("state", "firmware", "recovery"):
+            yield f"{remote.name} {name}", (remote / name).read_text()
     for name in ("rsl_mbox", "uio"):
         directory = Path(f"/sys/class/{name}")
         yield name, sorted(os.listdir(directory)) if directory.exists() else None
@@ -131,7 +134,8 @@ def what_never_changes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def before() -> Iterator[dict[str, object]]:
     pwd.getpwnam("nobody")  # what looking that up loads is loaded once
-    os.makedirs("/run/rslctl", exist_ok=True)
+    with journal.locked(Host(), 0, print):  # the directory and the lock stay
+        pass
     yield snapshot()
     run(TEARDOWN)
 
@@ -149,38 +153,58 @@ def _without_inodes(state: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in state.items() if not key.startswith("/run/rslctl")}
 
 
-def test_setup_killed_at_any_point_converges_and_is_undone(before: dict[str, object]) -> None:
-    done(SETUP)
+def setup_killed_everywhere(
+    up: Callable[[], None],
+    before: dict[str, object],
+    first: Callable[[], None] = lambda: None,
+) -> int:
+    """Kill *up* at each of its points, which come after *first*; how many these were."""
+    done(first)
+    done(up)
     whole = _without_inodes(snapshot())
     assert changed(whole, _without_inodes(before))
     done(TEARDOWN)
     assert not changed(snapshot(), before)
     points, began = 0, time.monotonic()
-    while True:
+    done(first)
+    while run(up, points + 1) == -signal.SIGKILL:
         points += 1
-        status = run(SETUP, points)
-        if status != -signal.SIGKILL:
-            assert status == 0, SAID.read_text()
-            break
         if points % 2:
-            done(SETUP)
+            done(up)
             assert not changed(_without_inodes(snapshot()), whole), f"at point {points}"
         done(TEARDOWN)
         assert not changed(snapshot(), before), f"at point {points}"
-    print(f"setup was killed at {points - 1} points, {time.monotonic() - began:.0f} s")
-    assert points > 25
+        done(first)
+    # The last one was not killed, so it has to have come to its end.
+    assert not changed(_without_inodes(snapshot()), whole), SAID.read_text()
+    print(f"setup was killed at {points} points, {time.monotonic() - began:.0f} s")
+    return points
+
+
+def teardown_killed_everywhere(
+    up: Callable[[], None],
+    before: dict[str, object],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> int:
+    """Kill the teardown after *up* at each of its points while it *goes_on* to be of interest;
+    how many these were.
+    """
+    points = 0
+    done(up)
+    while run(TEARDOWN, points + 1) == -signal.SIGKILL and goes_on():
+        points += 1
+        done(TEARDOWN)
+        assert not changed(snapshot(), before), f"at point {points}"
+        done(up)
+    done(TEARDOWN)
+    assert not changed(snapshot(), before), SAID.read_text()
+    print(f"teardown was killed at {points} points")
+    return points
+
+
+def test_setup_killed_at_any_point_converges_and_is_undone(before: dict[str, object]) -> None:
+    assert setup_killed_everywhere(SETUP, before) > 25
 
 
 def test_teardown_killed_at_any_point_can_be_repeated(before: dict[str, object]) -> None:
-    points = 0
-    while True:
-        done(SETUP)
-        points += 1
-        status = run(TEARDOWN, points)
-        if status != -signal.SIGKILL:
-            assert status == 0, SAID.read_text()
-            break
-        done(TEARDOWN)
-        assert not changed(snapshot(), before), f"at point {points}"
-    print(f"teardown was killed at {points - 1} points")
-    assert points > 10
+    assert teardown_killed_everywhere(SETUP, before) > 10
