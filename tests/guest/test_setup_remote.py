@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,11 +146,70 @@ def test_a_crash_is_seen_told_and_recovered_from(profile: str, rslctl: Rslctl) -
     assert "error: remote-crashed: rpu0: remoteproc0 has crashed" in out
     (shown,) = json.loads(rslctl("status", "--json")[1])
     assert (shown["remote"], shown["board"]) == ("crashed", profile)
-    assert rslctl("remote", "start")[0] == 0
-    assert state() == "running"
-    assert answers()
+    # Its old daemon must not find it restarted.
+    status, _, err = rslctl("remote", "start")
+    assert (status, "remoteproc0 has crashed" in err, state()) == (1, True, "crashed")
+    out = rslctl("setup", "--board", profile)[1]
+    assert "left, it has crashed: stop its daemon, then rslctl remote stop --link rpu0" in out
+    assert rslctl("remote", "stop")[0] == 1
     os.close(daemon)
     assert rslctl("remote", "stop")[0] == 0
+    assert state() == "offline"
+    daemon = os.open(link().node, os.O_RDWR)
+    assert rslctl("remote", "start")[0] == 0
+    assert answers()
+    os.close(daemon)
     # What the kernel says of a crash, as errors.
     logged = subprocess.run(["dmesg", "-c"], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "crash detected" in logged
+
+
+@pytest.mark.parametrize("start", ["daemon", "setup"])
+def test_teardown_of_a_crashed_remote_leaves_it_stopped_as_it_was(
+    profile: str, rslctl: Rslctl, start: str
+) -> None:
+    other = Path("/lib/firmware/other.elf")
+    shutil.copy(other.with_name("rsl-remote.elf"), other)
+    text = PROFILE.replace("rsl-remote.elf", other.name)
+    Path(profile).write_text(f'{text}start = "{start}"\n')
+    assert rslctl("setup", "--board", profile)[0] == 0
+    if start == "daemon":
+        assert rslctl("remote", "start", "--force")[0] == 0
+    assert (state(), (RPROC / "firmware").read_text()) == ("running", "other.elf\n")
+    assert answers()
+    (RPROC / "recovery").write_text("disabled")
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=True)
+    CRASH.write_text("1")
+    Remote.until(lambda: state() == "crashed", "it does not crash")
+    subprocess.run(["umount", "/sys/kernel/debug"], check=True)
+    status, _, err = rslctl("teardown")
+    assert status == 0, err
+    assert (state(), (RPROC / "firmware").read_text()) == ("offline", "rsl-remote.elf\n")
+    if start == "setup":
+        (RPROC / "recovery").write_text("enabled")
+    subprocess.run(["dmesg", "-c"], stdout=subprocess.PIPE, text=True, check=True)
+
+
+def test_a_restart_behind_its_back_ends_a_watch(profile: str, rslctl: Rslctl) -> None:
+    assert rslctl("setup", "--board", profile)[0] == 0
+    assert rslctl("remote", "start", "--force")[0] == 0
+    watching = subprocess.Popen(
+        ["rslctl", "remote", "watch"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert watching.stderr and "watching the remote" in watching.stderr.readline()
+    assert answers()
+    (RPROC / "state").write_text("stop")
+    (RPROC / "state").write_text("start")
+    assert watching.wait(60) == 0
+    watching.communicate()
+    assert rslctl("remote", "stop")[0] == 0
+
+
+def test_a_healthy_board_has_no_finding_that_is_an_error(profile: str, rslctl: Rslctl) -> None:
+    assert rslctl("setup", "--board", profile)[0] == 0
+    daemon = os.open(link().node, os.O_RDWR)
+    assert rslctl("remote", "start")[0] == 0
+    status, out, _ = rslctl("doctor", "--json")
+    os.close(daemon)
+    assert (status, [each["check"] for each in json.loads(out)]) == (0, ["uio-device-memory"])
+    assert rslctl("remote", "stop")[0] == 0

@@ -21,7 +21,7 @@ OVERRIDES = [
 
 
 def journals() -> list[str]:
-    return sorted(os.listdir("/run/rslctl"))
+    return sorted(name for name in os.listdir("/run/rslctl") if name != "lock")
 
 
 def test_each_link_comes_and_goes_alone(rslctl: Rslctl) -> None:
@@ -40,6 +40,7 @@ def test_each_link_comes_and_goes_alone(rslctl: Rslctl) -> None:
     assert "left to link rpu1" in out
     assert journals() == ["rpu1.json"]
     assert [each.read_text() for each in OVERRIDES] == ["(null)\n", "uio_pdrv_genirq\n"]
+    assert [each.name for each in mbox.find(Host())] == ["rpu1"]
     assert mbox.pick(Host(), "rpu1").open_files == 1
     assert rslctl("teardown")[0] == 1
     os.close(daemon)

@@ -118,6 +118,27 @@ def test_a_device_of_another_driver_is_taken_by_force_only_and_given_back(
         OVERRIDE.write_text("\n")
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_teardown_leaves_a_link_whose_uio_device_somebody_has(rslctl: Rslctl, mapped: bool) -> None:
+    assert rslctl(*SETUP)[0] == 0
+    found = uio.at(Host(), NODE)
+    assert found
+    program = (
+        "import mmap, os, time\n"
+        f"fd = os.open('{found.path}', os.O_RDWR)\n"
+        f"memory = mmap.mmap(fd, 4096)\n{'os.close(fd)' if mapped else ''}\n"
+        "print('up', flush=True)\ntime.sleep(600)\n"
+    )
+    user = subprocess.Popen(["python3", "-c", program], stdout=subprocess.PIPE, text=True)
+    assert user.stdout and user.stdout.readline() == "up\n"
+    status, out, err = rslctl("teardown")
+    assert (status, out) == (1, "")
+    assert f"link 'rpu0' is in use: {found.path} is open in process {user.pid}" in err
+    assert (driver(), loaded()) == (uio.DRIVER, {"rsl_mbox", "uio", uio.DRIVER})
+    user.kill()
+    user.communicate()
+
+
 def test_without_the_driver_the_link_maps_its_memory_itself(rslctl: Rslctl) -> None:
     (module,) = Path("/lib/modules").rglob(f"{uio.DRIVER}.ko")
     hidden = module.rename(module.with_suffix(".hidden"))

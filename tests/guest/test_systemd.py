@@ -17,7 +17,7 @@ CONFIG = Path("/etc/rslctl")
 DROP_IN = Path("/run/systemd/system/rsl-daemon@rpu0.service.d/ready.conf")
 RPROC = Path("/sys/class/remoteproc/remoteproc0")
 CRASH = Path("/sys/kernel/debug/remoteproc/remoteproc0/crash")
-SETUP, DAEMON, WATCH = "rsl-setup@rproc", "rsl-daemon@rpu0", "rsl-watch@rpu0"
+SETUP, DAEMON, WATCH = "rsl-setup@my-board", "rsl-daemon@rpu0", "rsl-watch@rpu0"
 
 PROFILE = """\
 extends = "qemu-virt"
@@ -81,7 +81,7 @@ def units(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     (CONFIG / "boards").mkdir(parents=True, exist_ok=True)
     known = getattr(request, "param", True)
-    (CONFIG / "boards/rproc.toml").write_text(PROFILE + (REMOTEPROC if known else ""))
+    (CONFIG / "boards/my-board.toml").write_text(PROFILE + (REMOTEPROC if known else ""))
     program = Path("/run/daemon.py")
     program.write_text(PROGRAM)
     (CONFIG / "rpu0.env").write_text(f"RSL_USER=nobody\nRSL_DAEMON=/usr/bin/python3 {program}\n")
@@ -142,6 +142,14 @@ def test_the_daemon_brings_all_it_needs_in_order(units: None) -> None:
     assert state() == "offline"
     until(SETUP, "inactive")
     assert state() == "offline"
+    assert not list(Path("/run/rslctl").glob("*.json"))
+
+
+def test_a_link_that_is_taken_down_takes_its_daemon_down_before(units: None) -> None:
+    bring_up()
+    assert systemctl("stop", SETUP).returncode == 0
+    until(SETUP, "inactive")
+    assert (active(DAEMON), shown(SETUP, "Result"), state()) == ("inactive", "success", "offline")
     assert not list(Path("/run/rslctl").glob("*.json"))
 
 

@@ -40,6 +40,7 @@ class Machine:
                 number = labels.index(node.label) + 1
                 self.write(f"{base}/phandle", number.to_bytes(4, "big"))
         self.write(f"{trees.LIVE}/compatible", b"linux,dummy-virt\0")
+        self.write("/proc/iomem", "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n")
         device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         device.mkdir(parents=True)
         tree = self.host.path(trees.LIVE + "/rsl-mbox@8020040")

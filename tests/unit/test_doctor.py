@@ -265,6 +265,43 @@ def test_a_link_that_one_may_not_open_is_told(
     assert (found.check, found.level) == ("permission", "error")
 
 
+def test_a_healthy_board_with_a_remote_has_no_finding(machine: Machine) -> None:
+    set_up(whole(machine), remoteproc="/remote", start="setup")
+    machine.with_remote("attached", "unknown")
+    machine.write("/sys/class/remoteproc/remoteproc0/recovery", "disabled\n")
+    machine.host.path("/lib/firmware/unknown").unlink()
+    assert look(machine) == []
+
+
+def test_a_remote_that_ran_before_its_daemon_is_told(machine: Machine) -> None:
+    set_up(whole(machine), remoteproc="/remote")
+    machine.with_remote("running").write(f"{LINK}/open_files", "1\n")
+    assert "remote-alone" in {each.check for each in look(machine)}
+
+
+def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
+    set_up(whole(machine))
+    gone(machine)
+    board = machine.board
+    now = tree.from_machine(machine.host)
+    patient = doctor.Patient(machine.host, board, board.links, now, only="rpu1")
+    assert "link-gone" not in {each.check for each in doctor.look(patient)}
+    machine.host.path("/run/rslctl/rpu0.json").unlink()
+    status, _, err = rslctl("doctor", "--link", "rpu1", "--root", machine.root)
+    assert (status, "without a board, no link is known" in err) == (2, True)
+
+
+def test_findings_are_told_even_where_the_report_cannot_be_written(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    stalled(whole(machine))
+    arguments = ("doctor", "--board", "qemu-virt", "--root", machine.root)
+    status, out, err = rslctl(*arguments, "--report", "/nonexistent/x")
+    assert status == 1
+    assert "error: stalled:" in out
+    assert "cannot write '/nonexistent/x'" in err
+
+
 def test_the_document_lists_what_is_found_and_every_finding_is_provoked() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
     provoked = {check for check, _, _, _ in PROVOKED} | {"entropy", "permission"}

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -249,6 +251,118 @@ def test_teardown_of_a_link_in_use_undoes_nothing(machine: Machine) -> None:
     with pytest.raises(RslError, match="link 'rpu0' is in use: /dev/rsl_mbox0 is open 2 times"):
         down(machine)
     assert (machine.root / "dev/rsl_mbox0").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_dry_teardown_says_what_the_real_one_would(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    up(machine, steps.Ownership(mode=0o640))
+    dry = ("teardown", "--dry-run", "--root", machine.root)
+    assert "owner (node /dev/rsl_mbox0" in rslctl(*dry)[1]
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/open_files", "2\n")
+    status, out, err = rslctl(*dry)
+    assert (status, out) == (1, "")
+    assert "link 'rpu0' is in use" in err
+    written(machine, "rpu1", {"step": "module", "plan": {"modules": ["rsl_mbox"]}})
+    out = rslctl("teardown", "--link", "rpu1", "--dry-run", "--root", machine.root)[1]
+    assert out.startswith("rpu1: module (modules rsl_mbox): left to link rpu0")
+
+
+def test_what_loading_the_module_bound_is_setups_to_undo(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    written(machine, "rpu1", {"step": "module", "plan": {"modules": ["rsl_mbox"]}})
+    up(machine)
+    (entry,) = Journal.load(machine.host, "rpu0").entries
+    assert (entry["step"], entry["plan"]["device"]) == ("driver", "8020040.rsl-mbox")
+    up(machine)
+    assert len(Journal.load(machine.host, "rpu0").entries) == 1
+    assert [result for _, result in down(machine)] == ["undone"]
+    unbound = machine.host.read_text("/sys/bus/platform/drivers/rsl_mbox_doorbell/unbind")
+    assert unbound == "8020040.rsl-mbox"
+
+
+def test_a_second_setup_that_fails_leaves_the_link_unfinished(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    up(machine, steps.Ownership(mode=0o640))
+    before = os.chown
+    os.chown = lambda *_: 1 / 0  # type: ignore[assignment]
+    try:
+        with pytest.raises(ZeroDivisionError):
+            up(machine, steps.Ownership(mode=0o600))
+    finally:
+        os.chown = before
+    assert not Journal.load(machine.host, "rpu0").complete
+
+
+def test_a_damaged_journal_of_one_link_is_not_in_the_way_of_others(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    machine.write("/run/rslctl/aaa.json", "{")
+    written(machine, "rpu0", {"step": "owner", "plan": {"node": "/dev/none"}})
+    status, out, err = rslctl("teardown", "--root", machine.root)
+    assert status == 1
+    assert "rpu0: owner (node /dev/none): already undone" in out
+    assert "aaa.json' is damaged" in err
+    assert not machine.host.path("/run/rslctl/rpu0.json").exists()
+    status, out, err = rslctl("status", "--root", machine.root)
+    assert (status, "aaa.json' is damaged" in err) == (0, True)
+
+
+@pytest.mark.parametrize("step", ["driver", "module", "owner", "remote", "recovery"])
+def test_a_plan_that_is_none_is_named(machine: Machine, rslctl: Rslctl, step: str) -> None:
+    machine.with_device_tree().with_driver().with_link().with_remote("offline")
+    written(machine, "rpu0", {"step": step, "plan": {"modules": [], "x": 1}})
+    status, _, err = rslctl("teardown", "--root", machine.root)
+    assert (status, "rpu0.json' is damaged" in err) == (1, True)
+
+
+def test_facts_that_are_none_are_named(machine: Machine, rslctl: Rslctl) -> None:
+    document = {"facts": {"board": 5}, "complete": True, "entries": []}
+    machine.write("/run/rslctl/rpu0.json", json.dumps(document))
+    status, out, _ = rslctl("doctor", "--root", machine.root)
+    assert (status, "error: journal:" in out) == (1, True)
+
+
+def test_one_link_that_fails_does_not_keep_the_others_down(
+    machine: Machine, rslctl: Rslctl, tmp_path: Path
+) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    profile = tmp_path / "two.toml"
+    profile.write_text(
+        'extends = "qemu-virt"\n[[link]]\nname = "aaa"\n'
+        "[link.memory]\nbase = 0x72000000\nsize = 0x1000\n[link.doorbell]\n"
+        'register = 0x08020040\nkick-values = [90]\nspis = [90]\ntrigger = "edge-rising"\n'
+    )
+    status, out, err = rslctl("setup", "--board", profile, "--json", "--root", machine.root)
+    assert status == 1
+    assert "does not match board 'two'" in err
+    assert {each["link"] for each in json.loads(out)} == {"rpu0", "aaa"}
+
+
+def test_nobody_who_stops_reading_leaves_a_link_half_set_up(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "rslctl", "setup", "--board", "qemu-virt"),
+            *("--mode", "0640", "--root", str(machine.root)),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    assert "Traceback" not in done.stderr
+    assert Journal.load(machine.host, "rpu0").complete
+
+
+def test_an_owner_of_many_digits_or_none_is_refused(machine: Machine, rslctl: Rslctl) -> None:
+    for owner in ("9" * 5000, ""):
+        status, _, err = rslctl("setup", "--board", "qemu-virt", "--owner", owner)
+        assert (status, "unknown user" in err) == (1, True)
 
 
 def test_a_device_that_udev_is_not_done_with_is_waited_for(machine: Machine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.host import Host
@@ -31,8 +32,8 @@ def below(host: Host, subsystem: str, parent: str) -> str | None:
     return None
 
 
-def wait(host: Host, subsystem: str, parent: str, timeout: float) -> None:
-    """Wait until :func:`below` has a device and that is ready; *timeout* is in seconds.
+def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeout: float) -> None:
+    """Wait until *what* has *come*, looking at each event of *subsystem*; *timeout* is in seconds.
 
     Raises:
         WaitTimeoutError: it did not come.
@@ -50,14 +51,11 @@ def wait(host: Host, subsystem: str, parent: str, timeout: float) -> None:
     monitor.filter_by(subsystem)
     monitor.start()
     deadline = time.monotonic() + timeout
-    while True:
-        device = below(host, subsystem, parent)
-        if device and is_ready(host, subsystem, device):
-            return
+    while not come():
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeoutError(
-                f"no device of class {subsystem} came up below '{parent}' in {timeout:g} s",
+                f"{what} did not come up in {timeout:g} s",
                 hint="the kernel log (dmesg) says why the driver refused it",
             )
         monitor.poll(left)

@@ -36,6 +36,16 @@ class Patient:
     links: tuple[Link, ...]
     #: The running device tree; empty of an image.
     machine: Tree
+    #: The name of the link that is asked about; None where all are.
+    only: str | None = None
+
+    def journals(self) -> list[str]:
+        """The links that were set up and are asked about."""
+        return [name for name in Journal.links(self.host) if self.only in (None, name)]
+
+    def devices(self) -> list[mbox.LinkDevice]:
+        """Those that are up."""
+        return [each for each in mbox.find(self.host) if self.only in (None, each.name)]
 
 
 def _machine(on: Patient) -> Iterator[Finding]:
@@ -178,7 +188,7 @@ def _read(host: Host, path: str) -> str:
 
 
 def _stalled(on: Patient) -> Iterator[Finding]:
-    for device in mbox.find(on.host):
+    for device in on.devices():
         if device.stalled_ms:
             yield Finding(
                 "stalled",
@@ -190,7 +200,7 @@ def _stalled(on: Patient) -> Iterator[Finding]:
 
 
 def _unread(on: Patient) -> Iterator[Finding]:
-    for device in mbox.find(on.host):
+    for device in on.devices():
         count = sum(each.notifications for each in mbox.counters(on.host, device))
         if count and not device.open_files:
             yield Finding(
@@ -203,7 +213,7 @@ def _unread(on: Patient) -> Iterator[Finding]:
 
 
 def _permission(on: Patient) -> Iterator[Finding]:
-    for device in mbox.find(on.host):
+    for device in on.devices():
         path = on.host.path(device.node)
         if not path.exists():
             yield Finding(
@@ -222,7 +232,7 @@ def _permission(on: Patient) -> Iterator[Finding]:
 
 
 def _remote(on: Patient) -> Iterator[Finding]:
-    for name in Journal.links(on.host):
+    for name in on.journals():
         try:
             remote = life.of(on.host, name)
             processor = remote.processor(on.host)
@@ -238,16 +248,11 @@ def _remote(on: Patient) -> Iterator[Finding]:
                 "remote-crashed",
                 "error",
                 f"{name}: {processor.device} has crashed",
-                "stop the daemon, then: rslctl remote stop, rslctl remote start; dmesg says more",
+                "stop the daemon, then: rslctl remote stop; start the daemon, then: rslctl remote "
+                "start; dmesg says more",
             )
         elif processor.state in remoteproc.RUNNING:
-            if not served and remote.facts.start == "daemon":
-                yield Finding(
-                    "remote-alone",
-                    "warning",
-                    f"{name}: {processor.device} runs and no daemon has the link open",
-                    "it finds no devices: stop it, start the daemon, then the remote",
-                )
+            yield from _order(on, remote, processor, served)
         elif served:
             yield Finding(
                 "remote-down",
@@ -263,7 +268,7 @@ def _remote(on: Patient) -> Iterator[Finding]:
                 "run rslctl setup again: it turns that off",
             )
         firmware = remote.facts.firmware or processor.firmware
-        if not on.host.exists(f"{remoteproc.FIRMWARE}/{firmware}"):
+        if firmware != remoteproc.UNKNOWN and not remoteproc.has_firmware(on.host, firmware):
             yield Finding(
                 "firmware",
                 "error",
@@ -272,8 +277,29 @@ def _remote(on: Patient) -> Iterator[Finding]:
             )
 
 
+def _order(
+    on: Patient, remote: life.Remote, processor: remoteproc.RemoteProcessor, served: bool
+) -> Iterator[Finding]:
+    """Whether a remote that runs found a daemon when it started."""
+    if remote.facts.start != "daemon":
+        return
+    what = "no daemon has the link open"
+    if served:
+        try:
+            life.check_order(on.host, remote, processor)
+            return
+        except RslError:
+            what = "maybe since before its daemon did"
+    yield Finding(
+        "remote-alone",
+        "warning",
+        f"{remote.link}: {processor.device} runs and {what}",
+        "it finds no devices: stop both, start the daemon, then the remote",
+    )
+
+
 def _journals(on: Patient) -> Iterator[Finding]:
-    for name in Journal.links(on.host):
+    for name in on.journals():
         try:
             journal = Journal.load(on.host, name)
         except RslError as error:

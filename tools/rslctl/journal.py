@@ -18,6 +18,7 @@ from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
 
 STATE = "/run/rslctl"
+_LOCK = f"{STATE}/lock"
 
 #: What undoing a step needs; goes through JSON.
 Plan = dict[str, Any]
@@ -72,13 +73,18 @@ class Journal:
                     for entry in document["entries"]
                 ]
                 journal.complete = bool(document["complete"])
-                journal.facts = Facts(**document["facts"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise RslError(
-                    f"'{host.path(journal.file)}' is damaged: {error}",
-                    hint="remove it; what setup did before is then left as it is",
-                ) from error
+                facts = {key: _text(value) for key, value in document["facts"].items()}
+                journal.facts = Facts(**facts)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise journal.damaged(str(error)) from error
         return journal
+
+    def damaged(self, why: str) -> RslError:
+        """What to say of a file that is not what was written."""
+        return RslError(
+            f"'{self.host.path(self.file)}' is damaged: {why}",
+            hint="remove it; what setup did before is then left as it is",
+        )
 
     @classmethod
     def links(cls, host: Host) -> list[str]:
@@ -106,8 +112,16 @@ class Journal:
         if entry in self.entries:
             return False
         self.entries.append(entry)
+        self.complete = False
         self._save()
         return True
+
+    def has(self, step: str, plan: Plan) -> bool:
+        """Whether something is written of *step* on the same device already."""
+        return any(
+            each["step"] == step and each["plan"].get("device") == plan.get("device")
+            for each in self.entries
+        )
 
     def adopt(self, entry: dict[str, Any]) -> None:
         """Take over, as the first, what another link's journal has to undo."""
@@ -119,6 +133,16 @@ class Journal:
         self.entries.pop()
         self._save()
 
+    def last(self, step: str) -> Plan | None:
+        """What was written last of *step*."""
+        plans = [entry["plan"] for entry in self.entries if entry["step"] == step]
+        return plans[-1] if plans else None
+
+    def drop(self, step: str, plan: Plan) -> None:
+        """Take out what was written of *step*, which is undone."""
+        self.entries.remove({"step": step, "plan": plan})
+        self._save()
+
     def finish(self) -> None:
         """Write down that every step is done."""
         self.complete = True
@@ -128,6 +152,12 @@ class Journal:
         """Write down that the link is not whole any more."""
         self.complete = False
         self._save()
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 @contextlib.contextmanager
@@ -143,7 +173,8 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         if not directory.exists():
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o755)  # whatever the umask is: status and dry runs read it
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Not everybody's to open, so that not everybody can hold it.
+        fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise os_error(f"lock '{directory}'", error) from error
     try:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rslctl import mbox, remoteproc
+from rslctl import inotify, mbox, remoteproc
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.host import Host
-from rslctl.journal import Facts, Journal
+from rslctl.journal import Facts, Journal, locked
+from rslctl.remote_steps import RemoteStarted
 from rslctl.remoteproc import RemoteProcessor
 
 #: Seconds between two looks at what the kernel tells no change of: whether a daemon is
@@ -99,23 +100,68 @@ def check_running(host: Host, link: str) -> None:
         )
 
 
-def start(host: Host, remote: Remote, firmware: str | None, timeout: float, *, force: bool) -> bool:
+def start(
+    host: Host,
+    remote: Remote,
+    firmware: str | None,
+    timeout: float,
+    *,
+    force: bool,
+    dry_run: bool,
+    note: Callable[[str], None],
+) -> bool:
     """Start a remote once its daemon has the link open; False if it runs already.
 
-    *timeout* is how many seconds the daemon is given; with *force* it is not waited for.
+    *timeout* is how many seconds the daemon is given; with *force* it is not waited for. What
+    stopping the remote takes goes into setup's journal, so that teardown can do it, too.
 
     Raises:
         WaitTimeoutError: the daemon did not open the link.
-        RslError: the kernel refuses.
+        RslError: it runs since before its daemon, has crashed, or the kernel refuses.
     """
     wanted = firmware or remote.facts.firmware
     processor = remote.processor(host)
-    if processor.state in remoteproc.RUNNING and wanted in ("", processor.firmware):
+    needs_daemon = remote.facts.start == "daemon" and not force
+    if remoteproc.runs(processor, wanted):
+        if needs_daemon:
+            check_order(host, remote, processor)
         return False
-    if remote.facts.start == "daemon" and not force:
-        _wait_for_daemon(host, remote, timeout)
-    remoteproc.start(host, processor, wanted)
+    if processor.state not in remoteproc.RUNNING:
+        remoteproc.check_startable(host, processor, wanted)
+    if needs_daemon:
+        _wait_for_daemon(host, remote, 0 if dry_run else timeout)
+    if dry_run:
+        return True
+    with locked(host, timeout, note):
+        journal = Journal.load(host, remote.link)
+        plan = {
+            "node": remote.facts.remoteproc,
+            "firmware": processor.firmware,
+            "served": bool(_open_files(host, remote)),
+        }
+        journal.add(RemoteStarted.name, plan)
+        try:
+            remoteproc.start(host, processor, wanted)
+        except RslError:
+            journal.drop(RemoteStarted.name, plan)
+            raise
+        journal.finish()
     return True
+
+
+def check_order(host: Host, remote: Remote, processor: RemoteProcessor) -> None:
+    """Check that a remote that runs was started after its daemon was there, as far as is known.
+
+    Raises:
+        RslError: it was not, or not by rslctl.
+    """
+    plan = Journal.load(host, remote.link).last(RemoteStarted.name)
+    if not plan or not plan.get("served", True):
+        raise RslError(
+            f"{processor.device} runs already, and maybe since before its daemon did",
+            hint="stop the daemon, then: rslctl remote stop; the daemon anew, rslctl remote "
+            "start; --force takes it as it is",
+        )
 
 
 def _wait_for_daemon(host: Host, remote: Remote, timeout: float) -> None:
@@ -135,32 +181,52 @@ def _open_files(host: Host, remote: Remote) -> int:
     return device.open_files if device else 0
 
 
-def stop(host: Host, remote: Remote, *, force: bool) -> bool:
+def stop(
+    host: Host,
+    remote: Remote,
+    timeout: float,
+    *,
+    force: bool,
+    dry_run: bool,
+    note: Callable[[str], None],
+) -> bool:
     """Stop a remote that no daemon serves any more; False if it is stopped already.
+
+    Its program has the name again that it had before :func:`start`.
 
     Raises:
         RslError: a daemon has the link open, or the kernel refuses.
     """
     processor = remote.processor(host)
-    if processor.state not in remoteproc.RUNNING:
-        return False
+    runs = processor.state in (*remoteproc.RUNNING, remoteproc.CRASHED)
     count = _open_files(host, remote)
-    if count and not force:
+    if runs and count and not force:
         raise RslError(
             f"link {remote.link!r} is in use: it is open {count} times",
             hint="stop its daemon first; --force stops the remote under it",
         )
-    remoteproc.stop(host, processor)
-    return True
+    if dry_run:
+        return runs
+    with locked(host, timeout, note):
+        journal = Journal.load(host, remote.link)
+        plan = journal.last(RemoteStarted.name)
+        remoteproc.put_back(host, processor, plan["firmware"] if plan else "")
+        if plan:
+            journal.drop(RemoteStarted.name, plan)
+    return runs
 
 
 def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
-    """Wait until a remote does not run, or not any more, and return the state that it is in.
+    """Wait until a remote does not run, or somebody stops or starts it; returns its state then.
 
     Raises:
         RslError: its device went away.
     """
-    note(f"watching the remote of link {remote.link}")
-    while (state := remote.processor(host).state) in remoteproc.RUNNING:
-        time.sleep(_WATCH_INTERVAL)
+    processor = remote.processor(host)
+    with inotify.Writes(host.path(f"{remoteproc.CLASS}/{processor.device}/state")) as writes:
+        note(f"watching the remote of link {remote.link}")
+        while (state := remoteproc.state_of(host, processor)) in remoteproc.RUNNING:
+            # Who stops it and starts it at once is not seen in its state.
+            if writes.wait(_WATCH_INTERVAL):
+                return remoteproc.state_of(host, processor)
     return state

@@ -7,6 +7,7 @@ teardown undoes what setup did and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import pwd
 import time
@@ -17,14 +18,13 @@ from rslctl import checks, mbox, modules, platform_bus, steps, uio
 from rslctl.errors import RslError
 from rslctl.host import Host
 from rslctl.journal import Facts, Journal
+from rslctl.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.steps import (
     DeviceOwned,
     DeviceThere,
     DriverBound,
     ModuleLoaded,
     Ownership,
-    RecoveryOff,
-    RemoteStarted,
     Step,
     Target,
     Verified,
@@ -33,6 +33,11 @@ from rslctl.steps import (
 MODULE = "rsl_mbox"
 #: The driver of a link's device, by transport.
 DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
+
+#: Those that have something to undo, by name.
+STEPS: dict[str, type[Step]] = {
+    step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned, RecoveryOff, RemoteStarted)
+}
 
 #: Called with a step's description, what was done about it, and in how many seconds.
 Report = Callable[[str, str, float], None]
@@ -51,7 +56,7 @@ def parse_owner(text: str) -> tuple[int, int | None]:
 
 def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
     # The last number stands for "leave it as it is" in chown(2).
-    if text.isdecimal() and int(text) < 2**32 - 1:
+    if text.isdecimal() and len(text) <= 10 and int(text) < 2**32 - 1:
         return int(text)
     try:
         return look_up(text)
@@ -81,7 +86,7 @@ def plan(target: Target, firmware: str | None) -> list[Step]:
         verified("memory reserved as planned", lambda: checks.memory(*where)),
         verified("nobody else has its channels", lambda: checks.channels(*where)),
         ModuleLoaded(target, MODULE, driver),
-        DriverBound(target, target.node, driver, override=False),
+        DriverBound(target, target.node, driver, MODULE, override=False),
         there,
     ]
     owned = [there]
@@ -90,7 +95,7 @@ def plan(target: Target, firmware: str | None) -> list[Step]:
         owned.append(mapped)
         result += [
             ModuleLoaded(target, uio.DRIVER, uio.DRIVER),
-            DriverBound(target, target.memory_node, uio.DRIVER, override=True),
+            DriverBound(target, target.memory_node, uio.DRIVER, uio.DRIVER, override=True),
             mapped,
         ]
     else:
@@ -106,6 +111,7 @@ def plan(target: Target, firmware: str | None) -> list[Step]:
                 f"there is no node {boots.node} to boot the remote of link {link.name!r}",
                 hint="is it the board that the profile is of?",
             )
+        result.append(RemoteThere(target, node))
         if boots.start == "daemon":
             result.append(RecoveryOff(target, node))
         result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
@@ -138,7 +144,9 @@ def up(plan: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None
 
 def _bring_about(step: Step, journal: Journal, dry_run: bool) -> str:
     if step.check():
-        return "ok" if isinstance(step, steps.Verified) else "already"
+        if not dry_run:
+            _own(step, journal)
+        return step.doubt() or ("ok" if isinstance(step, steps.Verified) else "already")
     held_back = step.held_back()
     if held_back:
         return held_back
@@ -146,6 +154,13 @@ def _bring_about(step: Step, journal: Journal, dry_run: bool) -> str:
         return "would do"
     _do(step, journal)
     return "done"
+
+
+def _own(step: Step, journal: Journal) -> None:
+    """Write down what came about by loading a module: it is ours to undo as well."""
+    plan = step.consequence([journal, *_others(step.host, journal.link)])
+    if plan is not None and not journal.has(step.name, plan):
+        journal.add(step.name, plan)
 
 
 def _do(step: Step, journal: Journal) -> None:
@@ -172,9 +187,9 @@ def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
         RslError: a step cannot be undone. It and those before it stay in the journal.
     """
     journal = Journal.load(host, link)
-    others = [name for name in Journal.links(host) if name != link]
+    others = _others(host, link)
+    _check_unused(host, journal)
     if not dry_run:
-        _check_unused(host, journal)
         journal.begin_undoing()
     for entry in reversed(list(journal.entries)):
         began = time.monotonic()
@@ -182,22 +197,41 @@ def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
         report(_about(entry), result, time.monotonic() - began)
 
 
+def _others(host: Host, link: str) -> list[Journal]:
+    """The journals of the other links, but for those that are damaged."""
+    found = []
+    for name in Journal.links(host):
+        with contextlib.suppress(RslError):
+            found += [Journal.load(host, name)] if name != link else []
+    return found
+
+
 def _take_back(
-    host: Host, journal: Journal, entry: dict[str, Any], others: list[str], dry_run: bool
+    host: Host, journal: Journal, entry: dict[str, Any], others: list[Journal], dry_run: bool
 ) -> str:
-    step = steps.STEPS.get(entry["step"])
+    step = STEPS.get(entry["step"])
     if step is None:
         raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
-    if dry_run:
+    left = step is steps.ModuleLoaded and bool(others)
+    if left:
+        result = f"left to link {others[0].link}"
+        if not dry_run:
+            # Written there before it is taken from here: killed between, it is in both.
+            others[0].adopt(entry)
+    elif dry_run:
         return "would undo"
-    if step is steps.ModuleLoaded and others:
-        # Written there before it is taken from here: killed between, it is in both.
-        Journal.load(host, others[0]).adopt(entry)
-        result = f"left to link {others[0]}"
     else:
-        result = "undone" if step.undo(host, entry["plan"]) else "already undone"
-    journal.drop_last()
+        result = "undone" if _undo(step, journal, entry) else "already undone"
+    if not dry_run:
+        journal.drop_last()
     return result
+
+
+def _undo(step: type[Step], journal: Journal, entry: dict[str, Any]) -> bool:
+    try:
+        return step.undo(journal.host, entry["plan"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise journal.damaged(f"step {entry['step']} has a plan that is none: {error}") from error
 
 
 def _check_unused(host: Host, journal: Journal) -> None:
@@ -212,6 +246,16 @@ def _check_unused(host: Host, journal: Journal) -> None:
             f"link {journal.link!r} is in use: {device.node} is open {device.open_files} times",
             hint="stop its daemon first",
         )
+    drivers = [each["plan"] for each in journal.entries if each["step"] == DriverBound.name]
+    for plan in drivers:
+        found = uio.of_device(host, str(plan.get("device")))
+        users = uio.users(host, found) if found else []
+        if found and users:
+            raise RslError(
+                f"link {journal.link!r} is in use: {found.path} is open in process "
+                f"{', '.join(map(str, users))}",
+                hint="stop it first",
+            )
 
 
 def _about(entry: dict[str, Any]) -> str:

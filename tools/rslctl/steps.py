@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from rslctl import checks, devices, mbox, modules, overlay, platform_bus, remoteproc, uio
+from rslctl import checks, devices, modules, overlay, platform_bus, uio
 from rslctl.board import Board, Link
 from rslctl.errors import RslError, SeveralError
 from rslctl.host import Host
-from rslctl.journal import Plan
+from rslctl.journal import Journal, Plan
 from rslctl.tree import Tree
 
 
@@ -88,6 +88,14 @@ class Step(ABC):
             RslError: it is not, and cannot be brought about.
         """
 
+    def doubt(self) -> str:
+        """Why *check* could not see all of it; "" where it could."""
+        return ""
+
+    def consequence(self, journals: list[Journal]) -> Plan | None:
+        """What *undo* will need of what is so already, where *journals* say that setup is why."""
+        return None
+
     def held_back(self) -> str:
         """Why the step is left for later; "" where it is not."""
         return ""
@@ -115,15 +123,21 @@ class Verified(Step):
         super().__init__(target)
         self._text = text
         self._look = look
+        self._doubts: list[checks.Finding] = []
 
     def describe(self) -> str:
         return self._text
 
     def check(self) -> bool:
-        found = [each for each in self._look() if each.level == "error"]
+        looked = self._look()
+        found = [each for each in looked if each.level == "error"]
         if found:
             raise SeveralError([each.text for each in found], hint=found[0].remedy)
+        self._doubts = [each for each in looked if each.level == "unknown"]
         return True
+
+    def doubt(self) -> str:
+        return "; ".join(f"cannot tell: {each.text} ({each.remedy})" for each in self._doubts)
 
 
 class ModuleLoaded(Step):
@@ -170,10 +184,14 @@ class ModuleLoaded(Step):
 class DriverBound(Step):
     name = "driver"
 
-    def __init__(self, target: Target, node: str, driver: str, *, override: bool) -> None:
+    def __init__(
+        self, target: Target, node: str, driver: str, module: str, *, override: bool
+    ) -> None:
         super().__init__(target)
         self._node = node
         self._driver = driver
+        #: The module that has the driver, and at whose loading it takes what it knows.
+        self._module = module
         #: Whether the driver has to be told to take the device, whose node does not say so.
         self._override = override
 
@@ -201,6 +219,12 @@ class DriverBound(Step):
             "before": platform_bus.driver_of(self.host, device),
             "override": platform_bus.override(self.host, device) if self._override else None,
         }
+
+    def consequence(self, journals: list[Journal]) -> Plan | None:
+        loads = [journal.last(ModuleLoaded.name) for journal in journals]
+        if not any(load and self._module in load["modules"] for load in loads):
+            return None
+        return {"device": self._device(), "driver": self._driver, "before": None, "override": None}
 
     def do(self) -> None:
         device = self._device()
@@ -271,9 +295,10 @@ class DeviceThere(Step):
 
     def do(self) -> None:
         timeout = self.target.timeout
-        above = platform_bus.path(platform_bus.at(self.host, self._node))
+        platform_bus.at(self.host, self._node)
         self.target.note(f"waiting for the device of {self._node}, up to {timeout:g} s")
-        devices.wait(self.host, self._subsystem, above, timeout)
+        what = f"device of class {self._subsystem} of {self._node}"
+        devices.wait(self.host, self._subsystem, what, self.check, timeout)
 
 
 class DeviceOwned(Step):
@@ -328,88 +353,3 @@ class DeviceOwned(Step):
             return False
         host.own(plan["node"], plan["uid"], plan["gid"], plan["mode"])
         return True
-
-
-class RecoveryOff(Step):
-    """A remote that the kernel restarts by itself would do so under a running daemon."""
-
-    name = "recovery"
-
-    def __init__(self, target: Target, node: str) -> None:
-        super().__init__(target)
-        self.node = node
-
-    def describe(self) -> str:
-        return f"remote {self.node} not restarted without its daemon"
-
-    def check(self) -> bool:
-        return not remoteproc.at(self.host, self.node).recovers
-
-    def plan(self) -> Plan:
-        return {"node": self.node}
-
-    def do(self) -> None:
-        remoteproc.set_recovery(self.host, remoteproc.at(self.host, self.node), False)
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        found = [each for each in remoteproc.find(host) if each.node == plan["node"]]
-        if not found or found[0].recovers:
-            return False
-        remoteproc.set_recovery(host, found[0], True)
-        return True
-
-
-class RemoteStarted(Step):
-    name = "remote"
-
-    def __init__(self, target: Target, node: str, firmware: str, start: str) -> None:
-        super().__init__(target)
-        self.node = node
-        self.firmware = firmware
-        self.start = start
-
-    def describe(self) -> str:
-        firmware = f" with firmware {self.firmware}" if self.firmware else ""
-        return f"remote {self.node} running{firmware}"
-
-    def check(self) -> bool:
-        found = [each for each in remoteproc.find(self.host) if each.node == self.node]
-        return any(
-            each.state in remoteproc.RUNNING and self.firmware in ("", each.firmware)
-            for each in found
-        )
-
-    def held_back(self) -> str:
-        link = mbox.at(self.host, self.target.node)
-        if self.start == "setup" or (link and link.open_files):
-            return ""
-        return f"left until its daemon is ready: rslctl remote start --link {self.target.link.name}"
-
-    def plan(self) -> Plan:
-        now = remoteproc.at(self.host, self.node)
-        return {"node": self.node, "firmware": now.firmware}
-
-    def do(self) -> None:
-        processor = remoteproc.at(self.host, self.node)
-        remoteproc.start(self.host, processor, self.firmware)
-
-    @staticmethod
-    def undo(host: Host, plan: Plan) -> bool:
-        found = [each for each in remoteproc.find(host) if each.node == plan["node"]]
-        if not found:
-            return False
-        undone = False
-        if found[0].state in remoteproc.RUNNING:
-            remoteproc.stop(host, found[0])
-            undone = True
-        if plan["firmware"] not in ("", found[0].firmware):
-            remoteproc.set_firmware(host, found[0], plan["firmware"])
-            undone = True
-        return undone
-
-
-#: Those that have something to undo, by name.
-STEPS: dict[str, type[Step]] = {
-    step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned, RecoveryOff, RemoteStarted)
-}

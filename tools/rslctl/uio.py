@@ -6,10 +6,13 @@ Attributes: drivers/uio/uio.c of Linux.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass
 
 from rslctl import platform_bus
 from rslctl.board import Region
+from rslctl.errors import RslError
 from rslctl.host import Host
 
 SUBSYSTEM = "uio"
@@ -45,6 +48,35 @@ def find(host: Host) -> list[UioDevice]:
 def at(host: Host, node: str) -> UioDevice | None:
     """The UIO device of a device tree node."""
     return next((each for each in find(host) if each.node == node), None)
+
+
+def of_device(host: Host, device: str) -> UioDevice | None:
+    """The UIO device of a platform device, by its name."""
+    for name in host.names(CLASS):
+        above = os.path.realpath(host.path(f"{CLASS}/{name}/device"))
+        if os.path.basename(above) == device:
+            return _read(host, name)
+    return None
+
+
+def users(host: Host, uio: UioDevice) -> list[int]:
+    """The processes that have a UIO device open or mapped, as far as they may be looked at."""
+    if not host.live or not host.exists(uio.path):
+        return []
+    number = host.path(uio.path).stat().st_rdev
+    pids = [name for name in host.names("/proc") if name.isdecimal()]
+    return [int(pid) for pid in pids if number in _device_numbers(host, pid)]
+
+
+def _device_numbers(host: Host, pid: str) -> set[int]:
+    """The numbers of the devices that a process has open or mapped."""
+    found = set()
+    for directory in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
+        with contextlib.suppress(RslError):  # it has ended, or is not ours to look at
+            for name in host.names(directory):
+                with contextlib.suppress(OSError):
+                    found.add(host.path(f"{directory}/{name}").stat().st_rdev)
+    return found
 
 
 def _read(host: Host, device: str) -> UioDevice:

@@ -26,7 +26,7 @@ from rslctl.commands.options import (
     print_json,
     write,
 )
-from rslctl.errors import RslError
+from rslctl.errors import RslError, UsageError
 from rslctl.host import Host, run
 
 #: What a report has of the machine, below its root.
@@ -83,9 +83,10 @@ def doctor_command(
     links = (profile.link(link),) if profile and link else profile.links if profile else ()
     if profile is None:
         note("no link is set up and no --board is given: only what any board has is looked at")
-    found = doctor.look(doctor.Patient(machine, profile, links, tree.from_machine(machine)))
-    if report:
-        write({report: encoder.dumps(_report(machine, profile, found), indent=2).encode()})
+        if link:
+            raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
+    now = tree.from_machine(machine)
+    found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
     if json:
         print_json([asdict(each) for each in found])
     else:
@@ -93,6 +94,8 @@ def doctor_command(
             print(f"{each.level}: {each.check}: {each.text}")
             print(f"    {each.remedy}")
         print(_summary(found))
+    if report:
+        write({report: encoder.dumps(_report(machine, profile, found), indent=2).encode()})
     if any(each.level == "error" for each in found):
         raise typer.Exit(1)
 
@@ -121,7 +124,7 @@ def _summary(found: list[Finding]) -> str:
 
 
 def _report(machine: Host, board: Board | None, found: list[Finding]) -> dict[str, object]:
-    files = {path: _text(machine, path) for path in _FILES if machine.exists(path)}
+    files = {path: _text(machine, path) for path in _FILES}
     for top in _DIRECTORIES:
         files |= _attributes(machine, top, 3)
     now = tree.from_machine(machine)

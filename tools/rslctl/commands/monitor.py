@@ -61,9 +61,14 @@ def monitor(
 def _notifications(
     mailbox: mbox.Mailbox, mask: int, timeout: float | None
 ) -> Iterator[dict[str, str | int]]:
+    told: dict[int, int] = {}
     while True:
         for vector in mbox.vectors_of(mailbox.wait(mask, timeout)):
             seen = mailbox.last(vector)
+            # One that came after the read was told already, with those before it.
+            if told.get(vector) == seen.count:
+                continue
+            told[vector] = seen.count
             yield {
                 "link": mailbox.link.name,
                 "vector": vector,

@@ -54,20 +54,20 @@ def start(
     Example: rslctl remote start --link rpu0
     """
     machine = host(root, verbose)
-    if if_known and _is_unknown(machine, link):
+    if if_known and _is_unknown(machine, link, json):
         return
     remote = life.of(machine, link)
-    if dry_run:
-        result = "would start"
-    else:
-        done = life.start(machine, remote, firmware, timeout or 0, force=force)
-        result = "started" if done else "already running"
+    done = life.start(
+        machine, remote, firmware, timeout or 0, force=force, dry_run=dry_run, note=note
+    )
+    result = ("would start" if dry_run else "started") if done else "already running"
     _tell(machine, remote, result, json)
 
 
 @app.command()
 def stop(
     link: LinkOption = None,
+    timeout: TimeoutOption = 5.0,
     force: ForceOption = False,
     if_known: IfKnownOption = False,
     dry_run: DryRunOption = False,
@@ -80,13 +80,11 @@ def stop(
     Example: rslctl remote stop --link rpu0
     """
     machine = host(root, verbose)
-    if if_known and _is_unknown(machine, link):
+    if if_known and _is_unknown(machine, link, json):
         return
     remote = life.of(machine, link)
-    if dry_run:
-        result = "would stop"
-    else:
-        result = "stopped" if life.stop(machine, remote, force=force) else "stopped already"
+    done = life.stop(machine, remote, timeout or 0, force=force, dry_run=dry_run, note=note)
+    result = ("would stop" if dry_run else "stopped") if done else "stopped already"
     _tell(machine, remote, result, json)
 
 
@@ -112,10 +110,12 @@ def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = 
     _tell(machine, remote, None, json)
 
 
-def _is_unknown(machine: Host, link: str | None) -> bool:
+def _is_unknown(machine: Host, link: str | None, json: bool) -> bool:
     if life.is_known(machine, link):
         return False
     note("nothing is known to boot the remote: it is left alone")
+    if json:
+        print_json({"link": link, "result": "left alone"})
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ from rslctl.commands.options import (
     note,
     print_json,
 )
-from rslctl.errors import UsageError
+from rslctl.errors import RslError, SeveralError, UsageError
+from rslctl.remote_steps import RemoteStarted
 
 
 def _mode(text: str | None) -> str | None:
@@ -54,11 +56,29 @@ class _Report:
             {"step": step, "result": result, "seconds": round(seconds, 3)}
         )
         if not self._json:
-            print(f"{self._link}: {step}: {result} ({seconds:.2f} s)", flush=True)
+            # Who does not want to read any more does not want a link half set up.
+            with contextlib.suppress(BrokenPipeError):
+                print(f"{self._link}: {step}: {result} ({seconds:.2f} s)", flush=True)
 
-    def finish(self) -> None:
+    def each(self, names: list[str], do: Callable[[str], None]) -> None:
+        """Do something for each link, also after it failed for another one.
+
+        Raises:
+            RslError: it failed for one or more, of which it tells.
+        """
+        failed: list[RslError] = []
+        for name in names:
+            self.link(name)
+            try:
+                do(name)
+            except RslError as error:
+                failed.append(error)
         if self._json:
             print_json([{"link": name, "steps": steps} for name, steps in self._links.items()])
+        if len(failed) > 1:
+            raise SeveralError([str(error) for error in failed], hint=failed[0].hint)
+        if failed:
+            raise failed[0]
 
 
 def setup(
@@ -92,26 +112,27 @@ def setup(
     links = [profile.link(link)] if link else list(profile.links)
     if firmware and len(links) > 1:
         raise UsageError(f"--firmware is for one of the links {', '.join(x.name for x in links)}")
-    uid, gid = setups.parse_owner(owner) if owner else (None, None)
+    uid, gid = setups.parse_owner(owner) if owner is not None else (None, None)
     ownership = steps.Ownership(uid, gid, int(mode, 8) if mode else None)
     now = tree.from_machine(machine)
     wait = timeout or 0
     report = _Report(json)
+
+    def bring_up(name: str) -> None:
+        target = steps.Target(
+            machine, profile, profile.link(name), now, ownership, wait, force=force, note=note
+        )
+        plan = setups.plan(target, firmware)
+        setups.up(plan, _facts(board, target, plan), dry_run=dry_run, report=report)
+
     with contextlib.nullcontext() if dry_run else journal.locked(machine, wait, note):
-        for each in links:
-            report.link(each.name)
-            target = steps.Target(
-                machine, profile, each, now, ownership, wait, force=force, note=note
-            )
-            plan = setups.plan(target, firmware)
-            setups.up(plan, _facts(board, target, plan), dry_run=dry_run, report=report)
-    report.finish()
+        report.each([each.name for each in links], bring_up)
 
 
 def _facts(board: str, target: steps.Target, plan: list[steps.Step]) -> journal.Facts:
     # A file is found again from anywhere.
     name = str(Path(board).absolute()) if board.endswith(".toml") else board
-    remote = [step for step in plan if isinstance(step, steps.RemoteStarted)]
+    remote = [step for step in plan if isinstance(step, RemoteStarted)]
     link = target.link
     facts = journal.Facts(name, link.transport, target.node, target.style)
     if not remote:
@@ -141,8 +162,7 @@ def teardown(
             note(f"setup did nothing for link {link!r}: nothing to undo")
         elif not links:
             note("setup did nothing: nothing to undo")
-        for each in links:
-            if link in (None, each):
-                report.link(each)
-                setups.down(machine, each, dry_run=dry_run, report=report)
-    report.finish()
+        report.each(
+            [each for each in links if link in (None, each)],
+            lambda each: setups.down(machine, each, dry_run=dry_run, report=report),
+        )

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rslctl import journal, mbox, remoteproc
 from rslctl.commands.options import ROOT, JsonOption, LinkOption, RootOption, host, note, print_json
+from rslctl.errors import RslError
 from rslctl.host import Host
 
 IntervalOption = Annotated[
@@ -67,11 +68,18 @@ def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbo
 def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
     """What setup knows of a link."""
     for name in journal.Journal.links(machine):
-        facts = journal.Journal.load(machine, name).facts
+        try:
+            facts = journal.Journal.load(machine, name).facts
+        except RslError as error:
+            note(str(error))
+            continue
         found = mbox.at(machine, facts.node) if facts else None
         if facts and found and found.device == device.device:
-            at = [x for x in remoteproc.find(machine) if x.node == facts.remoteproc != ""]
-            return {"board": facts.board, "remote": at[0].state if at else None}
+            at = [each.state for each in remoteproc.find(machine) if each.node == facts.remoteproc]
+            return {
+                "board": facts.board,
+                "remote": (at or ["absent"])[0] if facts.remoteproc else None,
+            }
     return {"board": None, "remote": None}
 
 
