@@ -51,12 +51,6 @@ static void rsl_mbox_file_consume(struct rsl_mbox_file *file, u64 seq)
 	spin_unlock_irqrestore(&file->link->notify_lock, flags);
 }
 
-/* Whether the file may be a daemon's: who only looks or only kicks is none. */
-static bool rsl_mbox_serves(const struct file *filp)
-{
-	return (filp->f_mode & (FMODE_READ | FMODE_WRITE)) == (FMODE_READ | FMODE_WRITE);
-}
-
 static int rsl_mbox_open(struct inode *inode, struct file *filp)
 {
 	struct rsl_mbox *link = container_of(inode->i_cdev, struct rsl_mbox, cdev);

@@ -250,7 +250,10 @@ int devm_rsl_mbox_register(struct device *parent, struct rsl_mbox *link)
 		rsl_mbox_kill(link);
 		return ret;
 	}
-	return devm_add_action_or_reset(parent, rsl_mbox_unregister, link);
+	ret = devm_add_action_or_reset(parent, rsl_mbox_unregister, link);
+	if (ret)
+		return ret;
+	return devm_rsl_mbox_umb_register(parent, link);
 }
 
 static int __init rsl_mbox_init(void)

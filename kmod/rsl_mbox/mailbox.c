@@ -697,10 +697,7 @@ static int mailbox_probe(struct platform_device *pdev)
 		if (ret)
 			return ret;
 	}
-	ret = devm_rsl_mbox_register(dev, link);
-	if (ret || !of_device_is_compatible(dev->of_node, "user-mailbox"))
-		return ret;
-	return devm_rsl_mbox_umb_register(dev, link);
+	return devm_rsl_mbox_register(dev, link);
 }
 
 static const struct of_device_id mailbox_of_match[] = {

@@ -80,7 +80,7 @@ struct rsl_mbox_vector {
  * @memory_base: physical address of the shared memory
  * @memory_size: size of the shared memory in bytes, 0 without one
  * @memory_cached: the remote is coherent, the memory is mapped cached
- * @open_files: number of open files
+ * @open_files: number of open files that may be a daemon's
  * @kick_lock: guards kicks against each other and against removal
  * @dead: the device was removed; written under @kick_lock
  * @notify_lock: guards @seq, what the vectors say of notifications, and
@@ -135,6 +135,12 @@ static inline u32 rsl_mbox_valid_mask(const struct rsl_mbox *link)
 static inline bool rsl_mbox_dead(const struct rsl_mbox *link)
 {
 	return READ_ONCE(link->dead);
+}
+
+/* Whether the file may be a daemon's: who only looks or only kicks is none. */
+static inline bool rsl_mbox_serves(const struct file *filp)
+{
+	return (filp->f_mode & (FMODE_READ | FMODE_WRITE)) == (FMODE_READ | FMODE_WRITE);
 }
 
 /* core.c */

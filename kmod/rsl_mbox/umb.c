@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/umb: the device of the original user-mailbox module, for daemons that know
- * no other. See docs/abi/dev-umb for what it promises.
+ * The device of the original user-mailbox module, for daemons that know no other:
+ * /dev/umb for a node of its compatible, /dev/rsl_umbN for any other link. See
+ * docs/abi/dev-umb for what it promises.
  *
  * Such a daemon handles one thing per wake-up, so here notifications are counted
  * and not coalesced, and each makes two events to be read: one that stood for both
@@ -10,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/of.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -18,7 +20,7 @@
 
 #define UMB_EVENTS_PER_NOTIFICATION	2
 
-/* The name is there once only. */
+/* The original name is there once only. */
 static DEFINE_MUTEX(umb_mutex);
 static bool umb_taken;	/* guarded by umb_mutex */
 
@@ -35,11 +37,13 @@ struct umb {
 /**
  * struct umb_file - one open file
  * @link: the link, referenced
+ * @counted: whether it counts in the link's open_files
  * @seen: events that were read, or came before opening; guarded by the link's
  *	notify_lock
  */
 struct umb_file {
 	struct rsl_mbox *link;
+	atomic_t counted;
 	u64 seen;
 };
 
@@ -83,6 +87,18 @@ static void umb_give_back(struct umb_file *file)
 	spin_unlock_irqrestore(&file->link->notify_lock, flags);
 }
 
+/*
+ * A daemon that waits for events is ready for its remote. Opening is no sign of
+ * that: it opens the device for its memory long before.
+ */
+static void umb_count(struct file *filp)
+{
+	struct umb_file *file = filp->private_data;
+
+	if (rsl_mbox_serves(filp) && !atomic_xchg(&file->counted, 1))
+		atomic_inc(&file->link->open_files);
+}
+
 static int umb_open(struct inode *inode, struct file *filp)
 {
 	struct umb *umb = container_of(filp->private_data, struct umb, misc);
@@ -95,7 +111,6 @@ static int umb_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 	file->link = umb->link;
 	get_device(&file->link->dev);
-	atomic_inc(&file->link->open_files);
 	file->seen = umb_pending(file);
 	filp->private_data = file;
 	return stream_open(inode, filp);
@@ -105,7 +120,8 @@ static int umb_release(struct inode *inode, struct file *filp)
 {
 	struct umb_file *file = filp->private_data;
 
-	atomic_dec(&file->link->open_files);
+	if (atomic_read(&file->counted))
+		atomic_dec(&file->link->open_files);
 	put_device(&file->link->dev);
 	kfree(file);
 	return 0;
@@ -119,6 +135,7 @@ static ssize_t umb_read(struct file *filp, char __user *buf, size_t count, loff_
 	u64 events;
 	int ret;
 
+	umb_count(filp);
 	if (rsl_mbox_dead(link))
 		return -ENODEV;
 	if (!count)
@@ -156,10 +173,20 @@ static __poll_t umb_poll(struct file *filp, poll_table *wait)
 {
 	struct umb_file *file = filp->private_data;
 
+	umb_count(filp);
 	poll_wait(filp, &file->link->wait, wait);
 	if (rsl_mbox_dead(file->link))
 		return EPOLLHUP | EPOLLERR;
 	return umb_pending(file) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static int umb_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct umb_file *file = filp->private_data;
+
+	if (rsl_mbox_dead(file->link))
+		return -ENODEV;
+	return rsl_mbox_memory_mmap(file->link, vma);
 }
 
 static const struct file_operations umb_fops = {
@@ -169,6 +196,7 @@ static const struct file_operations umb_fops = {
 	.read = umb_read,
 	.write = umb_write,
 	.poll = umb_poll,
+	.mmap = umb_mmap,
 };
 
 static ssize_t notify_store(struct device *dev, struct device_attribute *attr,
@@ -181,26 +209,52 @@ static ssize_t notify_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_WO(notify);
 
-static void umb_unregister(void *data)
+static void umb_release_name(void *unused)
 {
-	struct umb *umb = data;
-
-	device_remove_file(umb->link->dev.parent, &dev_attr_notify);
-	misc_deregister(&umb->misc);
 	mutex_lock(&umb_mutex);
 	umb_taken = false;
 	mutex_unlock(&umb_mutex);
 }
 
+static int umb_claim_name(struct device *parent)
+{
+	bool taken;
+
+	mutex_lock(&umb_mutex);
+	taken = umb_taken;
+	umb_taken = true;
+	mutex_unlock(&umb_mutex);
+	if (taken)
+		return dev_err_probe(parent, -EBUSY,
+				     "%pOF: compatible: another node is /dev/umb already\n",
+				     parent->of_node);
+	return devm_add_action_or_reset(parent, umb_release_name, NULL);
+}
+
+static void umb_deregister(void *data)
+{
+	struct umb *umb = data;
+
+	misc_deregister(&umb->misc);
+}
+
+static void umb_remove_notify(void *data)
+{
+	device_remove_file(data, &dev_attr_notify);
+}
+
 /**
- * devm_rsl_mbox_umb_register() - show a link as /dev/umb, too
- * @parent: the device that the link was made for; gets the attribute "notify"
+ * devm_rsl_mbox_umb_register() - show a link with the original interface, too
+ * @parent: the device that the link was made for; one of compatible "user-mailbox"
+ *	gets the original name, and the attribute "notify"
  * @link: the link, registered
  *
- * Return: 0, -EBUSY where another link has the name, or another negative errno.
+ * Return: 0, -EBUSY where another link has the original name, or another negative
+ * errno.
  */
 int devm_rsl_mbox_umb_register(struct device *parent, struct rsl_mbox *link)
 {
+	bool original = of_device_is_compatible(parent->of_node, "user-mailbox");
 	struct umb *umb;
 	int ret;
 
@@ -209,32 +263,29 @@ int devm_rsl_mbox_umb_register(struct device *parent, struct rsl_mbox *link)
 		return -ENOMEM;
 	umb->link = link;
 	umb->misc.minor = MISC_DYNAMIC_MINOR;
-	umb->misc.name = "umb";
 	umb->misc.fops = &umb_fops;
-	umb->misc.parent = parent;
-	dev_set_drvdata(parent, umb);
+	umb->misc.parent = &link->dev;
+	if (original) {
+		ret = umb_claim_name(parent);
+		if (ret)
+			return ret;
+		umb->misc.name = "umb";
+	} else {
+		umb->misc.name = devm_kasprintf(parent, GFP_KERNEL, "rsl_umb%d", link->id);
+		if (!umb->misc.name)
+			return -ENOMEM;
+	}
 
-	mutex_lock(&umb_mutex);
-	ret = umb_taken ? -EBUSY : 0;
-	umb_taken = true;
-	mutex_unlock(&umb_mutex);
-	if (ret)
-		return dev_err_probe(parent, ret,
-				     "%pOF: compatible: another node is /dev/umb already\n",
-				     parent->of_node);
 	ret = misc_register(&umb->misc);
 	if (ret)
-		goto err_release_name;
+		return ret;
+	ret = devm_add_action_or_reset(parent, umb_deregister, umb);
+	if (ret || !original)
+		return ret;
+
+	dev_set_drvdata(parent, umb);
 	ret = device_create_file(parent, &dev_attr_notify);
 	if (ret)
-		goto err_deregister;
-	return devm_add_action_or_reset(parent, umb_unregister, umb);
-
-err_deregister:
-	misc_deregister(&umb->misc);
-err_release_name:
-	mutex_lock(&umb_mutex);
-	umb_taken = false;
-	mutex_unlock(&umb_mutex);
-	return ret;
+		return ret;
+	return devm_add_action_or_reset(parent, umb_remove_notify, parent);
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * callfuzz DEVICE SYSFS-DIRECTORY COUNT SEED [DEVICE2 ATTRIBUTE]
+ * callfuzz DEVICE SYSFS-DIRECTORY COUNT SEED DEVICE2 [ATTRIBUTE]
  *
  * Makes COUNT random calls of everything that a link offers to user space. What the
  * calls return does not matter; what the kernel's checkers say of them does.
- * Half of the opened files are DEVICE2's, and ATTRIBUTE is written to, where given.
+ * Half of the opened files are DEVICE2's; ATTRIBUTE is written to, where given.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -160,7 +160,7 @@ static void one_call(const char *device, const char *directory)
 		break;
 	case 9:
 		close(*file);
-		*file = open(device2 && rnd(2) ? device2 : device,
+		*file = open(rnd(2) ? device2 : device,
 			     rnd(3) | O_NONBLOCK | O_CLOEXEC);
 		break;
 	case 10:
@@ -183,9 +183,9 @@ int main(int argc, char **argv)
 	unsigned long count;
 	int n;
 
-	if (argc != 5 && argc != 7)
+	if (argc != 6 && argc != 7)
 		return 2;
-	device2 = argc == 7 ? argv[5] : NULL;
+	device2 = argv[5];
 	attribute = argc == 7 ? argv[6] : NULL;
 	count = strtoul(argv[3], NULL, 0);
 	seed = strtoull(argv[4], NULL, 0);

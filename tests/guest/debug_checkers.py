@@ -27,6 +27,7 @@ from rslctl.host import Host
 from tests.guest.remote import Remote
 
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
+NOTIFY = Path("/sys/devices/platform/umb/notify")
 CYCLES = int(os.environ.get("CYCLES", "1000"))
 CALLS = int(os.environ.get("CALLS", "1000000"))
 
@@ -106,8 +107,7 @@ class Users(threading.Thread):
                 os.eventfd_write(eventfds[1], 1)
                 os.write(fd, uapi.MASK.pack(self._random.randrange(1 << min(link.vectors, 8))))
                 select.select([fd, eventfds[0]], [], [], 0.001)
-            if self._name == "umb":
-                self._use_umb()
+            self._use_umb(link)
             if memory:
                 memory.close()
             self.uses += 1
@@ -115,16 +115,25 @@ class Users(threading.Thread):
             for each in self._random.sample([fd, *eventfds], 3):
                 os.close(each)
 
-    def _use_umb(self) -> None:
-        umb = os.open("/dev/umb", os.O_RDWR | os.O_NONBLOCK)
+    def _use_umb(self, link: mbox.LinkDevice) -> None:
+        umb = os.open(umb_node(link), os.O_RDWR | os.O_NONBLOCK)
         try:
+            memory = mmap.mmap(umb, mmap.PAGESIZE) if link.memory_size else None
             os.write(umb, b"\n")
-            Path("/sys/devices/platform/umb/notify").write_text("\n")
+            if link.name == "umb":
+                NOTIFY.write_text("\n")
             select.select([umb], [umb], [], 0.001)
+            if memory:
+                memory.close()
             with contextlib.suppress(BlockingIOError):
                 os.read(umb, 20)
         finally:
             os.close(umb)
+
+
+def umb_node(link: mbox.LinkDevice) -> str:
+    """The node of a link that has the interface of the original module."""
+    return "/dev/umb" if link.name == "umb" else link.node.replace("rsl_mbox", "rsl_umb")
 
 
 def try_to_remove() -> bool:
@@ -185,7 +194,8 @@ def test_random_calls(name: str) -> None:
             f"/sys/class/rsl_mbox/{link.device}",
             str(CALLS // len(LINKS)),
             str(seed),
-            *(["/dev/umb", "/sys/devices/platform/umb/notify"] if name == "umb" else []),
+            umb_node(link),
+            *([str(NOTIFY)] if name == "umb" else []),
         ],
         check=True,
     )

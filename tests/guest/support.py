@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
+from periphery import MMIO
+from rslctl import mbox
+from rslctl.host import Host
+
 #: Runs rslctl in this process: exit status, stdout, stderr.
 Rslctl = Callable[..., tuple[int, str, str]]
+
+#: What begins a virtio-mmio header: "virt".
+VIRTIO_MAGIC = 0x74726976
 
 DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_doorbell")
 
@@ -20,3 +28,20 @@ def device_name() -> str:
 
 def unbind() -> None:
     (DRIVER / "unbind").write_text(device_name())
+
+
+def header(name: str) -> int:
+    """The first word in the shared memory of a link; who only reads does not count as a daemon."""
+    link = mbox.pick(Host(), name)
+    with (
+        open(link.node, "rb", buffering=0) as node,
+        mmap.mmap(node.fileno(), mmap.PAGESIZE, prot=mmap.PROT_READ) as memory,
+    ):
+        return int.from_bytes(memory[:4], "little")
+
+
+def set_header(name: str, value: int) -> None:
+    """Set it."""
+    memory = MMIO(0, mmap.PAGESIZE, path=mbox.pick(Host(), name).node)
+    memory.write32(0, value)
+    memory.close()

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from rslctl import mbox
 from rslctl.host import Host
 
 from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import VIRTIO_MAGIC, header, set_header
 
 CONFIG = Path("/etc/rslctl")
 DROP_IN = Path("/run/systemd/system/rsl-daemon@rpu0.service.d/ready.conf")
@@ -181,6 +185,39 @@ def test_a_remote_that_crashes_is_restarted_and_its_daemon_with_it(units: None) 
     # What the kernel says of a crash, as errors.
     logged = subprocess.run(["dmesg", "-c"], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "crash detected" in logged
+
+
+def test_a_daemon_with_built_in_names_is_ready_when_it_waits_for_its_remote(units: None) -> None:
+    Path("/run/ready").unlink()
+    arguments = "--hold /run/ready --shmem-addr {shmem_addr} --shmem-size {shmem_size} 1000000000"
+    (CONFIG / "rpu0.env").write_text(f"RSL_DAEMON=/guest/bin/legacyd {arguments}\n")
+    shutil.copy("/etc/systemd/system/legacy.conf", DROP_IN)
+    systemctl("daemon-reload")
+    assert systemctl("enable", SETUP).returncode == 0
+    assert systemctl("start", SETUP).returncode == 0
+    set_header("rpu0", 0)
+    assert systemctl("start", "--no-block", DAEMON).returncode == 0
+    Remote.until(lambda: header("rpu0") == VIRTIO_MAGIC, f"it does not start: {journal()}")
+    # It has the memory since long, and is not ready.
+    time.sleep(1)
+    assert (active(DAEMON), state(), is_open()) == ("activating", "offline", False)
+    Path("/run/ready").touch()
+    until(DAEMON, "active")
+    assert (state(), is_open()) == ("running", True)
+    assert answers()
+    until(WATCH, "active")
+    pid = shown(DAEMON, "MainPID")
+    assert Path(f"/proc/{pid}/exe").resolve() == Path("/guest/bin/legacyd")
+    # systemd shares its mounts with every namespace, unless that says no.
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    assert [line[6].split(":")[0] for line in mounts if line[4] == "/dev"] == ["shared"]
+    assert not any(line[4].startswith(("/dev/umb", "/sys/class")) for line in mounts)
+    assert not os.path.exists("/dev/umb")
+    # It clears the memory, so the remote it finds afterwards is one that was restarted.
+    subprocess.run(["kill", "-9", pid], check=True)
+    Remote.until(lambda: shown(DAEMON, "NRestarts") == "1", "it is not restarted")
+    until(DAEMON, "active")
+    assert answers()
 
 
 @pytest.mark.parametrize("units", [False], indirect=True, ids=["no remote"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import resource
 import select
@@ -12,7 +13,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -126,12 +127,98 @@ def test_every_open_file_gets_every_event(sim: int, fd: int) -> None:
     os.close(other)
 
 
-def test_sysfs_tells_that_the_daemon_is_ready() -> None:
-    assert mbox.pick(Host(), "umb").open_files == 0
-    fd = os.open(NODE, os.O_RDWR)
-    assert mbox.pick(Host(), "umb").open_files == 1
+def open_files() -> int:
+    return mbox.pick(Host(), "umb").open_files
+
+
+def poll(fd: int) -> None:
+    select.select([fd], [], [], 0)
+
+
+def read(fd: int) -> None:
+    with pytest.raises(BlockingIOError):
+        os.read(fd, 20)
+
+
+@pytest.mark.parametrize("wait", [poll, read])
+def test_sysfs_tells_that_the_daemon_is_ready(wait: Callable[[int], None], sim: int) -> None:
+    fd = os.open(NODE, os.O_RDWR | os.O_NONBLOCK)
+    os.write(fd, b"\n")
+    assert open_files() == 0
+    # However often, and from however many threads at once.
+    threads = [threading.Thread(target=wait, args=(fd,)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert open_files() == 1
+    other = os.open(NODE, os.O_RDWR | os.O_NONBLOCK)
+    os.close(other)
+    assert open_files() == 1
     os.close(fd)
-    assert mbox.pick(Host(), "umb").open_files == 0
+    assert open_files() == 0
+    drain(sim)
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY])
+def test_who_only_watches_or_only_kicks_is_no_daemon(flags: int) -> None:
+    fd = os.open(NODE, flags | os.O_NONBLOCK)
+    poll(fd)
+    assert open_files() == 0
+    os.close(fd)
+
+
+def umb_of(name: str) -> tuple[mbox.LinkDevice, str]:
+    """A link of another kind of node, and its device with this interface."""
+    link = mbox.pick(Host(), name)
+    return link, link.device.replace("rsl_mbox", "rsl_umb")
+
+
+def test_every_link_has_the_interface() -> None:
+    for link in mbox.find(Host()):
+        name = "umb" if link.name == "umb" else umb_of(link.name)[1]
+        number = Path(mbox.CLASS, link.device, name, "dev").read_text().strip()
+        found = os.stat(f"/dev/{name}")
+        assert number == f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        assert stat.S_IMODE(found.st_mode) == 0o600
+
+
+def test_a_write_kicks_every_vector_and_each_answer_is_two_events() -> None:
+    link, name = umb_of("rpu0")
+    # A real remote, by doorbell, which answers each kick.
+    fd = os.open(f"/dev/{name}", os.O_RDWR | os.O_NONBLOCK)
+    before = sum(each.notifications for each in mbox.counters(Host(), link))
+    os.write(fd, b"\n")
+    Remote.until(
+        lambda: (
+            sum(each.notifications for each in mbox.counters(Host(), link)) == before + link.vectors
+        ),
+        "the remote does not answer",
+    )
+    assert os.read(fd, 20) == b"%d\n" % (2 * link.vectors)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("name", ["rpu0", "bell"])
+def test_the_shared_memory_can_be_mapped(name: str) -> None:
+    link, device = umb_of(name)
+    with (
+        open(f"/dev/{device}", "r+b", buffering=0) as umb,
+        open(link.node, "r+b", buffering=0) as node,
+    ):
+        size = link.memory_size // 2  # the remote's counters are in the last page
+        with mmap.mmap(umb.fileno(), size) as ours, mmap.mmap(node.fileno(), size) as other:
+            # Unaligned, which Device memory would not take.
+            ours[1:24] = bytes(range(23))
+            assert other[1:24] == bytes(range(23))
+        with pytest.raises(OSError, match="Invalid argument"):
+            mmap.mmap(umb.fileno(), 2 * link.memory_size)
+        assert mbox.pick(Host(), name).open_files == 1  # that of node
+
+
+def test_a_link_without_memory_cannot_be_mapped(fd: int) -> None:
+    with pytest.raises(OSError, check=lambda error: error.errno == errno.ENODEV):
+        mmap.mmap(fd, mmap.PAGESIZE)
 
 
 def test_a_blocking_read_waits(sim: int) -> None:

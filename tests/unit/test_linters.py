@@ -18,6 +18,7 @@ LEVELS = (
     {"__main__"},
     {"cli"},
     {"commands"},
+    {"legacy"},
     {"setup", "doctor", "handoff"},
     {"life", "bootoverlay", "liveoverlay"},
     {"remote_steps"},

@@ -155,7 +155,7 @@ def _uio_device(link: Link, found: uio.UioDevice) -> Iterator[Finding]:
             "uio-number",
             "warning",
             f"{link.name}: its UIO device is {found.path}, and the RSL daemon opens /dev/uio0",
-            "have no other UIO device come first, or have the daemon take another",
+            "run it under rslctl run --legacy, which shows it this link as /dev/uio0",
         )
     if found.maps[:1] != (link.memory,):
         shown = ", ".join(f"{each.base:#x}, {each.size:#x} bytes" for each in found.maps)

@@ -100,23 +100,44 @@ def execute(host: Host, link: LinkDevice, command: Sequence[str], who: User | No
         os.set_blocking(shmem.fileno(), True)
         env = environment(NAMES, os.environ)
         _place([shmem.fileno(), notifications.fileno()])
-        if who:
-            drop_rights(who)
-        # Python ignores these, and what is ignored stays so in the daemon.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        try:
-            os.execve(program, list(command), env)
-        except OSError as error:
-            raise os_error(f"execute '{program}'", error) from error
+        become(program, command, env, who, passed=len(NAMES))
+
+
+def become(
+    program: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    who: User | None,
+    *,
+    passed: int = 0,
+) -> NoReturn:
+    """Become *command* as *who*, with *passed* descriptors from LISTEN_FDS_START on and no other.
+
+    Raises:
+        RslError: the kernel refuses; rights may be dropped then.
+    """
+    _let_nothing_else_be_inherited(LISTEN_FDS_START + passed)
+    if who:
+        drop_rights(who)
+    # Python ignores these, and what is ignored stays so in the daemon.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(program, list(command), dict(env))
+    except OSError as error:
+        raise os_error(f"execute '{program}'", error) from error
 
 
 def _place(fds: Sequence[int]) -> None:
-    """Put copies of *fds* at LISTEN_FDS_START and on; let nothing else be inherited."""
+    """Put copies of *fds* at LISTEN_FDS_START and on."""
     behind = LISTEN_FDS_START + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, behind) for fd in fds]
     for number, fd in enumerate(copies, LISTEN_FDS_START):
         os.dup2(fd, number, inheritable=True)
+
+
+def _let_nothing_else_be_inherited(behind: int) -> None:
+    """Close what is open from *behind* on when the daemon is executed."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) >= behind:
             try:
