@@ -63,7 +63,7 @@ def test_setup_does_what_is_missing_and_teardown_undoes_it(rslctl: Rslctl) -> No
     assert out.splitlines()[-1].startswith("rpu0: module (modules rsl_mbox): undone (")
     assert not loaded()
     assert not NODE.exists()
-    assert os.listdir("/run/rslctl") == []
+    assert os.listdir("/run/rslctl") == ["lock"]
     status, out, err = rslctl("teardown")
     assert (status, out, err) == (0, "", "rslctl: setup did nothing: nothing to undo\n")
 
@@ -250,7 +250,7 @@ def test_a_profile_of_another_link_is_refused_with_what_differs(
 
 def test_a_daemon_gets_the_descriptors_and_nothing_else(link: mbox.LinkDevice) -> None:
     program = (
-        "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:5],"
+        "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:6],"
         "os.getresuid(), os.getgroups(), os.environ['LISTEN_FDS'], os.environ['LISTEN_FDNAMES'],"
         "os.environ['LISTEN_PID'] == str(os.getpid()),"
         "[l.split()[1] for l in open('/proc/self/status') if l[:3] == 'Cap' or l[:6] == 'NoNewP'])"
@@ -264,9 +264,10 @@ def test_a_daemon_gets_the_descriptors_and_nothing_else(link: mbox.LinkDevice) -
     )
     assert done.stderr == ""
     none = "0000000000000000"
-    # Descriptor 5 is the listing's own.
+    # Descriptor 6 is the listing's own.
     assert done.stdout == (
-        f"[0, 1, 2, 3, 4] (65534, 65534, 65534) [65534] 2 shmem:mbox True {[none] * 5 + ['1']}\n"
+        "[0, 1, 2, 3, 4, 5] (65534, 65534, 65534) [65534] 3 shmem:mbox:manifest True "
+        f"{[none] * 5 + ['1']}\n"
     )
 
 

@@ -10,6 +10,9 @@ from rslctl import devicetree, overlay, profiles
 from rslctl import tree as trees
 from rslctl.host import Host
 
+#: The boards that come with rslctl and are not only played.
+REAL_BOARDS = [name for name in profiles.built_in() if name != "sim"]
+
 #: Runs rslctl in this process: exit status, stdout, stderr.
 Rslctl = Callable[..., tuple[int, str, str]]
 

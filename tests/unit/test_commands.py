@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rslctl import handoff, profiles
+from rslctl import profiles
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -162,11 +162,6 @@ def test_a_dry_run_says_what_it_would_execute(rslctl: Rslctl, machine: Machine) 
     machine.with_link()
     status, out, _ = rslctl("run", "--root", machine.root, "--dry-run", "--", "sh", "-c", "exit 3")
     assert (status, out.split()[:3]) == (0, ["rpu0:", "would", "execute"])
-
-
-def test_the_environment_announces_the_descriptors() -> None:
-    env = handoff.environment(("shmem", "mbox"), {"A": "b", "LISTEN_FDS": "9"})
-    assert (env["A"], env["LISTEN_FDS"], env["LISTEN_FDNAMES"]) == ("b", "2", "shmem:mbox")
 
 
 def test_a_full_disk_is_told_in_a_line() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rslctl import profiles, remote, tree, virtio
 
-from tests.unit.machine import Rslctl
+from tests.unit.machine import REAL_BOARDS, Rslctl
 
 needs_dtc = pytest.mark.skipif(not shutil.which("dtc"), reason="dtc is missing")
 
@@ -128,7 +128,7 @@ def compiled(name: str, form: str = "dts") -> tree.Tree:
 
 
 @needs_dtc
-@pytest.mark.parametrize("name", profiles.built_in())
+@pytest.mark.parametrize("name", REAL_BOARDS)
 def test_source_and_blob_tell_the_same(name: str) -> None:
     source, blob = compiled(name), compiled(name, "dtb")
     assert {path: set(each) - {"phandle"} for path, each in source.nodes.items()} == {
@@ -155,7 +155,7 @@ def test_the_remote_is_told_of_memory_headers_vectors_and_doorbells() -> None:
     assert told.cells(doorbell, "rsl,kick-interrupts") == (80, 81, 82, 83)
 
 
-@pytest.mark.parametrize("name", profiles.built_in())
+@pytest.mark.parametrize("name", REAL_BOARDS)
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is missing")
 def test_the_header_compiles_without_a_warning(name: str, tmp_path: Path, rslctl: Rslctl) -> None:
     header, source = tmp_path / "link.h", tmp_path / "link.c"
@@ -173,7 +173,7 @@ def test_the_header_compiles_without_a_warning(name: str, tmp_path: Path, rslctl
 
 
 @needs_dtc
-@pytest.mark.parametrize("name", profiles.built_in())
+@pytest.mark.parametrize("name", REAL_BOARDS)
 def test_zephyrs_overlay_compiles_over_a_base(name: str) -> None:
     board = profiles.load(name)
     text = remote.render(board, board.links[0], "zephyr").decode()

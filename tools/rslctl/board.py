@@ -130,6 +130,14 @@ class Remoteproc:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Whose processes "rslctl serve" gives a link to, by name or number."""
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Link:
     """One pairing of Linux with a remote."""
 
@@ -146,6 +154,10 @@ class Link:
     #: Room in the shared memory for what the remote has to know, as an absolute range.
     remote_dt: Region | None = None
     remoteproc: Remoteproc | None = None
+    #: None where the profile leaves it open.
+    access: Access | None = None
+    #: Vectors of a link without hardware, which offers no transport; 0 otherwise.
+    sim: int = 0
 
     @property
     def by(self) -> Transport:
@@ -158,6 +170,8 @@ class Link:
 
     @property
     def vectors(self) -> int:
+        if self.sim:
+            return self.sim
         by = self.by
         if isinstance(by, Doorbell):
             return len(by.kick_values)

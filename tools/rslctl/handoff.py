@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Start a daemon with the descriptors of a link and without any other right.
+"""Become a daemon that has the descriptors of a link and no other right.
 
 The descriptors are passed as sd_listen_fds_with_names(3) describes: from 3 on,
 counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for the process LISTEN_PID.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import grp
 import os
 import pwd
 import shutil
@@ -18,14 +19,15 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from rslctl.errors import RslError, os_error
-from rslctl.host import Host
-from rslctl.mbox import LinkDevice, Mailbox
+from rslctl.offer import Offer
 
 LISTEN_FDS_START = 3
 
-#: What the daemon gets, in the order of the descriptors. Both are open files of the
-#: link's device: ``shmem`` to be mapped, ``mbox`` to be polled, read and written.
-NAMES = ("shmem", "mbox")
+#: What the service manager told this process of its own descriptors and readiness.
+_LISTEN = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
+
+#: What is left of the environment where a clean one is asked for.
+_KEPT = ("PATH", "LANG", "TZ", "TERM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 # include/uapi/linux/prctl.h, capability.h
 _PR_CAPBSET_READ = 23
@@ -43,34 +45,86 @@ class User:
     name: str
     uid: int
     gid: int
+    #: The supplementary groups.
+    groups: tuple[int, ...]
+    home: str = "/"
 
 
-def user(name: str) -> User:
-    """Look up the user *name*.
+def user(name: str, group: str | None = None, groups: Sequence[str] | None = None) -> User:
+    """Look up the user *name*, in *group* and *groups* instead of those that it has.
+
+    All are names or numbers.
 
     Raises:
-        RslError: there is none, or it is root, which cannot be unprivileged.
+        RslError: there is no such user or group, or the user is root, which cannot be
+            unprivileged.
     """
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError as error:
-        raise RslError(f"unknown user {name!r}", hint="--user takes a name, as nobody") from error
-    if entry.pw_uid == 0:
+    entry = _passwd(name)
+    number = name.isdecimal() and len(name) <= 10 and int(name) < 2**32 - 1
+    if entry is None and not (number and group is not None):
+        hint = "a number without an entry needs --group" if number else ""
+        raise RslError(f"unknown user {name!r}", hint=hint or "--user takes a name, as nobody")
+    uid = entry.pw_uid if entry else int(name)
+    gid = entry.pw_gid if entry and group is None else group_id(group or "")
+    if uid == 0:
         raise RslError(
             f"user {name!r} has user id 0 and would not be without privilege",
             hint="leave out --user to keep the rights that you have",
         )
-    return User(name, entry.pw_uid, entry.pw_gid)
+    if groups is not None:
+        more = tuple(group_id(each) for each in groups)
+    else:
+        more = tuple(os.getgrouplist(entry.pw_name, gid)) if entry else ()
+    return User(entry.pw_name if entry else name, uid, gid, more, entry.pw_dir if entry else "/")
 
 
-def environment(names: Sequence[str], base: Mapping[str, str]) -> dict[str, str]:
-    """The environment *base* with the variables that announce the descriptors."""
-    return {
-        **base,
-        "LISTEN_FDS": str(len(names)),
-        "LISTEN_PID": str(os.getpid()),
-        "LISTEN_FDNAMES": ":".join(names),
-    }
+def _passwd(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError, ValueError):
+        return None
+
+
+def group_id(name: str) -> int:
+    """The number of a group, given by its name or number.
+
+    Raises:
+        RslError: there is none.
+    """
+    # The last number stands for "leave it as it is" in setresgid(2).
+    if name.isdecimal() and len(name) <= 10 and int(name) < 2**32 - 1:
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise RslError(f"unknown group {name!r}") from error
+
+
+def environment(
+    base: Mapping[str, str], who: User | None, *, clean: bool, more: Sequence[str]
+) -> dict[str, str]:
+    """The environment of a daemon: *base*, or the *clean* part of it, and *more*.
+
+    *more* are NAME=VALUE, or NAME of a variable of *base*. A user's HOME, LOGNAME, USER and
+    SHELL are in a clean one.
+
+    Raises:
+        RslError: *more* has something else.
+    """
+    made = {key: value for key, value in base.items() if not clean or key in _KEPT}
+    for key in _LISTEN:
+        made.pop(key, None)
+    if who and clean:
+        made |= {"HOME": who.home, "LOGNAME": who.name, "USER": who.name, "SHELL": "/bin/sh"}
+    for each in more:
+        key, equals, value = each.partition("=")
+        if not key or not (equals or key in base):
+            raise RslError(
+                f"--setenv: {each!r} is not NAME=VALUE, nor a variable that is set",
+                hint="as --setenv DEBUG=1",
+            )
+        made[key] = value if equals else base[key]
+    return made
 
 
 def find_program(command: Sequence[str]) -> str:
@@ -85,59 +139,41 @@ def find_program(command: Sequence[str]) -> str:
     return program
 
 
-def execute(host: Host, link: LinkDevice, command: Sequence[str], who: User | None) -> NoReturn:
-    """Become *command*, with the descriptors of *link*, as *who*.
+def become(
+    command: Sequence[str], offer: Offer | None, who: User | None, env: dict[str, str]
+) -> NoReturn:
+    """Become *command*, with the descriptors that it is offered, as *who*.
 
     Raises:
-        RslError: the device, the user or the program is not to be had. The process has not
-            changed then, unless it was dropping its rights.
+        RslError: the user or the program is not to be had. The process has not changed then,
+            unless it was dropping its rights.
     """
     program = find_program(command)
     if who and os.geteuid() != 0:
         raise RslError(f"cannot become user {who.name!r}", hint="run it as root")
-    with Mailbox(host, link) as shmem, Mailbox(host, link) as notifications:
-        os.set_blocking(notifications.fileno(), True)
-        os.set_blocking(shmem.fileno(), True)
-        env = environment(NAMES, os.environ)
-        _place([shmem.fileno(), notifications.fileno()])
-        become(program, command, env, who, passed=len(NAMES))
-
-
-def become(
-    program: str,
-    command: Sequence[str],
-    env: Mapping[str, str],
-    who: User | None,
-    *,
-    passed: int = 0,
-) -> NoReturn:
-    """Become *command* as *who*, with *passed* descriptors from LISTEN_FDS_START on and no other.
-
-    Raises:
-        RslError: the kernel refuses; rights may be dropped then.
-    """
-    _let_nothing_else_be_inherited(LISTEN_FDS_START + passed)
+    fds = offer.fds if offer else {}
+    if fds:
+        env["LISTEN_FDS"] = str(len(fds))
+        env["LISTEN_PID"] = str(os.getpid())
+        env["LISTEN_FDNAMES"] = ":".join(fds)
+    _place(list(fds.values()))
     if who:
         drop_rights(who)
     # Python ignores these, and what is ignored stays so in the daemon.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execve(program, list(command), dict(env))
+        os.execve(program, list(command), env)
     except OSError as error:
         raise os_error(f"execute '{program}'", error) from error
 
 
 def _place(fds: Sequence[int]) -> None:
-    """Put copies of *fds* at LISTEN_FDS_START and on."""
+    """Put copies of *fds* at LISTEN_FDS_START and on; let nothing else be inherited."""
     behind = LISTEN_FDS_START + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, behind) for fd in fds]
     for number, fd in enumerate(copies, LISTEN_FDS_START):
         os.dup2(fd, number, inheritable=True)
-
-
-def _let_nothing_else_be_inherited(behind: int) -> None:
-    """Close what is open from *behind* on when the daemon is executed."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) >= behind:
             try:
@@ -169,7 +205,7 @@ def drop_rights(who: User) -> None:
         must(prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
         capability += 1
     try:
-        os.initgroups(who.name, who.gid)
+        os.setgroups(who.groups)
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
     except OSError as error:

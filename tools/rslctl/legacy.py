@@ -16,9 +16,8 @@ import shlex
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
-from rslctl import handoff, mbox
+from rslctl import mbox
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.handoff import User
 from rslctl.host import Host
@@ -110,24 +109,6 @@ def describe(host: Host, link: LinkDevice, command: Sequence[str]) -> list[str]:
         f"{UIO}: {link.memory_size:#x} bytes at {link.memory_base:#x}",
         f"{NOTIFY}: kicks by {NODES[1]}",
     ]
-
-
-def execute(host: Host, link: LinkDevice, command: Sequence[str], who: User | None) -> NoReturn:
-    """Become *command*, for which the built-in names are the files of *link*, as *who*.
-
-    Raises:
-        RslError: the link, the program or the namespace is not to be had.
-    """
-    program = handoff.find_program(command)
-    if not host.live:
-        raise RslError(
-            f"the daemon would run on this machine, not on '{host.root}'",
-            hint="leave out --root, or add --dry-run",
-        )
-    enter(host, link, who)
-    # What a caller announced is not handed on.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}
-    handoff.become(program, command, env, who)
 
 
 def enter(host: Host, link: LinkDevice, who: User | None) -> None:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, fields
 from rslctl import platform_bus
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
-from rslctl.uapi import IOC_STAT, MASK, VECTOR_STAT
+from rslctl.uapi import BINDING, INFO, IOC_BIND, IOC_INFO, IOC_STAT, MASK, VECTOR_STAT
 
 SUBSYSTEM = "rsl_mbox"
 
 CLASS = f"/sys/class/{SUBSYSTEM}"
+
+_BRING_BACK = "bring it back: rslctl setup"
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ def place(link: LinkDevice, base: int, data: bytes) -> None:
         raise RslError(f"cannot write to '{link.node}': {error}", hint="run it as root") from error
 
 
+class GoneError(RslError):
+    """The device of a link is not there any more."""
+
+
 class Mailbox:
     """An open link device; usable in ``with`` and in ``select``.
 
@@ -184,9 +190,14 @@ class Mailbox:
             self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             hint = ""
+            if isinstance(error, FileNotFoundError):
+                raise GoneError(
+                    f"cannot open '{path}': No such file or directory",
+                    hint="rslctl doctor says whether the link is",
+                ) from error
             if isinstance(error, PermissionError):
                 hint = "run it as root, or give yourself the device: rslctl setup --owner USER"
-            raise os_error(f"open '{path}'", error, hint=hint) from error
+            raise self._gone(error, f"open '{path}'", hint) from error
 
     def __enter__(self) -> Mailbox:
         return self
@@ -202,12 +213,29 @@ class Mailbox:
     def fileno(self) -> int:
         return self._fd
 
-    def _gone(self, error: OSError, action: str) -> RslError:
-        if error.errno == errno.ENODEV:
-            return RslError(
-                f"link {self.link.name!r} went away", hint="bring it back: rslctl setup"
-            )
-        return os_error(f"{action} '{self.link.node}'", error)
+    def detach(self) -> int:
+        """The descriptor, which is the caller's to close from now on."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def _gone(self, error: OSError, action: str, hint: str = "") -> RslError:
+        """What to tell of an error of the device, which may be gone."""
+        if error.errno in (errno.ENODEV, errno.ENXIO):
+            return GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
+        return os_error(action, error, hint=hint)
+
+    def check(self) -> None:
+        """Check that this is the device of the link still, and not of one that came after it.
+
+        Raises:
+            GoneError: it is not.
+        """
+        try:
+            label = INFO.unpack(fcntl.ioctl(self._fd, IOC_INFO, bytes(INFO.size)))[6]
+        except OSError as error:
+            raise self._gone(error, f"ask the name of '{self.link.node}'") from error
+        if label.rstrip(b"\0").decode(errors="replace") != self.link.name:
+            raise GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
 
     def kick(self, mask: int) -> None:
         """Kick the vectors in *mask*.
@@ -218,7 +246,7 @@ class Mailbox:
         try:
             os.write(self._fd, MASK.pack(mask))
         except OSError as error:
-            raise self._gone(error, "write to") from error
+            raise self._gone(error, f"write to '{self.link.node}'") from error
 
     def read(self) -> int:
         """The mask of vectors notified since the last call; 0 if there are none.
@@ -231,7 +259,7 @@ class Mailbox:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise self._gone(error, "read from") from error
+            raise self._gone(error, f"read from '{self.link.node}'") from error
         return mask
 
     def last(self, vector: int) -> Last:
@@ -244,9 +272,25 @@ class Mailbox:
         try:
             answer = fcntl.ioctl(self._fd, IOC_STAT, asked)
         except OSError as error:
-            raise self._gone(error, "read counters of") from error
+            raise self._gone(error, f"read counters of '{self.link.node}'") from error
         _, _, _, _, count, time_of, *_ = VECTOR_STAT.unpack(answer)
         return Last(count, time_of)
+
+    def bind(self, vector: int, direction: int, eventfd: int) -> None:
+        """Bind *eventfd* to *vector* in the kernel, for as long as it is open anywhere.
+
+        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. What was bound there is not any
+        more.
+
+        Raises:
+            RslError: the device is gone or refuses.
+        """
+        try:
+            fcntl.ioctl(self._fd, IOC_BIND, BINDING.pack(vector, direction, eventfd, 0))
+        except OSError as error:
+            raise self._gone(
+                error, f"bind an eventfd to vector {vector} of '{self.link.node}'"
+            ) from error
 
     def wait(self, mask: int, timeout: float | None) -> int:
         """Wait until a vector in *mask* is notified and return those that were.

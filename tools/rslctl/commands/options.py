@@ -15,7 +15,7 @@ import typer
 
 from rslctl import overlay, profiles
 from rslctl.board import TRANSPORTS, Board
-from rslctl.errors import UsageError, os_error
+from rslctl.errors import RslError, UsageError, os_error
 from rslctl.host import Host
 
 
@@ -60,6 +60,9 @@ FirmwareOption = Annotated[
         callback=_firmware,
     ),
 ]
+EventfdOption = Annotated[
+    bool, typer.Option("--eventfd", help="Eventfds per vector, bound in the kernel, for mbox.")
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Tell each change to the kernel before it is made.")
 ]
@@ -82,6 +85,12 @@ def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
         RslError: there is no such profile, or a link does not offer the transport.
     """
     loaded = profiles.load(board, root)
+    played = [link.name for link in loaded.links if link.sim]
+    if played:
+        raise RslError(
+            f"link {played[0]!r} of board {loaded.name!r} has no hardware",
+            hint=f"rslctl run --board {board} --remote COMMAND -- DAEMON plays it",
+        )
     if transport is None:
         return loaded
     if transport not in TRANSPORTS:

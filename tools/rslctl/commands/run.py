@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
-from rslctl import handoff, legacy, mbox
-from rslctl.commands.options import ROOT, DryRunOption, LinkOption, RootOption, host
+from rslctl import handoff, legacy, offer, profiles, sim
+from rslctl.commands.options import (
+    ROOT,
+    DryRunOption,
+    EventfdOption,
+    LinkOption,
+    RootOption,
+    host,
+    note,
+)
+from rslctl.errors import RslError, UsageError
 
 
 def run(
@@ -19,6 +30,39 @@ def run(
         str | None,
         typer.Option("--user", metavar="USER", help="Run it as this user, without capabilities."),
     ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="GROUP", help="In place of the user's.")
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            "--groups", metavar="GROUP,...", help="In place of the user's supplementary groups."
+        ),
+    ] = None,
+    eventfd: EventfdOption = False,
+    clean_env: Annotated[
+        bool, typer.Option("--clean-env", help="Give it no more of the environment than it needs.")
+    ] = False,
+    setenv: Annotated[
+        list[str] | None,
+        typer.Option("--setenv", metavar="NAME[=VALUE]", help="Give it this variable; repeat it."),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board", metavar="NAME|FILE.toml", help="With --remote: whose link to play."
+        ),
+    ] = None,
+    remote: Annotated[
+        str | None,
+        typer.Option("--remote", metavar="COMMAND", help="A program to be the remote; as 'sim'."),
+    ] = None,
+    once_ready: Annotated[
+        bool, typer.Option("--once-ready", help="Start the remote when the daemon says READY=1.")
+    ] = False,
+    with_remote: Annotated[
+        bool, typer.Option("--with-remote", help="End when the remote ends, with its status.")
+    ] = False,
     as_legacy: Annotated[
         bool,
         typer.Option(
@@ -33,26 +77,82 @@ def run(
 ) -> None:
     """Become a daemon that has the descriptors of a link.
 
-    Descriptor 3, "shmem", is there to be mapped; descriptor 4, "mbox", to be polled,
-    read and written. LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES tell, as systemd does.
+    "shmem" is there to be mapped; "mbox" to be polled, read and written, or with --eventfd
+    "notifyN" and "kickN"; "manifest" tells addresses, sizes and vectors. LISTEN_FDS,
+    LISTEN_PID and LISTEN_FDNAMES tell which is which, as systemd does.
+
+    With --board and --remote no hardware is needed: two programs of this machine are
+    daemon and remote.
 
     Example: rslctl run --user nobody -- /usr/bin/my-daemon --verbose
+
+    Example: rslctl run --board sim --remote ./my-remote -- ./my-daemon
 
     Example: rslctl run --legacy -- lkvm run --rsld --pmm --shmem-addr {shmem_addr} ...
     """
     machine = host(root)
-    device = mbox.pick(machine, link)
-    who = handoff.user(user) if user else None
-    if as_legacy:
-        command = legacy.fill_in(command, device)
+    who = _user(user, group, groups)
+    env = handoff.environment(os.environ, who, clean=clean_env, more=setenv or [])
+    _check(board, remote, played=once_ready or with_remote, legacy=as_legacy, eventfd=eventfd)
+    if board is not None and remote is not None:
+        profile = profiles.load(board, machine.root)
+        chosen = profile.link(link)
+        other = sim.words(remote)
+        if dry_run:
+            print(f"{chosen.name}: would play it between {command[0]} and {other[0]}")
+            return
+        status = sim.run(
+            profile,
+            chosen,
+            sim.Program(command, env, who),
+            sim.Program(other, dict(env), who),
+            once_ready=once_ready,
+            with_remote=with_remote,
+            note=note,
+        )
+        sys.exit(status)
+    source = offer.Source(machine, link, eventfds=eventfd)
+    command = legacy.fill_in(command, source.device) if as_legacy else command
+    program = handoff.find_program(command)
     if dry_run:
-        program = handoff.find_program(command)
         as_whom = f"user {who.name} without capabilities" if who else "the calling user"
-        print(f"{device.name}: would execute {program} as {as_whom}")
-        if as_legacy:
-            for line in legacy.describe(machine, device, command):
-                print(f"{device.name}: {line}")
-        return
-    if as_legacy:
-        legacy.execute(machine, device, command, who)
-    handoff.execute(machine, device, command, who)
+        print(f"{source.device.name}: would execute {program} as {as_whom}")
+        for line in legacy.describe(machine, source.device, command) if as_legacy else []:
+            print(f"{source.device.name}: {line}")
+    elif not machine.live:
+        raise RslError(
+            f"the daemon would run on this machine, not on '{machine.root}'",
+            hint="leave out --root, or add --dry-run",
+        )
+    elif as_legacy:
+        legacy.enter(machine, source.device, who)
+        handoff.become(command, None, who, env)
+    else:
+        with source() as offered:
+            offered.seal()
+            handoff.become(command, offered, who, env)
+
+
+def _check(
+    board: str | None, remote: str | None, *, played: bool, legacy: bool, eventfd: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if (board is None) != (remote is None):
+        raise UsageError(
+            "--board and --remote go together: they play a link without hardware",
+            hint="as --board sim --remote ./my-remote; the link of a board that is set up "
+            "needs neither",
+        )
+    if played and remote is None:
+        raise UsageError("--once-ready and --with-remote go with --remote")
+    if legacy and (eventfd or remote is not None):
+        raise UsageError("--legacy passes no descriptors, and shows a link of real hardware")
+
+
+def _user(user: str | None, group: str | None, groups: str | None) -> handoff.User | None:
+    if user is None:
+        if group is not None or groups is not None:
+            raise UsageError("--group and --groups go with --user")
+        return None
+    more = None if groups is None else [each for each in groups.split(",") if each]
+    return handoff.user(user, group, more)

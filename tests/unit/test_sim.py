@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The board "sim": two programs of this machine as daemon and remote."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / "tools"
+RUN = (sys.executable, "-m", "rslctl", "run", "--board", "sim", "--remote")
+ENV = {**os.environ, "PYTHONPATH": str(TOOLS)}
+
+
+def program(directory: Path, name: str, text: str) -> str:
+    path = directory / f"{name}.py"
+    path.write_text("import os, signal, sys, time\nfrom rslctl import client\n")
+    with path.open("a") as file:
+        file.write(textwrap.dedent(text))
+    return f"{sys.executable} {path}"
+
+
+def start(remote: str, daemon: str, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*RUN, remote, *options, "--", *daemon.split()],
+        env=ENV,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(remote: str, daemon: str, *options: str) -> tuple[int, str, str]:
+    running = start(remote, daemon, *options)
+    out, err = running.communicate(timeout=60)
+    return running.returncode, out, err
+
+
+def test_a_daemon_and_a_remote_exchange_messages_and_interrupts(tmp_path: Path) -> None:
+    daemon = """
+        with client.receive() as link:
+            assert (link.manifest["role"], link.vectors) == ("daemon", 4)
+            for number in range(2000):
+                vector = number % 4
+                link.memory[vector] = number % 251
+                link.kick(vector)
+                assert link.wait(10) == [vector]
+                assert link.memory[4 + vector] == number % 251 + 1
+            print("2000 round trips")
+    """
+    remote = """
+        with client.receive() as link:
+            assert link.manifest["role"] == "remote"
+            while True:
+                for vector in link.wait():
+                    link.memory[4 + vector] = link.memory[vector] + 1
+                    link.kick(vector)
+    """
+    status, out, err = run(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
+    assert (status, out, err) == (0, "2000 round trips\n", "")
+
+
+def test_kicks_coalesce_and_never_block(tmp_path: Path) -> None:
+    daemon = """
+        with client.receive() as link:
+            for _ in range(1000):
+                link.kick(1, 3)
+            os.write(link.fds["kick2"], (2**64 - 3).to_bytes(8, "little"))
+            for _ in range(5):
+                link.kick(2)
+            link.ready()
+            print(link.wait(10))
+    """
+    remote = """
+        with client.receive() as link:
+            assert link.wait(0) == [1, 2, 3]
+            assert link.wait(0) == []
+            link.kick(0)
+            link.wait()
+    """
+    status, out, err = run(
+        program(tmp_path, "r", remote), program(tmp_path, "d", daemon), "--once-ready"
+    )
+    assert (status, out, err) == (0, "[0]\n", "")
+
+
+def test_once_ready_the_remote_starts_after_the_daemon_said_so(tmp_path: Path) -> None:
+    daemon = """
+        with client.receive() as link:
+            time.sleep(0.5)
+            link.memory[0] = 7
+            link.ready()
+            link.wait(10)
+    """
+    remote = """
+        with client.receive() as link:
+            print(link.memory[0], flush=True)
+            link.kick(0)
+    """
+    programs = program(tmp_path, "r", remote), program(tmp_path, "d", daemon)
+    assert run(*programs, "--once-ready")[1] == "7\n"
+
+
+def test_a_daemon_that_ends_before_it_is_ready_ends_all(tmp_path: Path) -> None:
+    assert run("sleep 100", "sh -c false", "--once-ready")[:2] == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [("exit 7", 7), ("kill -9 $$", 137), ("exec /nowhere", 127)]
+)
+def test_the_status_is_the_daemons(tmp_path: Path, command: str, expected: int) -> None:
+    script = tmp_path / "daemon"
+    script.write_text(f"#!/bin/sh\n{command}\n")
+    script.chmod(0o755)
+    assert run("sleep 100", str(script))[0] == expected
+
+
+def test_with_remote_its_end_is_the_end_and_its_status_counts() -> None:
+    assert run("sh -c 'exit 5'", "sleep 100", "--with-remote")[0] == 5
+    status, _, err = run("sh -c 'exit 5'", "sleep 0.5")
+    assert (status, err) == (0, "rslctl: the remote has ended with status 5\n")
+
+
+def test_a_program_that_is_not_there_is_told_before_anything_runs() -> None:
+    for programs in (("no-such-program", "touch /nowhere"), ("true", "no-such-program")):
+        status, _, err = run(*programs)
+        assert (status, err.splitlines()[0]) == (
+            1,
+            "rslctl: cannot find the program 'no-such-program'",
+        )
+
+
+def test_signals_are_the_daemons_and_nobody_is_left(tmp_path: Path) -> None:
+    daemon = """
+        got = []
+        signal.signal(signal.SIGUSR1, lambda n, _: got.append(n))
+        signal.signal(signal.SIGHUP, lambda n, _: got.append(n))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(len(got) + 40))
+        print("up", flush=True)
+        while True:
+            signal.pause()
+    """
+    remote = """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(os.getpid(), flush=True)
+        signal.pause()
+    """
+    running = start(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
+    assert running.stdout
+    said = {running.stdout.readline().strip() for _ in range(2)}
+    (pid,) = said - {"up"}
+    for number in (signal.SIGUSR1, signal.SIGHUP):
+        running.send_signal(number)
+        time.sleep(0.3)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 42
+    # It had five seconds to end by itself.
+    assert err == "rslctl: the remote does not end: killing it\n"
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_every_board_can_be_played(tmp_path: Path) -> None:
+    daemon = """
+        with client.receive() as link:
+            print(link.manifest["board"], link.name, link.vectors, link.manifest["transport"])
+            print(hex(link.manifest["memory"]["base"]), len(link.memory))
+    """
+    command = list(RUN)
+    command[command.index("sim")] = "zcu102"
+    done = subprocess.run(
+        [*command, "sleep 100", "--", *program(tmp_path, "d", daemon).split()],
+        env=ENV,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "zcu102 rpu0 1 sim\n0x37000000 16777216\n"
+
+
+def test_what_the_readme_shows_works_from_an_installation(tmp_path: Path) -> None:
+    """From "pip install ." to two programs, with no more than the README's text."""
+    readme = (ROOT / "README.md").read_text()
+    section = readme.split("## Without any hardware")[1].split("\n## ")[0]
+    programs = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", section, re.DOTALL)
+    assert [name for name, _ in programs] == ["daemon.py", "remote.py"]
+    for name, text in programs:
+        assert len(text.splitlines()) < 20
+        assert (TOOLS / "examples" / name).read_text().endswith(text)
+        (tmp_path / name).write_text(text)
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    venv = tmp_path / "venv"
+    # What rslctl needs is here already; nothing is downloaded.
+    made = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", str(venv)]
+    subprocess.run(made, check=True)
+    (site,) = venv.glob("lib/*/site-packages")
+    (site / "tests.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    source = tmp_path / "source"
+    shutil.copytree(TOOLS, source / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    install, *rest = commands.splitlines()
+    assert install == "pip install ."
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
+    options = ["install", "-q", "--no-deps", "--no-build-isolation", str(source)]
+    subprocess.run([*pip, str(venv / "bin/python"), *options], check=True)
+    done = subprocess.run(
+        ["sh", "-ec", "\n".join(rest)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{venv / 'bin'}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "the remote says: HELLO\n"
