@@ -70,7 +70,7 @@ class Board:
         written for.
         """
         board = self.with_tree(TREE_OF_TEST.get(name, "sim"))
-        return board.with_systemd() if name == "test_systemd" else board
+        return board.with_systemd() if name.startswith("test_systemd") else board
 
 
 #: The device trees that are made of "merged" with the overlays of this directory.
@@ -81,6 +81,7 @@ TWO = REPOSITORY / "tests/amp/two.toml"
 
 #: Where it is not "sim".
 TREE_OF_TEST = {
+    "test_handoff": "merged",
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
     "test_overlay_live": "merged",
@@ -92,6 +93,7 @@ TREE_OF_TEST = {
     "test_setup_two": "two",
     "test_setup_uio": "merged",
     "test_systemd": "rproc",
+    "test_systemd_handoff": "rproc",
     "test_uio": "merged",
 }
 
@@ -306,12 +308,19 @@ def archive(root: Path, target: Path) -> None:
 
 
 def _programs(target: Path) -> None:
-    """The tests' C programs, for the board."""
+    """The tests' C programs, and the examples, for the board."""
     target.mkdir(parents=True)
-    uapi = REPOSITORY / "kmod/rsl_mbox/uapi"
-    for source in (REPOSITORY / "tests/guest").glob("*.c"):
-        flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-static", f"-I{uapi}"]
-        run([f"{CROSS}gcc", *flags, "-o", target / source.stem, source])
+    places = [f"-I{REPOSITORY / name}" for name in ("kmod/rsl_mbox/uapi", "tools/librsl")]
+    systemd = debian.libsystemd()
+    examples = REPOSITORY / "tools/examples"
+    for source in (*(REPOSITORY / "tests/guest").glob("*.c"), *examples.glob("*.c")):
+        how = ["-static"]
+        if source.stem == "sdlisten":
+            # What the library needs itself is in the board only.
+            how = [f"-I{systemd / 'include'}", "-Wl,--allow-shlib-undefined"]
+            how.append(str(next(systemd.rglob("libsystemd.so.0"))))
+        flags = ["-O2", "-Wall", "-Wextra", "-Werror", *places]
+        run([f"{CROSS}gcc", *flags, "-o", target / source.stem, source, *how])
 
 
 def join(archives: list[Path], target: Path) -> None:
@@ -346,14 +355,29 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     tests = root / "guest/tests"
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
     shutil.copy(REPOSITORY / "tests/__init__.py", tests)
+    shutil.copytree(REPOSITORY / "tools/examples", root / "guest/examples")
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
     shutil.copy(TWO, root / "guest")
-    shutil.copytree(REPOSITORY / "tools/systemd", root / "etc/systemd/system")
+    _units(root)
     _compile(root)
     project = BUILD / "project.cpio"
     archive(root, project)
     join([base, project], BUILD / "initramfs.cpio")
     join([systemd, base, project], BUILD / "systemd.cpio")
+
+
+def _units(root: Path) -> None:
+    """What systemd and udev are told, where an administrator would put it."""
+    tools = REPOSITORY / "tools"
+    for pattern, target in (
+        ("systemd/*.*", "systemd/system"),
+        ("systemd/sysusers.d/*", "sysusers.d"),
+        ("systemd/tmpfiles.d/*", "tmpfiles.d"),
+        ("udev/*", "udev/rules.d"),
+    ):
+        (root / "etc" / target).mkdir(parents=True)
+        for path in filter(Path.is_file, tools.glob(pattern)):
+            shutil.copy(path, root / "etc" / target)
 
 
 def _install_rslctl(root: Path) -> None:

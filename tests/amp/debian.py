@@ -152,6 +152,20 @@ def systemd() -> Path:
     return _unpacked("systemd-arm64", "systemd", 15, SYSTEMD_PACKAGES)
 
 
+def libsystemd() -> Path:
+    """Header and library of libsystemd for arm64, to build a daemon with."""
+
+    def make(target: Path) -> None:
+        say(f"downloading Debian's libsystemd for arm64 into {cache.root()}")
+        with step("fetching libsystemd for the board"):
+            apt = Apt(target / "apt")
+            packages = ("libsystemd-dev", "libsystemd0")
+            apt.unpack(packages, target / "root", dependencies=False)
+            run(["rm", "-r", target / "apt"])
+
+    return cache.kept("libsystemd-arm64", cache.digest(_CONFIG), make) / "root/usr"
+
+
 def _unpacked(kind: str, what: str, megabytes: int, packages: Sequence[str]) -> Path:
     def make(target: Path) -> None:
         say(f"downloading about {megabytes} MB of Debian packages into {cache.root()}: {what}")

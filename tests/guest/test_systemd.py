@@ -36,17 +36,16 @@ node = "/remoteproc@70fff000"
 firmware = "rsl-remote.elf"
 """
 
-#: Tells that it is ready once it is allowed to, and then answers.
+#: Tells that it is ready once it is allowed to, and then sleeps at its link.
 PROGRAM = """\
-import os, socket, time
-while not os.path.exists("/run/ready"):
-    time.sleep(0.1)
-address = os.environ.get("NOTIFY_SOCKET")
-if address:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"READY=1", address)
-while True:
-    os.read(4, 4)
+import os, time
+from rslctl import client
+with client.receive() as link:
+    while not os.path.exists("/run/ready"):
+        time.sleep(0.1)
+    link.ready()
+    while True:
+        link.wait()
 """
 
 
@@ -88,7 +87,7 @@ def units(request: pytest.FixtureRequest) -> Iterator[None]:
     (CONFIG / "boards/my-board.toml").write_text(PROFILE + (REMOTEPROC if known else ""))
     program = Path("/run/daemon.py")
     program.write_text(PROGRAM)
-    (CONFIG / "rpu0.env").write_text(f"RSL_USER=nobody\nRSL_DAEMON=/usr/bin/python3 {program}\n")
+    (CONFIG / "rpu0.env").write_text(f"RSL_DAEMON=/usr/bin/python3 {program}\n")
     DROP_IN.parent.mkdir(parents=True, exist_ok=True)
     DROP_IN.write_text("[Service]\nType=notify\n")
     Path("/run/ready").touch()

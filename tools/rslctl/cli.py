@@ -21,8 +21,10 @@ from rslctl.commands import (
     remote,
     remote_dt,
     run,
+    serve,
     setup,
     status,
+    store,
     wait,
 )
 from rslctl.errors import RslError
@@ -58,6 +60,7 @@ app.add_typer(boards.app, name="boards")
 app.add_typer(overlay.app, name="overlay")
 app.add_typer(remote.app, name="remote")
 app.command("doctor")(doctor.doctor_command)
+app.command("store")(store.store_command)
 for command in (
     layout.layout,
     remote_dt.remote_dt,
@@ -68,6 +71,7 @@ for command in (
     wait.wait,
     monitor.monitor,
     run.run,
+    serve.serve,
 ):
     app.command()(command)
 

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hand-over by the units of tools/systemd: sandboxed daemons, restarts, the broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from periphery import MMIO
+from rslctl import mbox
+from rslctl.host import Host
+
+from tests.guest.remote import MAGIC, Remote
+from tests.guest.test_systemd import (
+    CONFIG,
+    DAEMON,
+    PROFILE,
+    RPROC,
+    SETUP,
+    active,
+    journal,
+    shown,
+    systemctl,
+    until,
+)
+
+DROP_IN = Path("/run/systemd/system/rsl-daemon@rpu0.service.d/test.conf")
+BROKER = "rsl-broker@rpu0"
+RESTARTS = 100
+#: struct log of restarted.c, and where it is in the shared memory.
+LOG = struct.Struct("=8I32Q")
+LOG_AT = 0x100000
+
+
+@pytest.fixture
+def remote() -> Iterator[Remote]:
+    """A link that is set up by its unit, with a remote that nobody but this test starts."""
+    (CONFIG / "boards").mkdir(parents=True, exist_ok=True)
+    (CONFIG / "boards/my-board.toml").write_text(PROFILE + '\n[link.access]\nusers = ["nobody"]\n')
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    systemctl("daemon-reload")
+    assert systemctl("enable", SETUP).returncode == 0
+    assert systemctl("start", SETUP).returncode == 0, journal()
+    subprocess.run(["modprobe", "rsl_remoteproc_psci"], check=True)
+    (RPROC / "state").write_text("start")
+    control = Remote(mbox.pick(Host(), "rpu0"))
+    Remote.until(lambda: control.magic() == MAGIC, "the remote did not start")
+    control.answer(0xF)
+    yield control
+    control.close()
+    systemctl("stop", DAEMON, f"{BROKER}.socket", f"{BROKER}.service")
+    (RPROC / "state").write_text("stop")
+    systemctl("stop", "rsl.target")
+    systemctl("disable", SETUP)
+    systemctl("reset-failed")
+    DROP_IN.unlink(missing_ok=True)
+
+
+def start(command: str, *lines: str) -> None:
+    """Start the daemon's unit with a program, and with more lines in its section Service."""
+    (CONFIG / "rpu0.env").write_text(f"RSL_DAEMON={command}\n")
+    DROP_IN.write_text("\n".join(["[Service]", "Type=notify", "Restart=no", *lines]) + "\n")
+    systemctl("daemon-reload")
+    done = systemctl("start", DAEMON)
+    assert done.returncode == 0, f"{done.stdout}{journal()}"
+
+
+def ended() -> str:
+    """What the daemon said until it ended, which has to be well."""
+    Remote.until(lambda: active(DAEMON) != "active", "the daemon does not end", timeout=300)
+    assert (active(DAEMON), shown(DAEMON, "Result")) == ("inactive", "success"), journal()
+    return journal()
+
+
+def test_the_device_has_a_name_and_a_group_of_its_own(remote: Remote) -> None:
+    node = Path("/dev/rsl/rpu0")
+    assert node.resolve() == Path(mbox.pick(Host(), "rpu0").node)
+    now = node.stat()
+    rsl = next(line for line in Path("/etc/group").read_text().splitlines() if line[:4] == "rsl:")
+    assert (now.st_uid, now.st_gid, now.st_mode & 0o7777) == (0, int(rsl.split(":")[2]), 0o660)
+    assert Path("/dev/rsl/rpu0.uio").resolve().name.startswith("uio")
+
+
+def test_a_sandboxed_daemon_does_100000_round_trips(remote: Remote) -> None:
+    start("/guest/bin/roundtrips 100000")
+    said = ended()
+    assert ", CapEff 0000000000000000, NoNewPrivs 1" in said
+    assert "uid 0," not in said
+    assert "100000 round trips on 4 vectors" in said
+    print(said.split("100000 round trips")[1].splitlines()[0])
+
+
+def test_a_daemon_that_is_nobody_works_where_there_is_nothing_but_itself(remote: Remote) -> None:
+    lines = (
+        "DynamicUser=no",
+        "User=nobody",
+        "TemporaryFileSystem=/:ro",
+        "BindReadOnlyPaths=/guest/bin/roundtrips",
+        # There is no shell, no loader and no libc.
+        "ExecStart=",
+        "ExecStart=/guest/bin/roundtrips 100000",
+    )
+    start("-", *lines)
+    said = ended()
+    assert "uid 65534, CapEff 0000000000000000, NoNewPrivs 1" in said
+    assert "100000 round trips on 4 vectors" in said
+
+
+def test_a_program_that_knows_only_sd_listen_fds_works_as_the_daemon(remote: Remote) -> None:
+    start("/guest/bin/sdlisten 1000")
+    assert "sdlisten: 1000 round trips" in ended()
+
+
+def test_the_daemon_is_killed_and_restarted_100_times_under_a_flood(remote: Remote) -> None:
+    link = mbox.pick(Host(), "rpu0")
+    memory = MMIO(LOG_AT, 4096, path=link.node)
+    memory.write(0, bytes(4096))
+
+    def log() -> list[int]:
+        return list(LOG.unpack(memory.read(0, LOG.size)))
+
+    before = [remote.counts(n)["notify_sent"] for n in range(link.vectors)]
+    remote.answer(0)
+    # What only costs time here: there is no remote that is known, to be watched or started.
+    systemctl("mask", "--runtime", "rsl-watch@rpu0")
+    lines = ("Restart=always", "RestartSec=1ms", "ExecStartPost=", "ExecStopPost=")
+    start("/guest/bin/restarted", *lines)
+    kills = 0
+    while kills < RESTARTS:
+        pid = log()[1]
+        if not remote.flood_left():
+            remote.flood(0xF, 50_000, 20_000)
+        os.kill(pid, signal.SIGKILL)
+        kills += 1
+        wanted = kills + 1
+        Remote.until(lambda: log()[0] == wanted, f"no daemon after {kills} kills")  # noqa: B023
+    assert shown(DAEMON, "NRestarts") == str(RESTARTS)
+    assert shown(DAEMON, "NFileDescriptorStore") == "3"
+    Remote.until(lambda: remote.flood_left() == 0, "the flood does not end", timeout=300)
+    told = mbox.counters(Host(), link)
+    Remote.until(
+        lambda: log()[8 : 8 + link.vectors] == [each.notifications for each in told],
+        f"the daemon has not seen all of {told}: {log()}",
+    )
+    generations, _, _, ambiguous, found, lost = log()[:6]
+    sent = [remote.counts(n)["notify_sent"] - before[n] for n in range(link.vectors)]
+    assert (generations, lost) == (RESTARTS + 1, 0)
+    # Interrupts coalesce where they come faster than they are taken.
+    assert all(0 < each.notifications <= number for each, number in zip(told, sent, strict=True))
+    interrupts = sum(each.notifications for each in told)
+    print(f"{kills} kills: {sum(sent)} notifications sent, {interrupts} interrupts, {lost} lost")
+    print(f"{found} found by the next daemon, {ambiguous} killed while they took one")
+    assert found > 0
+    memory.close()
+    systemctl("unmask", "--runtime", "rsl-watch@rpu0")
+
+
+def as_user(uid: int, command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_broker_is_started_by_who_asks_for_the_link(remote: Remote) -> None:
+    assert systemctl("start", f"{BROKER}.socket").returncode == 0
+    assert active(f"{BROKER}.service") == "inactive"
+    command = ["/guest/bin/roundtrips", "1000", "/run/rsl/rpu0.sock"]
+    done = subprocess.run(
+        command,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + journal()
+    assert "1000 round trips on 4 vectors" in done.stdout
+    assert active(f"{BROKER}.service") == "active"
+    pid = shown(f"{BROKER}.service", "MainPID")
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+    assert "Uid:\t0" not in status
+    done = as_user(77, command)
+    assert (done.returncode, done.stderr) == (1, "roundtrips: user 77 may not have link 'rpu0'\n")
+
+
+def test_a_link_that_comes_back_is_given_to_the_next_daemon(remote: Remote) -> None:
+    start("/guest/bin/restarted", "Restart=always", "RestartSec=1ms")
+    pid = shown(DAEMON, "MainPID")
+    (name,) = [x.name for x in Path("/sys/bus/platform/devices").glob("*.rsl-mbox")]
+    driver = Path("/sys/bus/platform/drivers/rsl_mbox_doorbell")
+    (driver / "unbind").write_text(name)
+    (driver / "bind").write_text(name)
+    Remote.until(lambda: shown(DAEMON, "MainPID") not in ("0", pid), "the daemon stays")
+    until(DAEMON, "active")
+    assert mbox.pick(Host(), "rpu0").open_files > 0
+    assert systemctl("stop", DAEMON).returncode == 0

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The broker: who gets what, and what the others can do to it. Its links are played here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import resource
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from rslctl import broker, client, offer, profiles
+from rslctl.board import Access
+from rslctl.errors import RslError
+
+from tests.unit.machine import Machine, Rslctl
+
+NOBODY = pwd.getpwnam("nobody")
+BOARD = profiles.load("sim")
+
+
+def played() -> offer.Offer:
+    """A link's descriptors, without hardware."""
+    daemon, remote = offer.of_programs(BOARD, BOARD.links[0])
+    remote.close()
+    os.close(daemon.fds.pop("manifest"))
+    return daemon
+
+
+def nobody_else() -> broker.Policy:
+    return broker.Policy(frozenset(), frozenset())
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)  # noqa: S103 - for the wrong user
+        yield Path(directory, "rpu0.sock")
+
+
+@pytest.fixture
+def serving(path: Path) -> Iterator[int]:
+    """A broker in a process of its own, whose number is given."""
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException), broker.listening(path) as listener:
+            broker.serve(broker.Broker("rpu0", nobody_else(), played, print, print), listener)
+        os._exit(0)
+    deadline = time.monotonic() + 10
+    while not connects(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    yield pid
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not path.exists()
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as attempt:
+        return not attempt.connect_ex(str(path))
+
+
+def connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(path))
+    return connection
+
+
+def descriptors(pid: int | str = "self") -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def memory(pid: int) -> int:
+    """Resident memory in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_who_connects_gets_manifest_and_descriptors(serving: int, path: Path) -> None:
+    before = descriptors()
+    with client.receive(path) as link:
+        assert (link.name, link.vectors, len(link.memory)) == ("rpu0", 4, 0x1000000)
+        assert list(link.fds) == link.manifest["descriptors"]
+        assert not any(os.get_inheritable(fd) for fd in link.fds.values())
+        link.memory[0] = 1
+        link.kick(0)
+    assert descriptors() == before
+
+
+def test_the_reply_is_one_document_until_the_end(serving: int, path: Path) -> None:
+    with connect(path) as connection:
+        data, fds, flags, _ = socket.recv_fds(connection, 65536, 100)
+        assert connection.recv(1) == b""
+    assert not flags & socket.MSG_CTRUNC
+    assert json.loads(data)["version"] == 1
+    assert len(fds) == 9
+    for fd in fds:
+        os.close(fd)
+
+
+def test_two_hundred_clients_at_once_of_all_kinds(serving: int, path: Path) -> None:
+    """Half of them never read, some send garbage or a million bytes, one is the wrong user."""
+    client.receive(path).close()
+    time.sleep(0.1)
+    before, held = descriptors(serving), memory(serving)
+    for _ in range(3):
+        silent = [connect(path) for _ in range(100)]
+        for connection in silent[:20]:
+            connection.setblocking(False)
+            with contextlib.suppress(OSError):  # it may have hung up
+                connection.send(b"\0garbage{" * 100)
+        million = threading.Thread(target=flood, args=(path,))
+        million.start()
+        wrong = as_nobody(path)
+        took: list[float] = []
+        right = [threading.Thread(target=timed, args=(path, took)) for _ in range(98)]
+        for thread in right:
+            thread.start()
+        for thread in (*right, million):
+            thread.join(30)
+        if wrong:
+            error, number = wrong.recv()
+            assert (error, number) == (f"user {NOBODY.pw_uid} may not have link 'rpu0'", 0)
+        assert len(took) == 98
+        print(f"98 clients beside 102 others: {max(took):.3f} s for the slowest")
+        for connection in silent:
+            connection.close()
+    deadline = time.monotonic() + 10
+    while descriptors(serving) != before:
+        assert time.monotonic() < deadline, "descriptors leak"
+        time.sleep(0.05)
+    assert memory(serving) - held < 1024
+
+
+def flood(path: Path) -> None:
+    with connect(path) as connection, contextlib.suppress(OSError):
+        connection.sendall(b"x" * 1_000_000)
+
+
+def timed(path: Path, took: list[float]) -> None:
+    began = time.monotonic()
+    client.receive(path).close()
+    took.append(time.monotonic() - began)
+
+
+def as_nobody(path: Path) -> Connection | None:
+    """What a process of another user is told, and how many descriptors it gets; root can ask."""
+    if os.geteuid():
+        return None
+    ours, theirs = Pipe(duplex=False)
+    if not os.fork():
+        with contextlib.suppress(BaseException):
+            os.setgroups([])
+            os.setgid(NOBODY.pw_gid)
+            os.setuid(NOBODY.pw_uid)
+            with connect(path) as connection:
+                data, fds, _, _ = socket.recv_fds(connection, 65536, 100)
+            theirs.send((json.loads(data)["error"], len(fds)))
+        os._exit(0)
+    theirs.close()
+    return ours
+
+
+def test_more_unread_replies_than_descriptors_are_no_limit(path: Path) -> None:
+    """Linux counts them as the sender's, unless that is root."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ours, theirs = socket.socketpair()
+    served = broker.Broker("rpu0", nobody_else(), played, print, print)
+    pid = os.fork()
+    if not pid:
+        status = 1
+        with contextlib.suppress(BaseException), broker.listening(path) as listener:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+            if os.geteuid() == 0:
+                os.setresuid(*[NOBODY.pw_uid] * 3)
+            ours.close()
+            theirs.send(b".")
+            threading.Timer(10, os._exit, (2,)).start()
+            broker.serve(served, listener)
+            status = 0
+        os._exit(status)
+    theirs.close()
+    assert ours.recv(1) == b"."
+    waiting = [connect(path) for _ in range(100)]  # 900 descriptors
+    with client.receive(path) as link:
+        assert link.vectors == 4
+    for connection in waiting:
+        assert len(socket.recv_fds(connection, 65536, 100)[1]) == 9
+        connection.close()
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "admitted"),
+    [
+        (broker.policy(Access(users=("nobody",))), True),
+        (broker.policy(Access(users=(str(NOBODY.pw_uid),))), True),
+        (broker.policy(Access(groups=("daemon",))), True),
+        (broker.policy(Access(users=("daemon",))), False),
+        (broker.policy(Access()), False),
+    ],
+)
+def test_the_profile_says_who_may_have_a_link(policy: broker.Policy, admitted: bool) -> None:
+    daemon = pwd.getpwnam("daemon").pw_gid
+    peer = broker.Peer(1, NOBODY.pw_uid, frozenset([NOBODY.pw_gid, daemon]))
+    assert policy.admits(peer) is admitted
+    assert policy.admits(broker.Peer(1, 0, frozenset([0])))
+
+
+def test_a_peer_is_known_with_all_its_groups() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        peer = broker.peer_of(ours)
+    assert (peer.pid, peer.uid) == (os.getpid(), os.getuid())
+    assert peer.gids == {os.getegid(), *os.getgroups()}
+
+
+def test_an_unknown_user_of_the_profile_is_named() -> None:
+    with pytest.raises(RslError, match="unknown user 'no-such'"):
+        broker.policy(Access(users=("no-such",)))
+
+
+def test_a_link_that_is_gone_is_told_to_the_client(path: Path) -> None:
+    def gone() -> offer.Offer:
+        raise RslError("no link 'rpu0' is up")
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        broker.Broker("rpu0", nobody_else(), gone, print, print).answer(theirs)
+        data = json.loads(ours.recv(65536))
+    assert data == {"version": 1, "error": "no link 'rpu0' is up"}
+
+
+def test_a_client_that_hung_up_harms_nobody() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    before = descriptors()
+    with theirs:
+        broker.Broker("rpu0", nobody_else(), played, print, print).answer(theirs)
+        assert descriptors() == before
+
+
+def test_a_second_broker_is_refused_and_a_dead_ones_socket_is_not(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with (
+        broker.listening(path),
+        pytest.raises(RslError, match="another process serves at"),
+        broker.listening(path),
+    ):
+        pass
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.write_text("precious")
+    with pytest.raises(RslError, match="Address already in use"), broker.listening(path):
+        pass
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (b"", "the manifest is not understood"),
+        (b"{", "the manifest is not understood"),
+        (b"[]", "the manifest is not understood"),
+        (b'{"version": 2}', "the manifest has version 2, this library knows 1"),
+        (b'{"version": 1, "error": "no"}', "^no$"),
+        (b'{"version": 1, "descriptors": ["a", "b"]}', "gave 1 descriptors, not 2"),
+    ],
+)
+def test_a_client_refuses_what_it_does_not_understand_and_keeps_nothing(
+    path: Path, reply: bytes, text: str
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                if reply:
+                    socket.send_fds(connection, [reply], [0])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        before = descriptors()
+        with pytest.raises(RslError, match=text):
+            client.receive(path)
+        thread.join()
+        assert descriptors() <= before
+
+
+def test_a_client_without_a_broker_is_told(path: Path) -> None:
+    with pytest.raises(RslError, match=r"cannot ask the broker at .*: No such file"):
+        client.receive(path)
+
+
+def test_a_process_that_was_given_no_link_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in ("1", str(os.getpid())):
+        monkeypatch.setenv("LISTEN_PID", pid)
+        with pytest.raises(client.NoLinkError):
+            client.receive()
+
+
+def test_serve_without_a_link_says_how_to_get_one(rslctl: Rslctl, machine: Machine) -> None:
+    status, _, err = rslctl("serve", "--root", machine.root)
+    assert (status, "bring it up with: rslctl setup" in err) == (1, True)

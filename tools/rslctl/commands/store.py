@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl store``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rslctl import offer, store
+from rslctl.commands.options import ROOT, EventfdOption, LinkOption, host
+
+
+def store_command(
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="UNIT", help="The unit that this runs in: %n.")
+    ],
+    link: LinkOption = None,
+    eventfd: EventfdOption = False,
+) -> None:
+    """Have systemd keep a link's descriptors for a unit, whose daemon gets them at each start.
+
+    For ExecStartPre= of a unit with FileDescriptorStoreMax=. Where the unit has them already, as
+    when its daemon is restarted, nothing is done, and no notification is lost in between.
+
+    Example: rslctl store --link rpu0 --unit rsl-daemon@rpu0.service
+    """
+    source = offer.Source(host(ROOT), link, eventfds=eventfd)
+    done = store.keep(host(ROOT), unit, source)
+    name = source.device.name
+    print(f"{name}: {'kept' if done else 'kept already'} for {unit}: {' '.join(source.names)}")
