@@ -75,8 +75,8 @@ int main(void)
 	ambiguous = log->taking;
 	log->ambiguous += ambiguous;
 	take(&link, log, log->generation && !ambiguous);
-	log->generation++;
 	log->pid = (uint32_t)getpid();
+	log->generation++;
 	rsl_ready();
 	poller.fd = rsl_fd(&link);
 	poller.events = POLLIN;

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pwd
@@ -13,13 +14,13 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from rslctl import broker, client, offer, profiles
+from rslctl import broker, client, handoff, offer, profiles
 from rslctl.board import Access
 from rslctl.errors import RslError
 
@@ -37,8 +38,9 @@ def played() -> offer.Offer:
     return daemon
 
 
-def nobody_else() -> broker.Policy:
-    return broker.Policy(frozenset(), frozenset())
+def serving_played(offers: Callable[[], offer.Offer] = played) -> broker.Broker:
+    """A broker that gives the link to root and to this user."""
+    return broker.Broker("rpu0", offers, Access, print, print)
 
 
 @pytest.fixture
@@ -53,8 +55,8 @@ def serving(path: Path) -> Iterator[int]:
     """A broker in a process of its own, whose number is given."""
     pid = os.fork()
     if not pid:
-        with contextlib.suppress(BaseException), broker.listening(path) as listener:
-            broker.serve(broker.Broker("rpu0", nobody_else(), played, print, print), listener)
+        with broker.until_told_to_end(), broker.listening(path) as listener:
+            broker.serve(serving_played(), listener)
         os._exit(0)
     deadline = time.monotonic() + 10
     while not connects(path):
@@ -137,7 +139,7 @@ def test_two_hundred_clients_at_once_of_all_kinds(serving: int, path: Path) -> N
         for connection in silent:
             connection.close()
     deadline = time.monotonic() + 10
-    while descriptors(serving) != before:
+    while descriptors(serving) > before:
         assert time.monotonic() < deadline, "descriptors leak"
         time.sleep(0.05)
     assert memory(serving) - held < 1024
@@ -176,11 +178,10 @@ def test_more_unread_replies_than_descriptors_are_no_limit(path: Path) -> None:
     """Linux counts them as the sender's, unless that is root."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ours, theirs = socket.socketpair()
-    served = broker.Broker("rpu0", nobody_else(), played, print, print)
+    served = serving_played()
     pid = os.fork()
     if not pid:
-        status = 1
-        with contextlib.suppress(BaseException), broker.listening(path) as listener:
+        with broker.until_told_to_end(), broker.listening(path) as listener:
             resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
             if os.geteuid() == 0:
                 os.setresuid(*[NOBODY.pw_uid] * 3)
@@ -188,8 +189,7 @@ def test_more_unread_replies_than_descriptors_are_no_limit(path: Path) -> None:
             theirs.send(b".")
             threading.Timer(10, os._exit, (2,)).start()
             broker.serve(served, listener)
-            status = 0
-        os._exit(status)
+        os._exit(0)
     theirs.close()
     assert ours.recv(1) == b"."
     waiting = [connect(path) for _ in range(100)]  # 900 descriptors
@@ -200,6 +200,81 @@ def test_more_unread_replies_than_descriptors_are_no_limit(path: Path) -> None:
         connection.close()
     os.kill(pid, signal.SIGTERM)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_user_that_takes_no_answer_gets_no_more_and_harms_no_other(
+    serving: int, path: Path
+) -> None:
+    waiting = [connect(path) for _ in range(broker.UNTAKEN_MAX)]
+    with pytest.raises(client.RefusedError, match="has 256 answers that it has not taken"):
+        client.receive(path)
+    wrong = as_nobody(path)
+    if wrong:
+        assert "may not have" in wrong.recv()[0]
+    for connection in waiting:
+        connection.close()
+    deadline = time.monotonic() + 10
+    while True:  # the other process may have them still
+        try:
+            client.receive(path).close()
+            return
+        except client.RefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_too_many_descriptors_on_their_way_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = broker._send
+
+    def send(connection: socket.socket, document: dict[str, object], fds: list[int]) -> None:
+        if fds:
+            raise OSError(errno.ETOOMANYREFS, "Too many references")
+        real(connection, document, fds)
+
+    monkeypatch.setattr(broker, "_send", send)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        serving_played().answer(theirs)
+        assert "too many descriptors" in json.loads(ours.recv(65536))["error"]
+
+
+def test_being_told_to_end_several_times_is_an_end_like_any_other(path: Path) -> None:
+    for _ in range(5):
+        pid = os.fork()
+        if not pid:
+            with broker.until_told_to_end(), broker.listening(path) as listener:
+                broker.serve(serving_played(), listener)
+            os._exit(0)
+        deadline = time.monotonic() + 10
+        while not connects(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for _ in range(3):
+            os.kill(pid, signal.SIGTERM)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert not path.exists()
+
+
+def test_the_profile_is_asked_for_each_client() -> None:
+    access = [Access(), Access(users=("nobody",))]
+    served = broker.Broker("rpu0", played, lambda: access[0], print, print)
+    peer = broker.Peer(1, NOBODY.pw_uid, frozenset())
+    assert not served._policy().admits(peer)
+    del access[0]
+    assert served._policy().admits(peer)
+
+
+@pytest.mark.parametrize("kind", ["closed", "file", "datagram"])
+def test_what_is_no_socket_of_a_unit_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, open("/dev/null") as file:
+        number = {"closed": 999, "file": file.fileno(), "datagram": datagram.fileno()}[kind]
+        monkeypatch.setattr(handoff, "LISTEN_FDS_START", os.dup(number) if number < 999 else 999)
+        with pytest.raises(RslError, match=r"of the service manager|no such socket"):
+            broker._inherited()
 
 
 @pytest.mark.parametrize(
@@ -238,7 +313,7 @@ def test_a_link_that_is_gone_is_told_to_the_client(path: Path) -> None:
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        broker.Broker("rpu0", nobody_else(), gone, print, print).answer(theirs)
+        serving_played(gone).answer(theirs)
         data = json.loads(ours.recv(65536))
     assert data == {"version": 1, "error": "no link 'rpu0' is up"}
 
@@ -248,8 +323,8 @@ def test_a_client_that_hung_up_harms_nobody() -> None:
     ours.close()
     before = descriptors()
     with theirs:
-        broker.Broker("rpu0", nobody_else(), played, print, print).answer(theirs)
-        assert descriptors() == before
+        serving_played().answer(theirs)
+        assert descriptors() <= before
 
 
 def test_a_second_broker_is_refused_and_a_dead_ones_socket_is_not(path: Path) -> None:
@@ -271,6 +346,10 @@ def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
     assert path.read_text() == "precious"
 
 
+GOOD = b'{"version": 1, "link": "l", "vectors": %s, "memory": %s, "descriptors": %s}'
+MEMORY = b'{"base": 0, "size": 4611686018427387904, "offset": 0}'
+
+
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
@@ -279,7 +358,14 @@ def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
         (b"[]", "the manifest is not understood"),
         (b'{"version": 2}', "the manifest has version 2, this library knows 1"),
         (b'{"version": 1, "error": "no"}', "^no$"),
-        (b'{"version": 1, "descriptors": ["a", "b"]}', "gave 1 descriptors, not 2"),
+        (b'{"version": 1, "descriptors": ["a", "b"]}', "the manifest is not understood"),
+        (GOOD % (b"4", b"null", b'["a", "b"]'), "gave 1 descriptors, not 2"),
+        (GOOD % (b"1000000000000", b"null", b'["a"]'), "the manifest is not understood"),
+        (GOOD % (b"true", b"null", b'["a"]'), "the manifest is not understood"),
+        (GOOD % (b"4", b"{}", b'["a"]'), "the manifest is not understood"),
+        (GOOD % (b"4", MEMORY, b'["a"]'), "has no such memory"),
+        (GOOD % (b"4", MEMORY, b'["shmem"]'), "map the memory|no such memory"),
+        (b"[" * 30000, "the manifest is not understood"),
     ],
 )
 def test_a_client_refuses_what_it_does_not_understand_and_keeps_nothing(
@@ -314,6 +400,23 @@ def test_a_process_that_was_given_no_link_is_told(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("LISTEN_PID", pid)
         with pytest.raises(client.NoLinkError):
             client.receive()
+
+
+def test_a_link_that_is_closed_takes_no_more(serving: int, path: Path) -> None:
+    link = client.receive(path)
+    link.close()
+    for use in (lambda: link.kick(0), lambda: link.wait(0), link.fileno, lambda: link.memory):
+        with pytest.raises(RslError):
+            use()
+
+
+def test_descriptors_that_are_not_open_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_FDNAMES", "manifest")
+    monkeypatch.setattr(client, "_FIRST_FD", 999)
+    with pytest.raises(RslError, match="cannot use the descriptors that LISTEN_FDS tells of"):
+        client.receive()
 
 
 def test_serve_without_a_link_says_how_to_get_one(rslctl: Rslctl, machine: Machine) -> None:

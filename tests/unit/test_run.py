@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import fcntl
 import grp
 import json
 import os
+import pty
 import pwd
 import subprocess
 import sys
@@ -36,7 +40,7 @@ def test_a_clean_environment_has_what_is_needed_and_what_is_asked_for() -> None:
     assert env == {**expected, **user}
 
 
-@pytest.mark.parametrize("text", ["=1", "NOT_SET", ""])
+@pytest.mark.parametrize("text", ["=1", "NOT_SET", "", "LISTEN_PID=1"])
 def test_a_variable_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RslError, match="is not NAME=VALUE, nor a variable that is set"):
         handoff.environment({}, None, clean=True, more=[text])
@@ -138,6 +142,51 @@ def test_a_link_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.Mon
     with pytest.raises(RslError, match="cannot make link 'rpu0' with 0x1000000 bytes"):
         offer.of_programs(board, board.links[0])
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_memory_that_no_file_can_have_is_told(tmp_path: Path, rslctl: Rslctl) -> None:
+    profile = tmp_path / "large.toml"
+    profile.write_text(
+        'extends = "sim"\n[[link]]\nname = "rpu0"\nremote-dt = false\n'
+        "[link.memory]\nbase = 0\nsize = 0x8000000000000000\n"
+    )
+    status, _, err = rslctl("run", "--board", profile, "--remote", "true", "--", "true")
+    assert (status, "0x8000000000000000 bytes of memory" in err) == (1, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_else_has_neither_our_terminal_nor_our_keys() -> None:
+    """TIOCSTI types into a terminal for whoever reads it next; a session's keys are shared."""
+    program = (
+        "import ctypes, fcntl, os, termios\n"
+        "try: print(os.open('/dev/tty', os.O_RDWR))\n"
+        "except OSError as error: print(error.errno)\n"
+        "try: print(fcntl.ioctl(0, termios.TIOCSTI, b'x'))\n"
+        "except OSError as error: print('refused')\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "print(libc.syscall({number}, 10, -3, b'user', b'rsltest', 0) < 0)\n"
+    ).replace("{number}", str(handoff._KEYCTL.get(os.uname().machine, handoff._KEYCTL_GENERIC)))
+    # A shell with a terminal of its own, a key in its session, and a daemon that is not its leader.
+    pid, master = pty.fork()
+    if not pid:
+        libc = ctypes.CDLL(None)
+        libc.syscall(handoff._KEYCTL.get(os.uname().machine, handoff._KEYCTL_GENERIC), 1, None)
+        libc.syscall({"x86_64": 248}.get(os.uname().machine, 217), b"user", b"rsltest", b"s", 1, -3)
+        python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+        command = [*RUN, "--board", "sim", "--remote", "sleep 9", "--user", "nobody", "--"]
+        done = subprocess.run(
+            [*command, python, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(TOOLS)},
+            check=False,
+        )
+        os._exit(done.returncode)
+    said = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(master, 1024):
+            said += part
+    os.waitpid(pid, 0)
+    os.close(master)
+    assert said.split() == [str(errno.ENXIO).encode(), b"refused", b"True"]
 
 
 def test_a_board_without_hardware_is_not_set_up(rslctl: Rslctl, machine: Machine) -> None:

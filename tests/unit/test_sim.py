@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -167,6 +168,100 @@ def test_signals_are_the_daemons_and_nobody_is_left(tmp_path: Path) -> None:
     # It had five seconds to end by itself.
     assert err == "rslctl: the remote does not end: killing it\n"
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_wait_of_no_time_or_less_does_not_wait(tmp_path: Path) -> None:
+    daemon = """
+        with client.receive() as link:
+            print(link.wait(0), link.wait(-1))
+    """
+    assert run("sleep 100", program(tmp_path, "d", daemon))[1] == "[] []\n"
+
+
+def test_two_programs_that_end_at_once_are_not_waited_for() -> None:
+    for _ in range(5):
+        began = time.monotonic()
+        running = start("sleep 60", "sleep 60")
+        deadline = time.monotonic() + 20
+        while len(children(running.pid)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        running.send_signal(signal.SIGSTOP)
+        for pid in children(running.pid):
+            os.kill(pid, signal.SIGKILL)
+        running.send_signal(signal.SIGCONT)
+        running.communicate(timeout=60)
+        assert running.returncode == 137
+        assert time.monotonic() - began < 20
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for each in map(int, listed) if "sleep" in Path(f"/proc/{each}/comm").read_text()]
+
+
+def test_nobody_is_left_when_rslctl_is_killed() -> None:
+    running = start("sleep 61", "sleep 61")
+    deadline = time.monotonic() + 20
+    while len(both := children(running.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    running.kill()
+    running.communicate(timeout=30)
+    while any(Path(f"/proc/{pid}").exists() for pid in both):
+        assert time.monotonic() < deadline + 20
+        time.sleep(0.01)
+
+
+def test_the_remote_has_no_share_in_input_terminal_and_readiness(tmp_path: Path) -> None:
+    remote = """
+        print("remote", os.environ.get("NOTIFY_SOCKET"), sys.stdin.read() == "", flush=True)
+        print(os.getpgid(0) == os.getpid(), flush=True)
+        with client.receive() as link:
+            link.kick(0)
+            link.wait()
+    """
+    daemon = """
+        with client.receive() as link:
+            link.wait()
+            print("daemon", sys.stdin.read())
+    """
+    done = subprocess.run(
+        [*RUN, program(tmp_path, "r", remote), "--", *program(tmp_path, "d", daemon).split()],
+        env={**ENV, "NOTIFY_SOCKET": "/nowhere"},
+        input="words",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "remote None True\nTrue\ndaemon words\n"
+
+
+def test_a_hang_up_ends_what_has_lost_its_terminal(tmp_path: Path) -> None:
+    pid, master = pty.fork()
+    if not pid:
+        os.execve(sys.executable, [*RUN, "sleep 62", "--", "sleep", "62"], ENV)
+    deadline = time.monotonic() + 20
+    while len(both := children(pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.close(master)
+    os.waitpid(pid, 0)
+    assert not any(Path(f"/proc/{each}").exists() for each in both)
+
+
+def test_too_few_descriptors_are_told_in_a_line() -> None:
+    command = " ".join([*RUN, "true", "--", "true"])
+    for limit in (14, 20, 28, 32):
+        done = subprocess.run(
+            ["sh", "-c", f"ulimit -n {limit}; exec {command}"],
+            env=ENV,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 0 or "rslctl: cannot " in done.stderr, limit
 
 
 def test_every_board_can_be_played(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/un.h>
 #include <time.h>
@@ -128,7 +129,7 @@ static inline const char *rsl_error(const struct rsl_link *link);
  * copy what you check before you use it.
  *
  * Return: the first byte, or NULL with errno. ENODEV: the link has no shared
- * memory. EOVERFLOW: too large for this process. Others are those of mmap().
+ * memory. EOVERFLOW: too large for this process, or for the file. Others are those of mmap().
  */
 static inline void *rsl_map(struct rsl_link *link);
 
@@ -786,7 +787,10 @@ static inline int rsl_from_broker(struct rsl_link *link, const char *path)
 	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return rsl_fail(link, -errno, "socket: %s", strerror(errno));
-	if (connect(sock, (struct sockaddr *)&address, length))
+	do
+		rc = connect(sock, (struct sockaddr *)&address, length);
+	while (rc && errno == EINTR);
+	if (rc)
 		rc = rsl_fail(link, -errno, "%s: %s", path, strerror(errno));
 	else
 		rc = rsl_make_room(link);
@@ -831,6 +835,7 @@ static inline void *rsl_map(struct rsl_link *link)
 {
 	size_t size = (size_t)link->memory_size;
 	off_t offset = (off_t)link->memory_offset;
+	struct stat file;
 	void *map;
 
 	if (link->map)
@@ -838,6 +843,14 @@ static inline void *rsl_map(struct rsl_link *link)
 	if (link->shmem < 0 || size != link->memory_size || offset < 0 ||
 	    (uint64_t)offset != link->memory_offset) {
 		errno = link->shmem < 0 ? ENODEV : EOVERFLOW;
+		return NULL;
+	}
+	/* Behind the end of a file there is nothing but SIGBUS. */
+	if (fstat(link->shmem, &file))
+		return NULL;
+	if (S_ISREG(file.st_mode) && ((uint64_t)file.st_size < link->memory_size ||
+				      (uint64_t)file.st_size - link->memory_size < (uint64_t)offset)) {
+		errno = EOVERFLOW;
 		return NULL;
 	}
 	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, link->shmem, offset);

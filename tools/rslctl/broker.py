@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Give the descriptors of a link to processes that somebody else starts: docs/serve.md.
 
-Who connects gets one reply, the manifest or an error, with the descriptors by SCM_RIGHTS,
-and the connection is closed. Nothing is read from a client and nothing is kept of it, so
-there is nothing that one could do to the others.
+Who connects gets one reply, the manifest or an error, with the descriptors by SCM_RIGHTS.
+Nothing is read from a client and none is waited for; that an answer was not taken yet is all
+that is kept of it, because such descriptors count as ours.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import fcntl
 import grp
 import os
 import pwd
@@ -18,6 +19,7 @@ import resource
 import signal
 import socket
 import struct
+import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,12 @@ _OPTION_MAX = 1024
 #: struct ucred, unix(7).
 _UCRED = struct.Struct("=iII")
 _GID = struct.Struct("=I")
+
+
+#: So many answers may wait for a user to take them; of 66 descriptors at the most.
+UNTAKEN_MAX = 256
+#: Seconds between two looks at them.
+_SWEEP = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,52 +111,123 @@ def peer_of(connection: socket.socket) -> Peer:
     return Peer(pid, uid, frozenset([gid, *(each for (each,) in _GID.iter_unpack(more))]))
 
 
-@dataclass(frozen=True)
 class Broker:
     """Answers those who connect."""
 
-    link: str
-    policy: Policy
-    #: Makes new descriptors of the link, or raises RslError.
-    offers: Callable[[], offer.Offer]
-    #: Told in one line who got what, and what went wrong here.
-    tell: Callable[[str], None]
-    note: Callable[[str], None]
+    def __init__(
+        self,
+        link: str,
+        offers: Callable[[], offer.Offer],
+        access: Callable[[], Access | None],
+        tell: Callable[[str], None],
+        note: Callable[[str], None],
+    ) -> None:
+        """For *link*.
+
+        *offers* makes new descriptors of it or raises RslError, *access* is what the profile
+        says now, *tell* is told in a line who got what, and *note* what went wrong here.
+        """
+        self._link = link
+        self._offers = offers
+        self._access = access
+        self._tell = tell
+        self._note = note
+        self._policies: dict[Access | None, Policy] = {}
+        #: Answers that their clients have not taken yet, by user.
+        self._untaken: dict[int, list[socket.socket]] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are answers to be taken."""
+        return bool(self._untaken)
+
+    def _policy(self) -> Policy:
+        access = self._access()
+        if access not in self._policies:
+            self._policies = {access: policy(access)}
+        return self._policies[access]
 
     def answer(self, connection: socket.socket) -> None:
         """Give whoever is at the other end what it may have, without waiting for it."""
         try:
             peer = peer_of(connection)
             try:
-                if not self.policy.admits(peer):
-                    raise RslError(f"user {peer.uid} may not have link {self.link!r}")
-                with self.offers() as made:
-                    _send(connection, made.document, list(made.fds.values()))
-                self.tell(f"gave link {self.link!r} to process {peer.pid} of user {peer.uid}")
+                self._give(connection, peer)
+                self._tell(f"gave link {self._link!r} to process {peer.pid} of user {peer.uid}")
             except RslError as error:
                 _send(connection, {"version": manifest.VERSION, "error": str(error)}, [])
-                self.tell(f"refused process {peer.pid}: {error}")
+                self._tell(f"refused process {peer.pid} of user {peer.uid}: {error}")
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):
-            self.tell("a client did not wait for its answer")
+            connection.close()
+            self._tell("a client did not wait for its answer")
         except OSError as error:
-            self.note(f"cannot answer a client: {error}")
+            connection.close()
+            self._note(f"cannot answer a client: {error}")
+
+    def _give(self, connection: socket.socket, peer: Peer) -> None:
+        if not self._policy().admits(peer):
+            raise RslError(f"user {peer.uid} may not have link {self._link!r}")
+        self.sweep()
+        untaken = self._untaken.get(peer.uid, [])
+        if len(untaken) >= UNTAKEN_MAX:
+            raise RslError(f"user {peer.uid} has {len(untaken)} answers that it has not taken")
+        with self._offers() as made:
+            try:
+                _send(connection, made.document, list(made.fds.values()))
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:
+                    raise
+                raise RslError("there are too many descriptors that nobody has taken") from error
+        # Until it has taken them, they count as ours.
+        self._untaken.setdefault(peer.uid, []).append(connection.dup())
+
+    def sweep(self) -> None:
+        """Forget the answers that were taken, or whose client has gone."""
+        for uid, waiting in list(self._untaken.items()):
+            for each in [each for each in waiting if not _is_untaken(each)]:
+                each.close()
+                waiting.remove(each)
+            if not waiting:
+                del self._untaken[uid]
+
+
+def _is_untaken(connection: socket.socket) -> bool:
+    left = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))
+    return left != bytes(4)
 
 
 def _send(connection: socket.socket, document: dict[str, object], fds: list[int]) -> None:
-    # As much as a socket takes at once, or nothing: nobody is waited for.
+    """Send the whole of an answer, as much as a socket takes at once: nobody is waited for."""
     connection.setblocking(False)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     data = manifest.encode(document)
     if connection.sendmsg([data], rights, socket.MSG_NOSIGNAL) != len(data):
         raise BlockingIOError
+    connection.shutdown(socket.SHUT_RDWR)  # nothing is read, ever
 
 
 class _ToldToEnd(BaseException):
     pass
 
 
+@contextlib.contextmanager
+def until_told_to_end() -> Iterator[None]:
+    """Leave the block when SIGTERM or SIGINT comes."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def end(*_: object) -> None:
+        for number in numbers:  # to be told once is enough
+            signal.signal(number, signal.SIG_IGN)
+        raise _ToldToEnd
+
+    for number in numbers:
+        signal.signal(number, end)
+    with contextlib.suppress(_ToldToEnd):
+        yield
+
+
 def serve(broker: Broker, listener: socket.socket) -> None:
-    """Answer whoever connects, until SIGTERM or SIGINT comes.
+    """Answer whoever connects, for ever.
 
     Raises:
         RslError: the socket is of no use any more.
@@ -156,22 +235,19 @@ def serve(broker: Broker, listener: socket.socket) -> None:
     # Descriptors that nobody has taken out of a socket yet count as ours (unix(7)).
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-    def end(*_: object) -> None:
-        raise _ToldToEnd
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    with contextlib.suppress(_ToldToEnd):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                raise os_error("accept a connection", error) from error
-            with connection:
-                broker.answer(connection)
+    while True:
+        listener.settimeout(_SWEEP if broker.waits else None)
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            broker.sweep()
+            continue
+        except ConnectionAbortedError:
+            continue
+        except OSError as error:
+            raise os_error("accept a connection", error) from error
+        with connection:
+            broker.answer(connection)
 
 
 @contextlib.contextmanager
@@ -205,12 +281,18 @@ def listening(path: Path) -> Iterator[socket.socket]:
 
 
 def _inherited() -> socket.socket:
-    if os.environ.get("LISTEN_FDS") != "1":
-        raise RslError(
-            f"got {os.environ.get('LISTEN_FDS')} descriptors from the service manager, not one",
-            hint="the socket unit has one ListenStream",
-        )
-    return socket.socket(fileno=handoff.LISTEN_FDS_START)
+    hint = "the socket unit has one ListenStream="
+    count = os.environ.get("LISTEN_FDS")
+    if count != "1":
+        raise RslError(f"got {count} descriptors from the service manager, not one", hint=hint)
+    try:
+        given = socket.socket(fileno=handoff.LISTEN_FDS_START)
+        listens = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise os_error("use the socket of the service manager", error, hint=hint) from error
+    if not listens or (given.family, given.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+        raise RslError("what the service manager gave is no such socket", hint=hint)
+    return given
 
 
 def _make_way(path: Path) -> None:
@@ -218,11 +300,14 @@ def _make_way(path: Path) -> None:
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+        attempt.setblocking(False)
         try:
             attempt.connect(str(path))
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
+        except BlockingIOError:
+            pass  # its queue is full
     raise RslError(
         f"another process serves at '{path}'", hint="stop it, or choose another with --socket"
     )

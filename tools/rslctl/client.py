@@ -26,6 +26,7 @@ import os
 import select
 import socket
 import struct
+import time
 from typing import Any
 
 from rslctl.errors import RslError, os_error
@@ -38,6 +39,7 @@ VERSION = 1
 _MANIFEST_MAX = 65536
 #: shmem, and two eventfds for each of 32 vectors.
 _FDS_MAX = 65
+_VECTORS_MAX = 32
 _FIRST_FD = 3
 
 _COUNT = struct.Struct("=Q")
@@ -77,11 +79,15 @@ def _from_environment() -> Link:
             hint="start it with: rslctl run -- COMMAND",
         )
     fds = {name: _FIRST_FD + at for at, name in enumerate(names)}
-    for fd in fds.values():
-        os.set_inheritable(fd, False)
     if "manifest" not in fds:
         raise NoLinkError(f"there is no descriptor 'manifest' among {', '.join(names)}")
-    return Link(fds, _understood(os.pread(fds["manifest"], _MANIFEST_MAX, 0)))
+    try:
+        for fd in fds.values():
+            os.set_inheritable(fd, False)
+        data = os.pread(fds["manifest"], _MANIFEST_MAX, 0)
+    except OSError as error:
+        raise os_error("use the descriptors that LISTEN_FDS tells of", error) from error
+    return Link(fds, _understood(data))
 
 
 def _from_broker(path: str | os.PathLike[str]) -> Link:
@@ -93,9 +99,9 @@ def _from_broker(path: str | os.PathLike[str]) -> Link:
             while True:
                 part, fds, _, _ = socket.recv_fds(broker, _MANIFEST_MAX, _FDS_MAX)
                 got += fds
-                if not part:
-                    break
                 data += part
+                if not part or len(data) > _MANIFEST_MAX:
+                    break
         manifest = _understood(data)
         names = manifest["descriptors"]
         if len(names) != len(got):
@@ -117,7 +123,7 @@ def _understood(data: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(data)
         version = manifest["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RslError(f"the manifest is not understood: {error}") from error
     if version != VERSION:
         raise RslError(
@@ -126,7 +132,23 @@ def _understood(data: bytes) -> dict[str, Any]:
         )
     if "error" in manifest:
         raise RefusedError(str(manifest["error"]))
+    memory = manifest.get("memory")
+    sizes = [memory.get(key) for key in ("base", "size", "offset")] if _is(memory, dict) else []
+    names = manifest.get("descriptors")
+    if not (
+        _is(manifest.get("link"), str)
+        and _is(manifest.get("vectors"), int)
+        and 1 <= manifest["vectors"] <= _VECTORS_MAX
+        and (memory is None or all(_is(each, int) and 0 <= each < 2**63 for each in sizes))
+        and _is(names, list)
+        and all(_is(each, str) for each in names)
+    ):
+        raise RslError("the manifest is not understood: link, vectors, memory or descriptors")
     return dict(manifest)
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 class Link:
@@ -157,6 +179,8 @@ class Link:
                 self._memory = mmap.mmap(fds["shmem"], memory["size"], offset=memory["offset"])
             except OSError as error:
                 raise os_error(f"map the memory of link {self.name!r}", error) from error
+            except (KeyError, ValueError, OverflowError) as error:
+                raise RslError(f"link {self.name!r} has no such memory: {error}") from error
 
     def __enter__(self) -> Link:
         return self
@@ -173,7 +197,13 @@ class Link:
             self._epoll.close()
         for fd in self.fds.values():
             os.close(fd)
-        self.fds = {}
+        self.fds, self._kicks, self._notifies = {}, [], {}
+        self._memory = self._epoll = None
+
+    def _mbox(self) -> int:
+        if "mbox" not in self.fds:
+            raise RslError(f"link {self.name!r} is closed, or has no descriptor 'mbox'")
+        return self.fds["mbox"]
 
     @property
     def memory(self) -> mmap.mmap:
@@ -187,7 +217,7 @@ class Link:
         return self._memory
 
     def fileno(self) -> int:
-        return self._epoll.fileno() if self._epoll else self.fds["mbox"]
+        return self._epoll.fileno() if self._epoll else self._mbox()
 
     def ready(self) -> None:
         """Tell whoever started this process that it is ready for the remote: sd_notify(3)."""
@@ -215,8 +245,9 @@ class Link:
                 with contextlib.suppress(BlockingIOError):  # as many as it can count
                     os.write(self._kicks[vector], _COUNT.pack(1))
             return
+        mbox = self._mbox()
         try:
-            os.write(self.fds["mbox"], MASK.pack(sum(1 << vector for vector in {*vectors})))
+            os.write(mbox, MASK.pack(sum(1 << vector for vector in {*vectors})))
         except OSError as error:
             raise self._gone(error) from error
 
@@ -228,20 +259,29 @@ class Link:
         Raises:
             GoneError: the link is not there any more.
         """
-        # The system calls take their milliseconds as an int.
-        timeout = None if timeout is None else min(timeout, 2**31 // 1000)
+        deadline = None if timeout is None else time.monotonic() + max(0, timeout)
+        while True:
+            left = None if deadline is None else max(0, deadline - time.monotonic())
+            # The system calls take their milliseconds as an int.
+            found = self._look(None if left is None else min(left, 2**31 // 1000))
+            if found or left == 0:
+                return found
+
+    def _look(self, timeout: float | None) -> list[int]:
+        """The vectors that were notified; none where another thread took them."""
         if self._epoll:
             ready = {fd for fd, _ in self._epoll.poll(timeout, self.vectors + 1)}
             found = sorted(n for fd, n in self._notifies.items() if fd in ready and _take(fd))
             if ready and not found and self.fds.get("shmem") in ready:
                 raise self._gone(OSError(errno.ENODEV, ""))
             return found
+        mbox = self._mbox()
         poll = select.poll()
-        poll.register(self.fds["mbox"], select.POLLIN)
+        poll.register(mbox, select.POLLIN)
         if not poll.poll(None if timeout is None else timeout * 1000):
             return []
         try:
-            (mask,) = MASK.unpack(os.read(self.fds["mbox"], MASK.size))
+            (mask,) = MASK.unpack(os.read(mbox, MASK.size))
         except OSError as error:
             raise self._gone(error) from error
         return [n for n in range(self.vectors) if mask >> n & 1]

@@ -7,13 +7,16 @@ counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for the process LISTEN_PID
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import fcntl
 import grp
 import os
 import pwd
 import shutil
 import signal
+import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -35,7 +38,12 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+_PR_SET_PDEATHSIG = 1
 _CAPABILITY_VERSION_3 = 0x20080522
+# keyctl(2), by machine; include/uapi/asm-generic/unistd.h is for arm64, riscv and newer ones
+_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "armv8l": 311}
+_KEYCTL_GENERIC = 219
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def environment(
         made |= {"HOME": who.home, "LOGNAME": who.name, "USER": who.name, "SHELL": "/bin/sh"}
     for each in more:
         key, equals, value = each.partition("=")
-        if not key or not (equals or key in base):
+        if not key or key in _LISTEN or not (equals or key in base):
             raise RslError(
                 f"--setenv: {each!r} is not NAME=VALUE, nor a variable that is set",
                 hint="as --setenv DEBUG=1",
@@ -140,9 +148,16 @@ def find_program(command: Sequence[str]) -> str:
 
 
 def become(
-    command: Sequence[str], offer: Offer | None, who: User | None, env: dict[str, str]
+    command: Sequence[str],
+    offer: Offer | None,
+    who: User | None,
+    env: dict[str, str],
+    *,
+    with_parent: bool = False,
 ) -> NoReturn:
     """Become *command*, with the descriptors that it is offered, as *who*.
+
+    It is told to end when this process's parent ends, where it is to end *with_parent*.
 
     Raises:
         RslError: the user or the program is not to be had. The process has not changed then,
@@ -156,9 +171,15 @@ def become(
         env["LISTEN_FDS"] = str(len(fds))
         env["LISTEN_PID"] = str(os.getpid())
         env["LISTEN_FDNAMES"] = ":".join(fds)
-    _place(list(fds.values()))
+    try:
+        _place(list(fds.values()))
+    except OSError as error:
+        raise os_error("pass the link's descriptors", error, hint="see ulimit -n") from error
     if who:
+        _leave_terminal()
         drop_rights(who)
+    if with_parent:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # changing the user would undo it
     # Python ignores these, and what is ignored stays so in the daemon.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
@@ -182,27 +203,44 @@ def _place(fds: Sequence[int]) -> None:
                 continue  # the descriptor of the listing itself
 
 
+def _leave_terminal() -> None:
+    """Give up the terminal of a session that others have, too: who has it can type for them.
+
+    Its signals are still got (tty_ioctl(4): TIOCNOTTY, TIOCSTI).
+    """
+    if os.getsid(0) == os.getpid():
+        return
+    with contextlib.suppress(OSError):  # there is none
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, termios.TIOCNOTTY)
+        finally:
+            os.close(fd)
+
+
+def _prctl(option: int, *arguments: int) -> int:
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.prctl(option, *(ctypes.c_ulong(value) for value in padded))
+    return result
+
+
 def drop_rights(who: User) -> None:
-    """Become *who* without a capability and without a way to get one back.
+    """Become *who* without a capability, without a way to get one back, and without our keys.
 
     Raises:
         RslError: the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def prctl(option: int, *arguments: int) -> int:
-        padded = [*arguments, 0, 0, 0, 0][:4]
-        result: int = libc.prctl(option, *(ctypes.c_ulong(value) for value in padded))
-        return result
-
     def must(result: int, what: str) -> None:
-        if result:
+        if result < 0:
             number = ctypes.get_errno()
             raise os_error(what, OSError(number, os.strerror(number)))
 
     capability = 0
-    while prctl(_PR_CAPBSET_READ, capability) >= 0:
-        must(prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
+    while _prctl(_PR_CAPBSET_READ, capability) >= 0:
+        must(_prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
         capability += 1
     try:
         os.setgroups(who.groups)
@@ -212,5 +250,10 @@ def drop_rights(who: User) -> None:
         raise os_error(f"become user {who.name!r}", error) from error
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     must(libc.capset(header, (ctypes.c_uint32 * 6)()), "clear the capabilities")
-    must(prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
-    must(prctl(_PR_SET_NO_NEW_PRIVS, 1), "set no-new-privileges")
+    must(_prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
+    must(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "set no-new-privileges")
+    # keyrings(7): the session's keys are whoever's has the session, whatever the user.
+    number = _KEYCTL.get(os.uname().machine, _KEYCTL_GENERIC)
+    joined = libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
+    if joined < 0 and ctypes.get_errno() != errno.ENOSYS:
+        must(joined, "have a session keyring of its own")

@@ -128,6 +128,7 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
                 os.chown(path, who.uid, who.gid)
         _make_uio(host, link)
         _make_notify()
+        os.chdir(os.getcwd())  # which may be one of those
     except OSError as error:
         what = f"make '{error.filename}' private" if error.filename else "have private mounts"
         raise os_error(f"{what} for the daemon", error) from error
@@ -194,6 +195,13 @@ def _show(old: int, entry: os.DirEntry[str], target: str) -> None:
     except FileNotFoundError:
         return
     try:
+        if entry.name == "ptmx":
+            # The kernel looks for "pts" where this node is (fs/devpts/inode.c).
+            now = entry.stat(follow_symlinks=False)
+            os.mknod(target, now.st_mode, now.st_rdev)
+            os.chown(target, now.st_uid, now.st_gid)
+            os.chmod(target, stat.S_IMODE(now.st_mode))
+            return
         if entry.is_dir(follow_symlinks=False):
             os.mkdir(target)
         else:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rslctl import journal, manifest, mbox, profiles, uapi
 from rslctl.board import Board, Link, Region
-from rslctl.errors import os_error
+from rslctl.errors import RslError, os_error
 from rslctl.host import Host
 
 
@@ -65,40 +65,55 @@ class Source:
     """Makes descriptors of a link again and again, also after it went away and came back."""
 
     def __init__(self, host: Host, link: str | None, *, eventfds: bool) -> None:
-        """For the link called *link*, or the only one that is up.
+        """For the link called *link*, which need not be up, or for the only one that is.
+
+        Raises:
+            RslError: no link is named, and none is up or several are.
+        """
+        self._host = host
+        self.name = link or mbox.pick(host, None).name
+        self.eventfds = eventfds
+        self._looked: tuple[int, mbox.LinkDevice, manifest.About] | None = None
+
+    def _stamp(self) -> int:
+        """What changes when the link is set up anew."""
+        try:
+            return self._host.path(f"{journal.STATE}/{self.name}.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _look(self) -> tuple[mbox.LinkDevice, manifest.About]:
+        stamp = self._stamp()
+        if self._looked is None or self._looked[0] != stamp:
+            device = mbox.pick(self._host, self.name)
+            self._looked = stamp, device, _about(self._host, device)
+        return self._looked[1:]
+
+    @property
+    def device(self) -> mbox.LinkDevice:
+        """The link as it is up.
 
         Raises:
             RslError: it is not up.
         """
-        self._host = host
-        self._eventfds = eventfds
-        self._look(link)
-
-    def _look(self, link: str | None) -> None:
-        self.device = device = mbox.pick(self._host, link)
-        board, profile = known(self._host, device.name)
-        self._about = manifest.About(
-            role=manifest.ROLES[0],
-            link=device.name,
-            transport=device.transport,
-            vectors=device.vectors,
-            memory=Region(device.memory_base, device.memory_size) if device.memory_size else None,
-            board=board,
-            profile=profile,
-        )
+        return self._look()[0]
 
     @property
-    def profile(self) -> Link | None:
-        """What the profile says of the link, where it is known."""
-        return self._about.profile
+    def about(self) -> manifest.About:
+        """What is to be said of it.
+
+        Raises:
+            RslError: it is not up.
+        """
+        return self._look()[1]
 
     @property
     def names(self) -> list[str]:
         """The names of the descriptors with the manifest, in their order."""
-        vectors = range(self._about.vectors)
+        vectors = range(self.about.vectors)
         rings = [f"{ring}{n}" for ring in ("notify", "kick") for n in vectors]
-        memory = ["shmem"] if self._about.memory else []
-        return [*memory, *(rings if self._eventfds else ["mbox"]), manifest.NAME]
+        memory = ["shmem"] if self.about.memory else []
+        return [*memory, *(rings if self.eventfds else ["mbox"]), manifest.NAME]
 
     def __call__(self) -> Offer:
         """New descriptors: ``shmem`` and ``mbox``, or eventfds in place of ``mbox``.
@@ -112,15 +127,15 @@ class Source:
         try:
             return self._offer()
         except mbox.GoneError:
-            self._look(self.device.name)
+            self._looked = None
         return self._offer()
 
     def _offer(self) -> Offer:
-        offer = Offer(self._about)
+        offer = Offer(self.about)
         try:
-            if self._about.memory:
+            if offer.about.memory:
                 offer.fds["shmem"] = self._open()
-            if self._eventfds:
+            if self.eventfds:
                 with mbox.Mailbox(self._host, self.device) as mailbox:
                     mailbox.check()
                     _bind(offer, mailbox)
@@ -129,7 +144,7 @@ class Source:
         except BaseException as error:
             offer.close()
             if isinstance(error, OSError):
-                what = f"make descriptors of link {self.device.name!r}"
+                what = f"make descriptors of link {self.name!r}"
                 raise os_error(what, error) from error
             raise
         return offer
@@ -140,6 +155,19 @@ class Source:
             fd = mailbox.detach()
         os.set_blocking(fd, True)
         return fd
+
+
+def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
+    board, profile = known(host, device.name)
+    return manifest.About(
+        role=manifest.ROLES[0],
+        link=device.name,
+        transport=device.transport,
+        vectors=device.vectors,
+        memory=Region(device.memory_base, device.memory_size) if device.memory_size else None,
+        board=board,
+        profile=profile,
+    )
 
 
 def _bind(offer: Offer, mailbox: mbox.Mailbox) -> None:
@@ -182,8 +210,10 @@ def of_programs(board: Board, link: Link) -> tuple[Offer, Offer]:
     except BaseException as error:
         for offer in offers:
             offer.close()
+        what = f"make link {link.name!r} with {link.memory.size:#x} bytes of memory"
         if isinstance(error, OSError):
-            what = f"make link {link.name!r} with {link.memory.size:#x} bytes of memory"
             raise os_error(what, error) from error
+        if isinstance(error, OverflowError):
+            raise RslError(f"cannot {what}: that is too large for a file") from error
         raise
     return daemon, remote

@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,9 @@ _WATCHED = _FORWARDED | {signal.SIGCHLD, signal.SIGIO}
 
 #: si_code of a signal that the terminal sent, which the daemon has got, too (sigaction(2)).
 _SI_KERNEL = 0x80
+
+#: struct ucred, unix(7).
+_UCRED = struct.Struct("=iII")
 
 #: Seconds that a program has to end when it is told to.
 _GRACE = 5.0
@@ -68,11 +72,14 @@ def words(text: str) -> list[str]:
 class _Pair:
     """The two programs while they run."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
+    def __init__(self, note: Callable[[str], None], uids: set[int]) -> None:
         self._note = note
+        #: Who may say that the daemon is ready.
+        self._uids = uids
         self._pids: dict[int, str] = {}
         #: Where the daemon says that it is ready: sd_notify(3).
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._ready.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._ready.bind("")  # the kernel chooses a name
         fcntl.fcntl(self._ready, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._ready, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
@@ -87,7 +94,7 @@ class _Pair:
         sys.stdout.flush()
         pid = os.fork()
         if not pid:
-            _become(program, offered)
+            _become(program, offered, alone=name == "remote")
         self._pids[pid] = name
 
     def tell(self, name: str, number: int) -> None:
@@ -103,12 +110,27 @@ class _Pair:
             if got.si_signo == signal.SIGCHLD:
                 yield from self._reap()
             elif got.si_signo == signal.SIGIO:
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        if b"READY=1" in self._ready.recv(4096).split(b"\n"):
-                            yield "ready", 0
-            elif got.si_code != _SI_KERNEL:
+                while self._is_ready():
+                    yield "ready", 0
+            elif not self._has_got(got):
                 self.tell("daemon", got.si_signo)
+
+    def _is_ready(self) -> bool:
+        """Whether somebody who may has said that the daemon is ready, since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                text, ancillary, _, _ = self._ready.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
+                uids = [_UCRED.unpack(data[: _UCRED.size])[1] for _, _, data in ancillary]
+                if b"READY=1" in text.split(b"\n") and uids and uids[0] in self._uids:
+                    return True
+        return False
+
+    def _has_got(self, got: signal.struct_siginfo) -> bool:
+        """Whether the daemon has got a signal as well: from the terminal that we share."""
+        if got.si_code != _SI_KERNEL or got.si_signo == signal.SIGHUP:
+            return False  # of a hang-up only the leader of a session is told
+        pids = [pid for pid, name in self._pids.items() if name == "daemon"]
+        return all(os.getpgid(pid) == os.getpgrp() for pid in pids)
 
     def _reap(self) -> Iterator[tuple[str, int]]:
         for pid in list(self._pids):
@@ -121,6 +143,7 @@ class _Pair:
         """Have those end that run still."""
         self._ready.close()
         deadline = time.monotonic() + _GRACE
+        list(self._reap())  # whose end was told with that of the other
         for name in self._pids.values():
             self.tell(name, signal.SIGTERM)
         while self._pids and (left := deadline - time.monotonic()) > 0:
@@ -134,13 +157,15 @@ class _Pair:
             list(self._reap())
 
 
-def _become(program: Program, offered: offer.Offer) -> NoReturn:
+def _become(program: Program, offered: offer.Offer, *, alone: bool) -> NoReturn:
+    """Become one of them; *alone* is who has nothing of the terminal but its output."""
     try:
-        for number in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        if alone:
+            os.setpgid(0, 0)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-        handoff.become(program.command, offered, program.who, program.env)
-    except RslError as error:
+        handoff.become(program.command, offered, program.who, program.env, with_parent=True)
+    except (RslError, OSError) as error:
         os.write(2, f"rslctl: {error}\n".encode())
     finally:
         os._exit(127)
@@ -171,8 +196,10 @@ def run(
         handoff.find_program(each.command)
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
-    pair = _Pair(note)
+    uids = {0, os.geteuid(), daemon.who.uid if daemon.who else 0}
+    pair = _Pair(note, uids)
     daemon.env["NOTIFY_SOCKET"] = pair.notify_socket
+    remote.env.pop("NOTIFY_SOCKET", None)  # it is not whoever started us that waits for it
     for_daemon, for_remote = offer.of_programs(board, link)
     try:
         with for_daemon, for_remote:

@@ -11,10 +11,18 @@ import array
 import os
 import select
 import socket
+from collections.abc import Sequence
 
+from rslctl import manifest
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.host import Host
 from rslctl.offer import Offer, Source
+from rslctl.uapi import MAX_VECTORS
+
+#: All that was ever given that way, in whatever mode.
+_NAMES = ["shmem", "mbox", manifest.NAME] + [
+    f"{ring}{vector}" for ring in ("notify", "kick") for vector in range(MAX_VECTORS)
+]
 
 #: Seconds that the manager has to take in what it was sent.
 _TIMEOUT = 30.0
@@ -23,7 +31,8 @@ _TIMEOUT = 30.0
 def keep(host: Host, unit: str, source: Source) -> bool:
     """Have the manager keep descriptors of a link for *unit*; False if it has them already.
 
-    Systemd drops those of a device that is gone; all are made anew then.
+    Systemd drops those of a device that is gone; all are made anew then. The manifest always is:
+    the profile may have changed.
 
     Raises:
         RslError: this is no process of a unit, the unit keeps no descriptors, or the link is not
@@ -36,11 +45,18 @@ def keep(host: Host, unit: str, source: Source) -> bool:
             hint="this is for ExecStartPre= of a unit with FileDescriptorStoreMax=",
         )
     wanted = len(source.names)
-    if _kept(host, unit) == wanted:
+    # What an eventfd is bound to cannot be seen when there is no memory whose end tells.
+    lasting = bool(source.about.memory) or not source.eventfds
+    if _kept(host, unit) == wanted and lasting:
+        with Offer(source.about) as told:
+            told.fds[manifest.NAME] = manifest.sealed(
+                manifest.encode(manifest.document(source.about, source.names))
+            )
+            _send(address, told, [manifest.NAME])
         return False
     with source() as offer:
         offer.seal()
-        _send(address, offer)
+        _send(address, offer, _NAMES)
     kept = _kept(host, unit)
     if kept != wanted:
         raise RslError(
@@ -55,15 +71,16 @@ def _kept(host: Host, unit: str) -> int:
     return int(shown.strip() or 0)
 
 
-def _send(address: str, offer: Offer) -> None:
-    """Send the descriptors in the place of those of the same names, and wait until they are in."""
+def _send(address: str, offer: Offer, places: Sequence[str]) -> None:
+    """Send descriptors in the place of those of the names *places*, and wait until they are in."""
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.connect(address)
-            for name, fd in offer.fds.items():
+            for name in places:
                 manager.send(f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+            for name, fd in offer.fds.items():
                 _pass(manager, f"FDSTORE=1\nFDNAME={name}", fd)
             ours, theirs = os.pipe2(os.O_CLOEXEC)
             try:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rslctl import broker, offer
+from rslctl.board import Access
 from rslctl.commands.options import (
     ROOT,
     EventfdOption,
@@ -39,14 +41,17 @@ def serve(
     """
     machine = host(root)
     source = offer.Source(machine, link, eventfds=eventfd)
-    name = source.device.name
-    access = source.profile.access if source.profile else None
-    served = broker.Broker(name, broker.policy(access), source, note if verbose else _silent, note)
-    path = socket or machine.path(f"{broker.DIRECTORY}/{name}.sock")
-    with broker.listening(path) as listener:
-        note(f"serving link {name} at {listener.getsockname()}")
+
+    def access() -> Access | None:
+        profile = offer.known(machine, source.name)[1]
+        return profile.access if profile else None
+
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it
+            note(text)
+
+    served = broker.Broker(source.name, source, access, say if verbose else lambda _: None, say)
+    path = socket or machine.path(f"{broker.DIRECTORY}/{source.name}.sock")
+    with broker.until_told_to_end(), broker.listening(path) as listener:
+        say(f"serving link {source.name} at {listener.getsockname()}")
         broker.serve(served, listener)
-
-
-def _silent(_: str) -> None:
-    pass

@@ -27,5 +27,6 @@ def store_command(
     """
     source = offer.Source(host(ROOT), link, eventfds=eventfd)
     done = store.keep(host(ROOT), unit, source)
-    name = source.device.name
-    print(f"{name}: {'kept' if done else 'kept already'} for {unit}: {' '.join(source.names)}")
+    print(
+        f"{source.name}: {'kept' if done else 'kept already'} for {unit}: {' '.join(source.names)}"
+    )
