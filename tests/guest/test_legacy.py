@@ -241,6 +241,33 @@ def real_uio() -> Iterator[None]:
     subprocess.run(["modprobe", "-r", uio.DRIVER, "uio"], check=True)
 
 
+@pytest.mark.parametrize("user", [(), ("--user", "nobody")])
+def test_terminals_can_be_made_there(user: tuple[str, ...]) -> None:
+    pts = Path("/dev/pts")
+    made = not pts.exists()
+    pts.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "devpts", "-o", "ptmxmode=0666", "devpts", pts], check=True)
+    program = "import os, pty; print(os.ttyname(os.openpty()[1]))"
+    try:
+        command = ["rslctl", "run", "--legacy", "--link", "rpu0", *user, "--"]
+        done = subprocess.run(
+            [*command, "python3", "-c", program], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout[:9]) == (0, "/dev/pts/"), done.stderr
+    finally:
+        subprocess.run(["umount", pts], check=True)
+        if made:
+            pts.rmdir()
+
+
+def test_a_daemon_that_was_started_in_dev_finds_its_own_devices() -> None:
+    other = mbox.pick(Host(), "bell").device
+    program = f"import os; print(os.path.samefile('umb', '/dev/umb'), os.path.exists('{other}'))"
+    command = ["rslctl", "run", "--legacy", "--link", "rpu0", "--", "python3", "-c", program]
+    done = subprocess.run(command, cwd="/dev", capture_output=True, text=True, check=False)
+    assert done.stdout == "True False\n", done.stderr
+
+
 def test_a_uio0_of_something_else_is_not_the_daemons(real_uio: None) -> None:
     before = outside()
     assert os.listdir("/sys/class/uio") and uio.find(Host())[0].maps[0].base == 0
