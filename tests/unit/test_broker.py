@@ -50,9 +50,8 @@ def path() -> Iterator[Path]:
         yield Path(directory, "rpu0.sock")
 
 
-@pytest.fixture
-def serving(path: Path) -> Iterator[int]:
-    """A broker in a process of its own, whose number is given."""
+def start(path: Path) -> int:
+    """Have a broker in a process of its own, whose number is returned."""
     pid = os.fork()
     if not pid:
         with broker.until_told_to_end(), broker.listening(path) as listener:
@@ -62,6 +61,13 @@ def serving(path: Path) -> Iterator[int]:
     while not connects(path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    return pid
+
+
+@pytest.fixture
+def serving(path: Path) -> Iterator[int]:
+    """The number of a broker's process."""
+    pid = start(path)
     yield pid
     os.kill(pid, signal.SIGTERM)
     assert os.waitpid(pid, 0)[1] == 0
@@ -240,15 +246,7 @@ def test_too_many_descriptors_on_their_way_are_told(monkeypatch: pytest.MonkeyPa
 
 def test_being_told_to_end_several_times_is_an_end_like_any_other(path: Path) -> None:
     for _ in range(5):
-        pid = os.fork()
-        if not pid:
-            with broker.until_told_to_end(), broker.listening(path) as listener:
-                broker.serve(serving_played(), listener)
-            os._exit(0)
-        deadline = time.monotonic() + 10
-        while not connects(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        pid = start(path)
         for _ in range(3):
             os.kill(pid, signal.SIGTERM)
         assert os.waitpid(pid, 0)[1] == 0
