@@ -243,6 +243,8 @@ def real_uio() -> Iterator[None]:
 
 @pytest.mark.parametrize("user", [(), ("--user", "nobody")])
 def test_terminals_can_be_made_there(user: tuple[str, ...]) -> None:
+    if "devpts" not in Path("/proc/filesystems").read_text():
+        pytest.skip("this kernel has no terminals")
     pts = Path("/dev/pts")
     made = not pts.exists()
     pts.mkdir(exist_ok=True)
