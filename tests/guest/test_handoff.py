@@ -239,7 +239,7 @@ def test_two_hundred_clients_at_once_leave_nothing_behind(
         for connection in silent:
             connection.close()
     Remote.until(lambda: open_files() == 0, "files of the link stay open")
-    Remote.until(lambda: held()[0] == before, "descriptors of the broker leak")
+    Remote.until(lambda: held()[0] <= before, "descriptors of the broker leak")
     assert held()[1] - rss < 1024
 
 

@@ -20,6 +20,7 @@ from rslctl.commands.options import (
     host,
     note,
 )
+from rslctl.errors import RslError
 
 
 def serve(
@@ -43,7 +44,10 @@ def serve(
     source = offer.Source(machine, link, eventfds=eventfd)
 
     def access() -> Access | None:
-        profile = offer.known(machine, source.name)[1]
+        try:
+            profile = source.about.profile  # which is not read each time
+        except RslError:
+            profile = offer.known(machine, source.name)[1]
         return profile.access if profile else None
 
     def say(text: str) -> None:
