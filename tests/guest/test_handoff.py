@@ -219,12 +219,14 @@ def test_two_hundred_clients_at_once_leave_nothing_behind(
 
     client.receive("/run/rsl/rpu0.sock").close()
     before, rss = held()
-    for _ in range(3):
+    for number in range(4):
+        if number == 1:  # what a burst takes is taken once
+            rss = held()[1]
         silent = []
-        for number in range(100):
+        for at in range(100):
             connection = socket.socket(socket.AF_UNIX)
             connection.connect("/run/rsl/rpu0.sock")
-            if number % 5 == 0:
+            if at % 5 == 0:
                 connection.setblocking(False)
                 with contextlib.suppress(OSError):
                     connection.send(os.urandom(100_000))

@@ -167,10 +167,11 @@ class Broker:
     def _give(self, connection: socket.socket, peer: Peer) -> None:
         if not self._policy().admits(peer):
             raise RslError(f"user {peer.uid} may not have link {self._link!r}")
-        self.sweep()
-        untaken = self._untaken.get(peer.uid, [])
-        if len(untaken) >= UNTAKEN_MAX:
-            raise RslError(f"user {peer.uid} has {len(untaken)} answers that it has not taken")
+        if len(self._untaken.get(peer.uid, [])) >= UNTAKEN_MAX:
+            self.sweep()
+        count = len(self._untaken.get(peer.uid, []))
+        if count >= UNTAKEN_MAX:
+            raise RslError(f"user {peer.uid} has {count} answers that it has not taken")
         with self._offers() as made:
             try:
                 _send(connection, made.document, list(made.fds.values()))

@@ -131,16 +131,17 @@ class Source:
         return self._offer()
 
     def _offer(self) -> Offer:
-        offer = Offer(self.about)
+        device, about = self._look()
+        offer = Offer(about)
         try:
-            if offer.about.memory:
-                offer.fds["shmem"] = self._open()
+            if about.memory:
+                offer.fds["shmem"] = _open(self._host, device)
             if self.eventfds:
-                with mbox.Mailbox(self._host, self.device) as mailbox:
+                with mbox.Mailbox(self._host, device) as mailbox:
                     mailbox.check()
                     _bind(offer, mailbox)
             else:
-                offer.fds["mbox"] = self._open()
+                offer.fds["mbox"] = _open(self._host, device)
         except BaseException as error:
             offer.close()
             if isinstance(error, OSError):
@@ -149,12 +150,13 @@ class Source:
             raise
         return offer
 
-    def _open(self) -> int:
-        with mbox.Mailbox(self._host, self.device) as mailbox:
-            mailbox.check()
-            fd = mailbox.detach()
-        os.set_blocking(fd, True)
-        return fd
+
+def _open(host: Host, device: mbox.LinkDevice) -> int:
+    with mbox.Mailbox(host, device) as mailbox:
+        mailbox.check()
+        fd = mailbox.detach()
+    os.set_blocking(fd, True)
+    return fd
 
 
 def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
