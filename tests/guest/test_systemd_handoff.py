@@ -138,7 +138,7 @@ def test_the_daemon_is_killed_and_restarted_100_times_under_a_flood(remote: Remo
     start("/guest/bin/restarted", *lines)
     kills = 0
     while kills < RESTARTS:
-        if kills == RESTARTS // 10:
+        if kills == RESTARTS // 20:
             # What systemd keeps needs no looking at each time, which takes its time here.
             configure((*lines, "ExecStartPre="))
         pid = log()[1]

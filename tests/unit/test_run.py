@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import pwd
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,7 @@ def test_memory_that_no_file_can_have_is_told(tmp_path: Path, rslctl: Rslctl) ->
     )
     status, _, err = rslctl("run", "--board", profile, "--remote", "true", "--", "true")
     assert (status, "0x8000000000000000 bytes of memory" in err) == (1, True)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -223,6 +223,7 @@ def until_told_to_end() -> Iterator[None]:
 
     for number in numbers:
         signal.signal(number, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # whoever started us may block them
     with contextlib.suppress(_ToldToEnd):
         yield
 

@@ -194,8 +194,24 @@ def run(
     """
     for each in (daemon, remote):
         handoff.find_program(each.command)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
+    try:
+        return _run(board, link, daemon, remote, once_ready, with_remote, note)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _run(
+    board: Board,
+    link: Link,
+    daemon: Program,
+    remote: Program,
+    once_ready: bool,
+    with_remote: bool,
+    note: Callable[[str], None],
+) -> int:
     uids = {0, os.geteuid(), daemon.who.uid if daemon.who else 0}
     pair = _Pair(note, uids)
     daemon.env["NOTIFY_SOCKET"] = pair.notify_socket
