@@ -219,9 +219,7 @@ def test_two_hundred_clients_at_once_leave_nothing_behind(
 
     client.receive("/run/rsl/rpu0.sock").close()
     before, rss = held()
-    for number in range(7):
-        if number == 5:  # what many clients take is taken once
-            rss = held()[1]
+    for _ in range(5):
         silent = []
         for at in range(100):
             connection = socket.socket(socket.AF_UNIX)
@@ -242,7 +240,7 @@ def test_two_hundred_clients_at_once_leave_nothing_behind(
             connection.close()
     Remote.until(lambda: open_files() == 0, "files of the link stay open")
     Remote.until(lambda: held()[0] <= before, "descriptors of the broker leak")
-    assert held()[1] - rss < 512
+    assert held()[1] - rss < 4096  # KiB, after 1000 clients
 
 
 def test_a_link_that_is_not_set_up_cannot_be_served(rslctl: Rslctl) -> None:
