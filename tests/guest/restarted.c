@@ -75,9 +75,9 @@ int main(void)
 	ambiguous = log->taking;
 	log->ambiguous += ambiguous;
 	take(&link, log, log->generation && !ambiguous);
+	rsl_ready();
 	log->pid = (uint32_t)getpid();
 	log->generation++;
-	rsl_ready();
 	poller.fd = rsl_fd(&link);
 	poller.events = POLLIN;
 	while (poll(&poller, 1, -1) == 1)

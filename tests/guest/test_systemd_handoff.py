@@ -72,7 +72,8 @@ def start(command: str, *lines: str) -> None:
 
 def configure(lines: tuple[str, ...]) -> None:
     """Have more lines in the section Service of the daemon's unit."""
-    DROP_IN.write_text("\n".join(["[Service]", "Type=notify", "Restart=no", *lines]) + "\n")
+    head = ["[Unit]", "StartLimitIntervalSec=0", "[Service]", "Type=notify", "Restart=no"]
+    DROP_IN.write_text("\n".join([*head, *lines]) + "\n")
     systemctl("daemon-reload")
 
 
@@ -134,6 +135,7 @@ def test_the_daemon_is_killed_and_restarted_100_times_under_a_flood(remote: Remo
     systemctl("mask", "--runtime", "rsl-watch@rpu0")
     lines = ("Restart=always", "RestartSec=1ms", "ExecStartPost=", "ExecStopPost=")
     start("/guest/bin/restarted", *lines)
+    Remote.until(lambda: log()[0] == 1, "there is no first daemon")
     kills = 0
     while kills < RESTARTS:
         if kills == RESTARTS // 20:
