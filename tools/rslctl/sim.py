@@ -171,6 +171,18 @@ def _become(program: Program, offered: offer.Offer, *, alone: bool) -> NoReturn:
         os._exit(127)
 
 
+@contextlib.contextmanager
+def _watching_signals() -> Iterator[None]:
+    """Leave signals to sigwaitinfo(2)."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def run(
     board: Board,
     link: Link,
@@ -194,44 +206,27 @@ def run(
     """
     for each in (daemon, remote):
         handoff.find_program(each.command)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
-    try:
-        return _run(board, link, daemon, remote, once_ready, with_remote, note)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _run(
-    board: Board,
-    link: Link,
-    daemon: Program,
-    remote: Program,
-    once_ready: bool,
-    with_remote: bool,
-    note: Callable[[str], None],
-) -> int:
-    uids = {0, os.geteuid(), daemon.who.uid if daemon.who else 0}
-    pair = _Pair(note, uids)
-    daemon.env["NOTIFY_SOCKET"] = pair.notify_socket
-    remote.env.pop("NOTIFY_SOCKET", None)  # it is not whoever started us that waits for it
-    for_daemon, for_remote = offer.of_programs(board, link)
-    try:
-        with for_daemon, for_remote:
-            pair.start("daemon", daemon, for_daemon)
-            if not once_ready:
-                pair.start("remote", remote, for_remote)
-            started = not once_ready
-            for what, code in pair.events():
-                if what == "ready":
-                    if not started:
-                        pair.start("remote", remote, for_remote)
-                        started = True
-                elif what == "daemon" or with_remote:
-                    return code
-                else:
-                    note(f"the remote has ended with status {code}")
-    finally:
-        pair.end()
-    raise AssertionError("events do not end")
+    with _watching_signals():
+        uids = {0, os.geteuid(), daemon.who.uid if daemon.who else 0}
+        pair = _Pair(note, uids)
+        daemon.env["NOTIFY_SOCKET"] = pair.notify_socket
+        remote.env.pop("NOTIFY_SOCKET", None)  # it is not whoever started us that waits for it
+        for_daemon, for_remote = offer.of_programs(board, link)
+        try:
+            with for_daemon, for_remote:
+                pair.start("daemon", daemon, for_daemon)
+                if not once_ready:
+                    pair.start("remote", remote, for_remote)
+                started = not once_ready
+                for what, code in pair.events():
+                    if what == "ready":
+                        if not started:
+                            pair.start("remote", remote, for_remote)
+                            started = True
+                    elif what == "daemon" or with_remote:
+                        return code
+                    else:
+                        note(f"the remote has ended with status {code}")
+        finally:
+            pair.end()
+        raise AssertionError("events do not end")
