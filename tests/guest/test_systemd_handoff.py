@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from periphery import MMIO
 from rslctl import mbox
 from rslctl.host import Host
 
@@ -28,6 +32,10 @@ from tests.guest.test_systemd import (
 
 DROP_IN = Path("/run/systemd/system/rsl-daemon@rpu0.service.d/test.conf")
 BROKER = "rsl-broker@rpu0"
+RESTARTS = 100
+#: struct log of restarted.c, and where it is in the shared memory.
+LOG = struct.Struct("=8I32Q")
+LOG_AT = 0x100000
 
 
 @pytest.fixture
@@ -111,6 +119,54 @@ def test_a_daemon_that_is_nobody_works_where_there_is_nothing_but_itself(remote:
 def test_a_program_that_knows_only_sd_listen_fds_works_as_the_daemon(remote: Remote) -> None:
     start("/guest/bin/sdlisten 1000")
     assert "sdlisten: 1000 round trips" in ended()
+
+
+def test_the_daemon_is_killed_and_restarted_100_times_under_a_flood(remote: Remote) -> None:
+    link = mbox.pick(Host(), "rpu0")
+    memory = MMIO(LOG_AT, 4096, path=link.node)
+    memory.write(0, bytes(4096))
+
+    def log() -> list[int]:
+        return list(LOG.unpack(memory.read(0, LOG.size)))
+
+    before = [remote.counts(n)["notify_sent"] for n in range(link.vectors)]
+    remote.answer(0)
+    # What only costs time here: there is no remote that is known, to be watched or started.
+    systemctl("mask", "--runtime", "rsl-watch@rpu0")
+    lines = ("Restart=always", "RestartSec=1ms", "ExecStartPost=", "ExecStopPost=")
+    start("/guest/bin/restarted", *lines)
+    Remote.until(lambda: log()[0] == 1, "there is no first daemon")
+    kills = 0
+    while kills < RESTARTS:
+        if kills == RESTARTS // 20:
+            # What systemd keeps needs no looking at each time, which takes its time here.
+            configure((*lines, "ExecStartPre="))
+        pid = log()[1]
+        if not remote.flood_left():
+            remote.flood(0xF, 5_000, 20_000)
+        os.kill(pid, signal.SIGKILL)
+        kills += 1
+        wanted = kills + 1
+        Remote.until(lambda: log()[0] == wanted, f"no daemon after {kills} kills")  # noqa: B023
+    assert shown(DAEMON, "NRestarts") == str(RESTARTS)
+    assert shown(DAEMON, "NFileDescriptorStore") == "3"
+    Remote.until(lambda: remote.flood_left() == 0, "the flood does not end", timeout=300)
+    told = mbox.counters(Host(), link)
+    Remote.until(
+        lambda: log()[8 : 8 + link.vectors] == [each.notifications for each in told],
+        f"the daemon has not seen all of {told}: {log()}",
+    )
+    generations, _, _, ambiguous, found, lost = log()[:6]
+    sent = [remote.counts(n)["notify_sent"] - before[n] for n in range(link.vectors)]
+    assert (generations, lost) == (RESTARTS + 1, 0)
+    # Interrupts coalesce where they come faster than they are taken.
+    assert all(0 < each.notifications <= number for each, number in zip(told, sent, strict=True))
+    interrupts = sum(each.notifications for each in told)
+    print(f"{kills} kills: {sum(sent)} notifications sent, {interrupts} interrupts, {lost} lost")
+    print(f"{found} found by the next daemon, {ambiguous} killed while they took one")
+    assert found > 0
+    memory.close()
+    systemctl("unmask", "--runtime", "rsl-watch@rpu0")
 
 
 def as_user(uid: int, command: list[str]) -> subprocess.CompletedProcess[str]:
