@@ -112,6 +112,9 @@ def test_a_daemon_that_is_nobody_works_where_there_is_nothing_but_itself(remote:
     # Nor systemd's socket to say that it is ready.
     start("-", *nothing, *only, "Type=exec", "ExecStart=", "ExecStart=/bin/roundtrips 100000")
     said = ended()
+    # Beside the program there is only what systemd mounts over, which is empty.
+    files = [path for path in root.rglob("*") if not path.is_dir()]
+    assert files == [root / "bin/roundtrips"]
     assert "uid 65534, CapEff 0000000000000000, NoNewPrivs 1" in said
     assert "100000 round trips on 4 vectors" in said
 
