@@ -134,33 +134,35 @@ def up(plan: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None
     target = plan[0].target
     journal = Journal.load(target.host, target.link.name)
     journal.facts = facts
+    journals = [journal, *_others(target.host, target.link.name)]
     for step in plan:
         began = time.monotonic()
-        result = _bring_about(step, journal, dry_run)
+        result = _bring_about(step, journals, dry_run)
         report(step.describe(), result, time.monotonic() - began)
     if not dry_run:
         journal.finish()
 
 
-def _bring_about(step: Step, journal: Journal, dry_run: bool) -> str:
+def _bring_about(step: Step, journals: list[Journal], dry_run: bool) -> str:
+    """Do a step that is not done yet; the first of *journals* is the link's own."""
     if step.check():
         if not dry_run:
-            _own(step, journal)
+            _own(step, journals)
         return step.doubt() or ("ok" if isinstance(step, steps.Verified) else "already")
     held_back = step.held_back()
     if held_back:
         return held_back
     if dry_run:
         return "would do"
-    _do(step, journal)
+    _do(step, journals[0])
     return "done"
 
 
-def _own(step: Step, journal: Journal) -> None:
+def _own(step: Step, journals: list[Journal]) -> None:
     """Write down what came about by loading a module: it is ours to undo as well."""
-    plan = step.consequence([journal, *_others(step.host, journal.link)])
-    if plan is not None and not journal.has(step.name, plan):
-        journal.add(step.name, plan)
+    plan = step.consequence(journals)
+    if plan is not None and not journals[0].has(step.name, plan):
+        journals[0].add(step.name, plan)
 
 
 def _do(step: Step, journal: Journal) -> None:
