@@ -146,15 +146,16 @@ def test_signals_are_the_daemons_and_nobody_is_left(tmp_path: Path) -> None:
         signal.signal(signal.SIGUSR1, lambda n, _: got.append(n))
         signal.signal(signal.SIGHUP, lambda n, _: got.append(n))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(len(got) + 40))
-        print("up", flush=True)
+        os.write(1, b"up\\n")
         while True:
             signal.pause()
     """
     remote = """
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(os.getpid(), flush=True)
+        os.write(1, b"%d\\n" % os.getpid())
         signal.pause()
     """
+    # Each line in one write: what print() does in two can mix with the other program's.
     running = start(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
     assert running.stdout
     said = {running.stdout.readline().strip() for _ in range(2)}
