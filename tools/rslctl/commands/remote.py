@@ -24,7 +24,13 @@ from rslctl.commands.options import (
 )
 from rslctl.host import Host
 
-app = typer.Typer(no_args_is_help=True, help="Start, stop and look at the remote of a link.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Start, stop and look at the remote of a link.
+
+    Example: rslctl remote start --link rpu0
+    """,
+)
 
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
