@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /sys/class/rsl_mbox: see docs/abi/sysfs-class-rsl_mbox for what it promises. */
+/* /sys/class/rsl_mbox: see docs/reference/abi/sysfs-class-rsl_mbox for what it promises. */
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/slab.h>

@@ -2,7 +2,7 @@
 /*
  * The device of the original user-mailbox module, for daemons that know no other:
  * /dev/umb for a node of its compatible, /dev/rsl_umbN for any other link. See
- * docs/abi/dev-umb for what it promises.
+ * docs/reference/abi/dev-umb for what it promises.
  *
  * Such a daemon handles one thing per wake-up, so here notifications are counted
  * and not coalesced, and each makes two events to be read: one that stood for both

@@ -2,7 +2,7 @@
 /*
  * legacyd [--notify] [--hold FILE] --shmem-addr ADDRESS --shmem-size SIZE ROUNDS
  *
- * Uses a link as the RSL daemon does, call by call (docs/legacy.md): clears the memory,
+ * Uses a link as the RSL daemon does, call by call (docs/reference/legacy.md): clears the memory,
  * writes a virtio-mmio header, and only then opens /dev/umb; answers ROUNDS events with a
  * kick each, by /dev/umb or, with --notify, by the attribute of that name as the version
  * of 2021. With --hold it is not ready before FILE is there.

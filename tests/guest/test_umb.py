@@ -95,7 +95,7 @@ def test_the_daemon_sleeps_without_work_and_wakes_for_every_notification(sim: in
         assert int(os.read(fd, 20)) > 0
         os.write(fd, b"\n")
         wakes += 1
-    # Two for each notification: see docs/abi/dev-umb.
+    # Two for each notification: see docs/reference/abi/dev-umb.
     assert wakes == 200
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     reason="dtc and fdtoverlay are missing: package device-tree-compiler",
 )
 
-#: The checks, as docs/overlay.md lists them.
+#: The checks, as docs/reference/overlay.md lists them.
 CHECKS = {
     *("agent", "cells", "channel", "compatible", "interrupt", "label", "node", "overlap"),
     *("phandle", "ram", "register", "zynqmp"),

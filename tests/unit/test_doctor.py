@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every finding of the doctor, provoked; the list of them is that of docs/doctor.md."""
+"""Every finding of the doctor, provoked; docs/reference/doctor.md lists them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.machine import Machine, Rslctl
 
 LINK = "/sys/class/rsl_mbox/rsl_mbox0"
 TREE = tree.LIVE
-DOCUMENT = Path(__file__).parents[2] / "docs/doctor.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/reference/doctor.md"
 IOMEM = "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n"
 
 

@@ -182,7 +182,7 @@ def test_compilers_have_nothing_to_say(command: str, source: Path, tmp_path: Pat
 def test_the_example_of_the_document_compiles(tmp_path: Path) -> None:
     if not shutil.which("cc"):
         pytest.skip("no C compiler to build it with")
-    text = (REPOSITORY / "docs/librsl.md").read_text()
+    text = (REPOSITORY / "docs/reference/librsl.md").read_text()
     source = tmp_path / "example.c"
     source.write_text(text.split("```c\n")[1].split("```")[0])
     assert build(source, tmp_path / "example", "cc", "-std=gnu99") == ""

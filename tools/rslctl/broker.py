@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Give the descriptors of a link to processes that somebody else starts: docs/serve.md.
+"""Give the descriptors of a link to processes that somebody else starts: docs/reference/serve.md.
 
 Who connects gets one reply, the manifest or an error, with the descriptors by SCM_RIGHTS.
 Nothing is read from a client and none is waited for; that an answer was not taken yet is all

@@ -13,7 +13,7 @@
 
 ``receive()`` takes what "rslctl run" or a unit gave the process, ``receive(path)`` what the
 broker at that socket gives. A link of real hardware and one that two programs play are used
-alike. What the descriptors and the manifest are: docs/daemon.md.
+alike. What the descriptors and the manifest are: docs/reference/daemon.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What stands between an overlay and the tree that it is for: all of it, in one go.
 
-Each check has a name, which begins its messages; docs/overlay.md lists them.
+Each check has a name, which begins its messages; docs/reference/overlay.md lists them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Everything that can be seen to be wrong with the links of a machine, or of an image.
 
-Each check is a function that only looks; docs/doctor.md lists them by the name of their findings.
+Each check is a function that only looks; docs/reference/doctor.md lists them by name of finding.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run a daemon that has its files' names built in, unchanged: docs/legacy.md.
+"""Run a daemon that has its files' names built in, unchanged: docs/reference/legacy.md.
 
 The RSL daemon opens /dev/uio0 and /dev/umb, whatever the board. In a mount namespace of
 its own these are one link's, so several such daemons run at once. The namespace goes with

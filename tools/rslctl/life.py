@@ -2,7 +2,7 @@
 """The order of life: a daemon is ready before its remote starts, and stopped before it stops.
 
 A remote that starts first finds no devices, one that restarts under its daemon kills
-it, and one that is rung before it runs may hang in its start: docs/life.md.
+it, and one that is rung before it runs may hang in its start: docs/reference/life.md.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a daemon is told of the descriptors that it is given: docs/daemon.md."""
+"""What a daemon is told of the descriptors that it is given: docs/reference/daemon.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The descriptors that a daemon is given: of a link, or of one that two programs play.
 
-Names and meanings: docs/daemon.md.
+Names and meanings: docs/reference/daemon.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Board profiles: found by name or file, read from TOML.
 
-The format is described in docs/board-profile.md.
+The format is described in docs/reference/board-profile.md.
 """
 
 from __future__ import annotations

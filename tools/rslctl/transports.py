@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The tables of a board profile that say how a link is notified: docs/board-profile.md."""
+"""How a link is notified, as docs/reference/board-profile.md has the tables of it."""
 
 from __future__ import annotations
 
