@@ -81,6 +81,7 @@ TWO = REPOSITORY / "tests/amp/two.toml"
 
 #: Where it is not "sim".
 TREE_OF_TEST = {
+    "test_bringup": "rproc",
     "test_handoff": "merged",
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
@@ -356,6 +357,7 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
     shutil.copy(REPOSITORY / "tests/__init__.py", tests)
     shutil.copytree(REPOSITORY / "tools/examples", root / "guest/examples")
+    shutil.copytree(REPOSITORY / "tools/bringup", root / "usr/lib/rslctl/bringup")
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
     shutil.copy(TWO, root / "guest")
     _units(root)
