@@ -27,10 +27,12 @@ from rslctl.commands import (
     store,
     wait,
 )
+from rslctl.commands.group import Group
 from rslctl.errors import RslError
 
 app = typer.Typer(
     name="rslctl",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

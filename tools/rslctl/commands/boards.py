@@ -10,6 +10,7 @@ import typer
 
 from rslctl import profiles
 from rslctl.board import Board
+from rslctl.commands.group import Group
 from rslctl.commands.options import (
     ROOT,
     JsonOption,
@@ -20,7 +21,7 @@ from rslctl.commands.options import (
 )
 from rslctl.errors import RslError, SeveralError, UsageError
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 NameArgument = Annotated[
     str,

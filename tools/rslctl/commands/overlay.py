@@ -15,6 +15,7 @@ from rich.table import Table
 from rslctl import bootloader, bootoverlay, changes, devicetree, journal, liveoverlay, tree
 from rslctl import overlay as overlays
 from rslctl.board import Board
+from rslctl.commands.group import Group
 from rslctl.commands.options import (
     ROOT,
     BoardOption,
@@ -34,7 +35,7 @@ from rslctl.commands.options import (
 from rslctl.errors import RslError, UsageError
 from rslctl.host import Host
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 _REBOOT = 3
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rslctl import life
+from rslctl.commands.group import Group
 from rslctl.commands.options import (
     ROOT,
     DryRunOption,
@@ -25,6 +26,7 @@ from rslctl.commands.options import (
 from rslctl.host import Host
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="""Start, stop and look at the remote of a link.
 
