@@ -24,17 +24,10 @@ inherit bash-completion python_setuptools_build_meta systemd useradd
 USERADD_PACKAGES = "${PN}"
 GROUPADD_PARAM:${PN} = "--system rsl"
 
-# Templates: which board and which links there are is said by whoever enables them, as
-# rsl-board-autostart does.
+# The others are templates: which board and which links there are is said by whoever enables
+# them, as rsl-board-autostart does.
 SYSTEMD_AUTO_ENABLE = "disable"
-SYSTEMD_SERVICE:${PN} = "\
-    rsl-broker@.service \
-    rsl-broker@.socket \
-    rsl-daemon@.service \
-    rsl-setup@.service \
-    rsl-watch@.service \
-    rsl.target \
-"
+SYSTEMD_SERVICE:${PN} = "rsl.target"
 
 do_install:append() {
     install -d ${D}${sysconfdir}/rslctl
@@ -72,11 +65,13 @@ FILES:${PN} += "\
     ${nonarch_base_libdir}/udev/rules.d \
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/tmpfiles.d \
+    ${systemd_system_unitdir} \
 "
 FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
 
-# rich and the modules of Python are typer's to ask for, which not every series' recipe does.
+# Among them what rich and typer import, and their recipes do not ask for in every series: html,
+# image, logging, markdown-it-py, numbers, unixadmin.
 RDEPENDS:${PN} += "\
     python3-core \
     python3-crypt \
@@ -84,9 +79,14 @@ RDEPENDS:${PN} += "\
     python3-difflib \
     python3-fcntl \
     python3-fdt \
+    python3-html \
+    python3-image \
     python3-io \
     python3-json \
+    python3-logging \
+    python3-markdown-it-py \
     python3-mmap \
+    python3-numbers \
     python3-periphery \
     python3-pyudev \
     python3-resource \
@@ -94,6 +94,7 @@ RDEPENDS:${PN} += "\
     python3-shell \
     python3-tomllib \
     python3-typer \
+    python3-unixadmin \
 "
 # fdtoverlay, for trees merged on the board
 RRECOMMENDS:${PN} += "dtc"
