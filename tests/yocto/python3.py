@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""rslctl on the part of Python that an image has.
+
+python -m tests.yocto.python3 PACKAGE...
+
+openembedded-core splits python3 into packages, and those of other projects do not all ask for
+what they import. With the given packages (names without "python3-") and what they ask for, all
+of rslctl is imported and some commands are run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+
+#: Of each package the modules, and the packages that it asks for (python3-manifest.json).
+PACKAGES = {
+    "core": ("", ""),
+    "asyncio": ("_asyncio asyncio concurrent", "io logging netclient numbers stringold"),
+    "crypt": ("_blake2 _hashlib _md5 _sha1 _sha2 _sha3 hashlib", ""),
+    "ctypes": ("_ctypes ctypes", "io math"),
+    "curses": ("_curses curses", ""),
+    "datetime": ("_datetime _strptime calendar datetime", ""),
+    "difflib": ("difflib", ""),
+    "email": ("email imaplib", "datetime io math mime netclient stringold"),
+    "fcntl": ("", ""),
+    "html": ("html", ""),
+    "image": ("colorsys", ""),
+    "io": ("_pyio _socket _ssl socket ssl tempfile termios", "math netclient"),
+    "json": ("_json json", ""),
+    "logging": ("logging", "io netserver pickle stringold threading"),
+    "math": ("_random cmath random", ""),
+    "mime": ("quopri", ""),
+    "mmap": ("mmap", ""),
+    "multiprocessing": (
+        "_multiprocessing _posixshmem multiprocessing",
+        "crypt ctypes io math mmap netclient pickle threading",
+    ),
+    "netclient": (
+        "_uuid base64 ftplib hmac http mimetypes poplib secrets smtplib uuid",
+        "crypt datetime email io math mime stringold",
+    ),
+    "netserver": ("socketserver", "io"),
+    "numbers": ("_contextvars _decimal _pydecimal contextvars decimal fractions numbers", ""),
+    "pickle": ("_compat_pickle _pickle pickle pickletools shelve", ""),
+    "pprint": ("pprint", ""),
+    "profile": ("_lsprof cProfile profile pstats", ""),
+    "pydoc": ("pydoc", ""),
+    "resource": ("resource", ""),
+    "shell": ("cmd shlex", "stringold"),
+    "sqlite3": ("_sqlite3 sqlite3", "datetime"),
+    "statistics": ("_statistics statistics", "math numbers"),
+    "stringold": ("string", ""),
+    "syslog": ("syslog", ""),
+    "terminal": ("pty tty", "io"),
+    "threading": ("_queue _threading_local queue", ""),
+    "tomllib": ("tomllib", ""),
+    "unittest": ("unittest", "asyncio difflib io logging netclient numbers pprint stringold"),
+    "unixadmin": ("getpass", "io"),
+    "xml": ("_elementtree pyexpat xml", ""),
+}
+
+#: Commands that print tables, help and errors, and the status that they end with.
+COMMANDS = (
+    (["--help"], 0),
+    (["setup", "--help"], 0),
+    (["no-such-command"], 2),
+    (["boards"], 0),
+    (["layout", "--board", "zcu102"], 0),
+    (["overlay", "--board", "zcu102"], 0),
+)
+
+
+def missing(packages: Iterable[str]) -> dict[str, str]:
+    """The modules that an image with these packages lacks, and their packages."""
+    there: set[str] = set()
+    left = list(packages)
+    while left:
+        package = left.pop()
+        if package not in there:
+            there.add(package)
+            left += PACKAGES[package][1].split()
+    return {
+        module: package
+        for package, (modules, _) in PACKAGES.items()
+        if package not in there
+        for module in modules.split()
+    }
+
+
+class Finder:
+    """Finds no module that is missing."""
+
+    def __init__(self, modules: dict[str, str]) -> None:
+        self.modules = modules
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Refuse a module."""
+        package = self.modules.get(name.partition(".")[0])
+        if package:
+            raise ModuleNotFoundError(f"{name} is in python3-{package}", name=name)
+
+
+def main() -> None:
+    absent = missing(sys.argv[1:])
+    for name in list(sys.modules):
+        if name.partition(".")[0] in absent:
+            del sys.modules[name]
+    sys.meta_path.insert(0, Finder(absent))
+    rslctl = importlib.import_module("rslctl")
+    for module in pkgutil.walk_packages(rslctl.__path__, "rslctl."):
+        if module.name != "rslctl.__main__":
+            importlib.import_module(module.name)
+    cli = importlib.import_module("rslctl.cli")
+    for arguments, wanted in COMMANDS:
+        sys.argv = ["rslctl", *arguments]
+        status: object = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = ended.code
+        if (status or 0) != wanted:
+            raise SystemExit(f"rslctl {' '.join(arguments)}: status {status}, not {wanted}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# nooelint: oelint.file.requirenotfound - it is openembedded-core's
+require recipes-core/images/core-image-minimal.bb
+
+SUMMARY = "core-image-minimal with a link to a second runtime"
+DESCRIPTION = "An example: packagegroup-rsl is all that an image of your own needs."
+LICENSE = "BSD-3-Clause"
+
+IMAGE_INSTALL += "packagegroup-rsl"
+
+# The overlay, for a boot loader that takes it from the boot partition.
+IMAGE_BOOT_FILES:append = " ${@'devicetree/${RSL_BOARD}.dtbo' if d.getVar('RSL_BOARD') else ''}"
+do_image_wic[depends] += "${@'rsl-board:do_deploy' if d.getVar('RSL_BOARD') else ''}"

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-3-Clause
+SUMMARY = "Brings up links to second runtimes on the same chip"
+DESCRIPTION = "The command line rslctl, its board profiles, units, udev rules and manuals, and the C header librsl for daemons."
+SECTION = "console/utils"
+LICENSE = "BSD-3-Clause"
+LIC_FILES_CHKSUM = "\
+    file://LICENSE;md5=47b210fd2840400a48f0795b85b58123 \
+    file://LICENSES/BSD-3-Clause.txt;md5=479f1a48973f1f7b7cd0e22d515c0309 \
+"
+
+FILESEXTRAPATHS:prepend := "${RSL_SOURCE}:"
+SRC_URI = "\
+    file://LICENSE;subdir=${BP} \
+    file://LICENSES;subdir=${BP} \
+    file://README.md;subdir=${BP} \
+    file://docs;subdir=${BP} \
+    file://dt-overlays;subdir=${BP} \
+    file://pyproject.toml;subdir=${BP} \
+    file://tools;subdir=${BP} \
+"
+
+inherit bash-completion python_setuptools_build_meta systemd useradd
+
+USERADD_PACKAGES = "${PN}"
+GROUPADD_PARAM:${PN} = "--system rsl"
+
+# The others are templates: which board and which links there are is said by whoever enables
+# them, as rsl-board-autostart does.
+SYSTEMD_AUTO_ENABLE = "disable"
+SYSTEMD_SERVICE:${PN} = "rsl.target"
+
+do_install:append() {
+    install -d ${D}${sysconfdir}/rslctl
+    install -Dm 0644 -t ${D}${nonarch_base_libdir}/udev/rules.d ${S}/tools/udev/*.rules
+    install -Dm 0644 -t ${D}${includedir} ${S}/tools/librsl/*.h
+    install -Dm 0644 -t ${D}${docdir}/${BPN}/examples \
+        ${S}/tools/examples/*.c ${S}/tools/examples/*.py ${S}/tools/systemd/*.conf
+    (cd ${S}/docs && find . -name '*.md' -exec install -Dm 0644 {} ${D}${docdir}/${BPN}/{} \;)
+
+    if ${@bb.utils.contains('DISTRO_FEATURES', 'systemd', 'true', 'false', d)}; then
+        install -Dm 0644 -t ${D}${systemd_system_unitdir} \
+            ${S}/tools/systemd/*.service ${S}/tools/systemd/*.socket ${S}/tools/systemd/*.target
+        install -Dm 0644 -t ${D}${nonarch_libdir}/sysusers.d ${S}/tools/systemd/sysusers.d/*.conf
+        install -Dm 0644 -t ${D}${nonarch_libdir}/tmpfiles.d ${S}/tools/systemd/tmpfiles.d/*.conf
+    fi
+
+    # What is not there yet is left out.
+    for page in ${S}/docs/man/*.1; do
+        [ ! -e $page ] || install -Dm 0644 -t ${D}${mandir}/man1 $page
+    done
+    for script in ${S}/tools/bringup/*; do
+        [ ! -f $script ] || install -Dm 0755 -t ${D}${libexecdir}/rslctl/bringup $script
+    done
+    if [ -d ${S}/tools/completions ]; then
+        install -Dm 0644 -t ${D}${datadir}/bash-completion/completions ${S}/tools/completions/rslctl
+        install -Dm 0644 -t ${D}${datadir}/zsh/site-functions ${S}/tools/completions/_rslctl
+        install -Dm 0644 -t ${D}${datadir}/fish/vendor_completions.d ${S}/tools/completions/rslctl.fish
+    fi
+}
+
+PACKAGES =+ "${PN}-zsh-completion ${PN}-fish-completion"
+
+FILES:${PN} += "\
+    ${libexecdir}/rslctl \
+    ${nonarch_base_libdir}/udev/rules.d \
+    ${nonarch_libdir}/sysusers.d \
+    ${nonarch_libdir}/tmpfiles.d \
+    ${systemd_system_unitdir} \
+"
+FILES:${PN}-zsh-completion += "${datadir}/zsh"
+FILES:${PN}-fish-completion += "${datadir}/fish"
+
+# Among them what rich and typer import, and their recipes do not ask for in every series: html,
+# image, logging, markdown-it-py, numbers, unixadmin.
+RDEPENDS:${PN} += "\
+    python3-core \
+    python3-crypt \
+    python3-ctypes \
+    python3-difflib \
+    python3-fcntl \
+    python3-fdt \
+    python3-html \
+    python3-image \
+    python3-io \
+    python3-json \
+    python3-logging \
+    python3-markdown-it-py \
+    python3-mmap \
+    python3-numbers \
+    python3-periphery \
+    python3-pyudev \
+    python3-resource \
+    python3-rich \
+    python3-shell \
+    python3-tomllib \
+    python3-typer \
+    python3-unixadmin \
+"
+# fdtoverlay, for trees merged on the board
+RRECOMMENDS:${PN} += "dtc"
