@@ -13,8 +13,9 @@ help:
 	@echo "make check-kernels  build for every supported kernel, test on those that boot"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
+	@echo "make man         generate docs/man/ anew"
 
-demo check check-million check-debug check-kernels shell overlays:
+demo check check-million check-debug check-kernels shell overlays man:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check check-million check-debug check-kernels shell overlays
+.PHONY: help demo check check-million check-debug check-kernels shell overlays man

@@ -111,6 +111,16 @@ def overlays() -> None:
         say(f"wrote {target.relative_to(machine.REPOSITORY)}")
 
 
+def man() -> None:
+    """Generate the manual pages that are checked in."""
+    target = machine.REPOSITORY / "docs/man"
+    environment = f"PYTHONPATH={machine.REPOSITORY / 'tools'}"
+    machine.run(
+        ["env", environment, machine.python(), machine.REPOSITORY / "tools/mkman.py", target]
+    )
+    say(f"wrote {target.relative_to(machine.REPOSITORY)}")
+
+
 def run(command: str, tree: str = "merged") -> None:
     """Run a shell command in the board."""
     outcome = qemu.boot(build.board().with_tree(tree), command, timeout=1800, show=True)
@@ -141,6 +151,8 @@ def main() -> None:
         )
     elif name == "overlays":
         overlays()
+    elif name == "man":
+        man()
     elif name == "run" and arguments:
         run(" ".join(arguments))
     else:

@@ -81,6 +81,7 @@ TWO = REPOSITORY / "tests/amp/two.toml"
 
 #: Where it is not "sim".
 TREE_OF_TEST = {
+    "test_bringup": "rproc",
     "test_documents": "merged",
     "test_handoff": "merged",
     "test_monitor": "merged",
@@ -360,6 +361,7 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     shutil.copytree(REPOSITORY / "docs", root / "guest/documents/docs")
     shutil.copy(REPOSITORY / "README.md", root / "guest/documents")
     shutil.copytree(REPOSITORY / "tools/examples", root / "guest/examples")
+    shutil.copytree(REPOSITORY / "tools/bringup", root / "usr/lib/rslctl/bringup")
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")
     shutil.copy(TWO, root / "guest")
     _units(root)

@@ -29,6 +29,9 @@ PACKAGES = {
     "/usr/bin/sparse": "sparse",
     "/usr/bin/systemd-analyze": "systemd",
     "/sbin/depmod": "kmod",
+    "/usr/bin/mandoc": "mandoc",
+    "/usr/bin/zsh": "zsh",
+    "/usr/bin/fish": "fish",
 }
 
 

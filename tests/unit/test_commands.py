@@ -180,15 +180,6 @@ def test_a_full_disk_is_told_in_a_line() -> None:
     )
 
 
-def test_help_shows_an_example_for_every_command(rslctl: Rslctl) -> None:
-    status, out, _ = rslctl("--help")
-    assert status == 0
-    names = "boards overlay setup teardown status doctor monitor kick wait run serve store"
-    for name in names.split():
-        assert name in out
-        assert "Example: rslctl" in rslctl(name, "--help")[1]
-
-
 def test_the_version_is_told(rslctl: Rslctl) -> None:
     assert rslctl("--version")[1].startswith("rslctl 0.")
 

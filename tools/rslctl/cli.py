@@ -27,10 +27,12 @@ from rslctl.commands import (
     store,
     wait,
 )
+from rslctl.commands.group import Group
 from rslctl.errors import RslError
 
 app = typer.Typer(
     name="rslctl",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,27 +55,34 @@ def rslctl(
 
     Exit status: 0 done, 1 a known error, 2 usage, 3 done but a reboot is needed,
     4 timed out.
+
+    Example: rslctl setup --board zcu102
     """
 
 
-app.add_typer(boards.app, name="boards")
-app.add_typer(overlay.app, name="overlay")
-app.add_typer(remote.app, name="remote")
-app.command("doctor")(doctor.doctor_command)
-app.command("store")(store.store_command)
-for command in (
-    layout.layout,
-    remote_dt.remote_dt,
-    setup.setup,
-    setup.teardown,
-    status.status,
-    kick.kick,
-    wait.wait,
-    monitor.monitor,
-    run.run,
-    serve.serve,
+_DESCRIBE = "Describe a board"
+_BRING_UP = "Bring its links up"
+_HAND_OVER = "Hand them to daemons"
+_LOOK = "Use and watch them"
+
+app.add_typer(boards.app, name="boards", rich_help_panel=_DESCRIBE)
+app.add_typer(overlay.app, name="overlay", rich_help_panel=_DESCRIBE)
+app.add_typer(remote.app, name="remote", rich_help_panel=_BRING_UP)
+for panel, name, command in (
+    (_DESCRIBE, "layout", layout.layout),
+    (_DESCRIBE, "remote-dt", remote_dt.remote_dt),
+    (_BRING_UP, "setup", setup.setup),
+    (_BRING_UP, "teardown", setup.teardown),
+    (_BRING_UP, "doctor", doctor.doctor_command),
+    (_HAND_OVER, "run", run.run),
+    (_HAND_OVER, "serve", serve.serve),
+    (_HAND_OVER, "store", store.store_command),
+    (_LOOK, "status", status.status),
+    (_LOOK, "kick", kick.kick),
+    (_LOOK, "wait", wait.wait),
+    (_LOOK, "monitor", monitor.monitor),
 ):
-    app.command()(command)
+    app.command(name, rich_help_panel=panel)(command)
 
 
 def main() -> NoReturn:

@@ -10,12 +10,23 @@ import typer
 
 from rslctl import profiles
 from rslctl.board import Board
-from rslctl.commands.options import ROOT, JsonOption, RootOption, host, print_json
+from rslctl.commands.group import Group
+from rslctl.commands.options import (
+    ROOT,
+    JsonOption,
+    RootOption,
+    board_names,
+    host,
+    print_json,
+)
 from rslctl.errors import RslError, SeveralError, UsageError
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="Which profile.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE.toml", help="Which profile.", autocompletion=board_names),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -95,7 +106,10 @@ def _plain(board: Board) -> Any:
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|FILE.toml]...", help="All by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|FILE.toml]...", help="All by default.", autocompletion=board_names
+        ),
     ] = None,
     root: RootOption = ROOT,
 ) -> None:

@@ -20,6 +20,8 @@ from rslctl.commands.options import (
     LinkOption,
     RootOption,
     TransportOption,
+    board_names,
+    busy,
     chosen,
     host,
     note,
@@ -61,6 +63,7 @@ def doctor_command(
             "--board",
             metavar="NAME|FILE.toml",
             help="Board, or the file of a profile; may be left out where one is set up.",
+            autocompletion=board_names,
         ),
     ] = None,
     link: LinkOption = None,
@@ -85,8 +88,9 @@ def doctor_command(
         note("no link is set up and no --board is given: only what any board has is looked at")
         if link:
             raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
-    now = tree.from_machine(machine)
-    found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
+    with busy("looking at the machine"):
+        now = tree.from_machine(machine)
+        found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
     if json:
         print_json([asdict(each) for each in found])
     else:

@@ -17,6 +17,7 @@ from rslctl.commands.options import (
     JsonOption,
     LinkOption,
     RootOption,
+    among,
     host,
     print_json,
 )
@@ -28,7 +29,12 @@ def layout(
     link: LinkOption = None,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="KIND", help="Instead of the profile's; repeat it."),
+        typer.Option(
+            "--device",
+            metavar="KIND",
+            help="Instead of the profile's; repeat it.",
+            autocompletion=among(virtio.KINDS),
+        ),
     ] = None,
     device_tree: Annotated[
         bool | None,

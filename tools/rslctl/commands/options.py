@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from rslctl import overlay, profiles
+from rslctl import mbox, overlay, profiles
 from rslctl.board import TRANSPORTS, Board
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.host import Host
@@ -25,12 +28,40 @@ def _seconds(value: float | None) -> float | None:
     return value
 
 
+def among(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What completes a word to one of *names*."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def board_names(incomplete: str) -> list[str]:
+    """The boards that a word may become."""
+    return among(profiles.known())(incomplete)
+
+
+def _link_names(incomplete: str) -> list[str]:
+    return among(link.name for link in mbox.find(Host(ROOT)))(incomplete)
+
+
+#: The default of --root.
+ROOT = Path("/")
+
 BoardOption = Annotated[
-    str, typer.Option("--board", metavar="NAME|FILE.toml", help="Board, or the file of a profile.")
+    str,
+    typer.Option(
+        "--board",
+        metavar="NAME|FILE.toml",
+        help="Board, or the file of a profile.",
+        autocompletion=board_names,
+    ),
 ]
 LinkOption = Annotated[
     str | None,
-    typer.Option("--link", metavar="NAME", help="Link; may be left out where there is one."),
+    typer.Option(
+        "--link",
+        metavar="NAME",
+        help="Link; may be left out where there is one.",
+        autocompletion=_link_names,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRunOption = Annotated[
@@ -70,12 +101,12 @@ VerboseOption = Annotated[
 TransportOption = Annotated[
     str | None,
     typer.Option(
-        "--transport", metavar="NAME", help="mailbox or doorbell, where links offer both."
+        "--transport",
+        metavar="NAME",
+        help="mailbox or doorbell, where links offer both.",
+        autocompletion=among(TRANSPORTS),
     ),
 ]
-
-#: The default of --root.
-ROOT = Path("/")
 
 
 def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
@@ -117,6 +148,14 @@ def print_json(document: Any) -> None:
 def note(text: str) -> None:
     """Tell something that is not a result."""
     print(f"rslctl: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Show on a terminal that something is being done that may take a while."""
+    console = Console(stderr=True)
+    with console.status(text) if console.is_terminal else contextlib.nullcontext():
+        yield
 
 
 def write(files: dict[Path, bytes]) -> None:

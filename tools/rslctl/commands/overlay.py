@@ -15,6 +15,7 @@ from rich.table import Table
 from rslctl import bootloader, bootoverlay, changes, devicetree, journal, liveoverlay, tree
 from rslctl import overlay as overlays
 from rslctl.board import Board
+from rslctl.commands.group import Group
 from rslctl.commands.options import (
     ROOT,
     BoardOption,
@@ -22,6 +23,9 @@ from rslctl.commands.options import (
     JsonOption,
     RootOption,
     TransportOption,
+    among,
+    board_names,
+    busy,
     chosen,
     host,
     note,
@@ -31,7 +35,7 @@ from rslctl.commands.options import (
 from rslctl.errors import RslError, UsageError
 from rslctl.host import Host
 
-app = typer.Typer()
+app = typer.Typer(cls=Group)
 
 _REBOOT = 3
 
@@ -41,7 +45,12 @@ def overlay(
     context: typer.Context,
     board: Annotated[
         str | None,
-        typer.Option("--board", metavar="NAME|FILE.toml", help="Board, or the file of a profile."),
+        typer.Option(
+            "--board",
+            metavar="NAME|FILE.toml",
+            help="Board, or the file of a profile.",
+            autocompletion=board_names,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -60,6 +69,7 @@ def overlay(
             "--style",
             metavar="NAME",
             help="rsl, or user-mailbox for the nodes of the original module and daemon.",
+            autocompletion=among(overlays.STYLES),
         ),
     ] = overlays.STYLES[0],
     merge: Annotated[
@@ -87,18 +97,19 @@ def overlay(
     _check_options(output, base, style, merge)
     profile = chosen(board, transport, host(root).root)
     blob = b""
-    if base:
-        parsed, blob = overlays.read_base(base)
-        made = overlays.for_base(profile, style, parsed)
-    else:
-        made = overlays.build(profile, style)
     files = {}
-    if output:
-        binary = output.suffix == ".dtbo"
-        data = devicetree.to_blob(made) if binary else devicetree.to_source(made).encode()
-        files[output] = data
-    if merge:
-        files[merge] = overlays.merge(made, blob)
+    with busy("making the overlay"):
+        if base:
+            parsed, blob = overlays.read_base(base)
+            made = overlays.for_base(profile, style, parsed)
+        else:
+            made = overlays.build(profile, style)
+        if output:
+            binary = output.suffix == ".dtbo"
+            data = devicetree.to_blob(made) if binary else devicetree.to_source(made).encode()
+            files[output] = data
+        if merge:
+            files[merge] = overlays.merge(made, blob)
     if files:
         write(files)
     else:
@@ -126,6 +137,7 @@ def install(
             "--loader",
             metavar="NAME",
             help=f"How it boots: {', '.join(each.name for each in bootloader.LOADERS)}.",
+            autocompletion=among([each.name for each in bootloader.LOADERS]),
         ),
     ] = None,
     base: Annotated[

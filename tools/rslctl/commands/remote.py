@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rslctl import life
+from rslctl.commands.group import Group
 from rslctl.commands.options import (
     ROOT,
     DryRunOption,
@@ -24,7 +25,14 @@ from rslctl.commands.options import (
 )
 from rslctl.host import Host
 
-app = typer.Typer(no_args_is_help=True, help="Start, stop and look at the remote of a link.")
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    help="""Start, stop and look at the remote of a link.
+
+    Example: rslctl remote start --link rpu0
+    """,
+)
 
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")

@@ -16,6 +16,7 @@ from rslctl.commands.options import (
     LinkOption,
     RootOption,
     TransportOption,
+    among,
     chosen,
     host,
     note,
@@ -30,7 +31,12 @@ def remote_dt(
     transport: TransportOption = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help=f"One of {', '.join(remote.FORMS)}."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"One of {', '.join(remote.FORMS)}.",
+            autocompletion=among(remote.FORMS),
+        ),
     ] = None,
     output: Annotated[
         Path | None,

@@ -16,6 +16,7 @@ from rslctl.commands.options import (
     EventfdOption,
     LinkOption,
     RootOption,
+    board_names,
     host,
     note,
 )
@@ -50,7 +51,10 @@ def run(
     board: Annotated[
         str | None,
         typer.Option(
-            "--board", metavar="NAME|FILE.toml", help="With --remote: whose link to play."
+            "--board",
+            metavar="NAME|FILE.toml",
+            help="With --remote: whose link to play.",
+            autocompletion=board_names,
         ),
     ] = None,
     remote: Annotated[

@@ -12,7 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from rslctl import journal, mbox, remoteproc
-from rslctl.commands.options import ROOT, JsonOption, LinkOption, RootOption, host, note, print_json
+from rslctl.commands.options import (
+    ROOT,
+    JsonOption,
+    LinkOption,
+    RootOption,
+    busy,
+    host,
+    note,
+    print_json,
+)
 from rslctl.errors import RslError
 from rslctl.host import Host
 
@@ -38,7 +47,8 @@ def status(
     links = [mbox.pick(machine, link)] if link else mbox.find(machine)
     before = _counters(machine, links)
     if interval:
-        time.sleep(interval)
+        with busy(f"measuring for {interval:g} s"):
+            time.sleep(interval)
     now = _counters(machine, links) if interval else before
     shown = []
     for device in links:

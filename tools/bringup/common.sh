@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh disable=SC2154
+# From a fresh boot to served links, and back. A board's script sets BOARD and sources this.
+#
+#	start    set the board's links up, run their daemons, start their remotes
+#	stop     the same in reverse
+#	restart  both
+#	status   the links; exit status 0: all daemons run, 1: one has died, 3: none runs (as LSB)
+#
+# /etc/rslctl/LINK.env says what serves a link, as for the unit rsl-daemon@LINK:
+#	RSL_DAEMON=/usr/bin/my-daemon --verbose
+#	RSL_USER=nobody
+# and what else the daemon has in its environment, NAME=VALUE a line, nothing quoted. A link
+# without that file is set up and not served. What a daemon prints is in /var/log/rsl-LINK.log.
+#
+# The first failure ends it: what rslctl said is shown, and what was begun is undone.
+
+set -euf
+
+CONFIG=/etc/rslctl
+RUN=/run/rsl
+LOG=/var/log
+# Seconds for a device to appear, a daemon to open its link, a daemon to end.
+TIMEOUT=10
+
+say() {
+	echo "$BOARD: $*"
+}
+
+# What a program says of a JSON document: its lines on stdout, for each item of "data".
+each() {
+	python3 -c "import json, sys
+data = json.load(sys.stdin)
+for item in data if isinstance(data, list) else [data]:
+    $1"
+}
+
+links() {
+	rslctl boards show "$BOARD" --json | each 'print(*(link["name"] for link in item["links"]))'
+}
+
+# The value of a variable in a link's file.
+setting() {
+	sed -n "s/^$2=//p" "$CONFIG/$1.env"
+}
+
+# When a process began: with its number, that is the process and no other.
+began() {
+	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+}
+
+# The number of a link's daemon, if it runs.
+daemon() {
+	[ -f "$RUN/$1.pid" ] || return 1
+	read -r pid since <"$RUN/$1.pid"
+	[ "$(began "$pid")" = "$since" ] && echo "$pid"
+}
+
+set_up() {
+	failed=0
+	document=$(rslctl setup --board "$BOARD" --timeout "$TIMEOUT" --json) || failed=$?
+	printf '%s\n' "$document" | each 'for step in item["steps"]:
+        print("{}: {step}: {result} ({seconds:.2f} s)".format(item["link"], **step))'
+	return "$failed"
+}
+
+# Run a link's daemon and start its remote.
+serve() {
+	link=$1
+	if pid=$(daemon "$link"); then
+		say "$link: its daemon runs already, process $pid"
+		return
+	fi
+	command=$(setting "$link" RSL_DAEMON)
+	if [ -z "$command" ]; then
+		say "$link: $CONFIG/$link.env has no line RSL_DAEMON=COMMAND"
+		return 1
+	fi
+	user=$(setting "$link" RSL_USER)
+	set -- --link "$link" --user "${user:-nobody}" --clean-env
+	while read -r line; do
+		case $line in
+		RSL_DAEMON=* | RSL_USER=* | '' | '#'*) ;;
+		*) set -- "$@" --setenv "$line" ;;
+		esac
+	done <"$CONFIG/$link.env"
+	# rslctl becomes the daemon: the process is the same.
+	# shellcheck disable=SC2086 # the words of the command
+	setsid rslctl run "$@" -- $command </dev/null >>"$LOG/rsl-$link.log" 2>&1 &
+	pid=$!
+	echo "$pid $(began "$pid")" >"$RUN/$link.pid"
+	if ! wait_for_daemon "$link"; then
+		say "$link: its daemon does not serve it; the end of $LOG/rsl-$link.log:"
+		tail -n 5 "$LOG/rsl-$link.log"
+		return 1
+	fi
+	rslctl remote start --link "$link" --timeout "$TIMEOUT" --if-known || return 1
+	say "$link: served by process $pid"
+}
+
+# Until the daemon has the link open; not if it ends before.
+wait_for_daemon() {
+	tries=0
+	while daemon "$1" >/dev/null && [ "$tries" -lt "$TIMEOUT" ]; do
+		if rslctl status --link "$1" --json | each 'sys.exit(not item["open_files"])'; then
+			return 0
+		fi
+		tries=$((tries + 1))
+		sleep 1
+	done
+	return 1
+}
+
+# End a link's daemon, and stop its remote then.
+end() {
+	if pid=$(daemon "$1"); then
+		kill "$pid"
+		tries=0
+		while daemon "$1" >/dev/null; do
+			if [ "$tries" -eq "$TIMEOUT" ]; then
+				say "$1: its daemon does not end: killing it"
+				kill -9 "$pid"
+			fi
+			tries=$((tries + 1))
+			sleep 1
+		done
+		say "$1: its daemon has ended"
+	fi
+	rm -f "$RUN/$1.pid"
+	rslctl remote stop --link "$1" --force --if-known || :
+}
+
+start() {
+	mkdir -p "$RUN"
+	say "setting its links up"
+	set_up || fail "the links are not up"
+	for name in $names; do
+		if [ -f "$CONFIG/$name.env" ]; then
+			serve "$name" || fail "link $name is not served"
+		else
+			say "$name: not served, as there is no $CONFIG/$name.env"
+		fi
+	done
+}
+
+stop() {
+	for name in $names; do
+		[ ! -e "$RUN/$name.pid" ] || end "$name"
+	done
+	rslctl teardown
+}
+
+fail() {
+	say "$*; undoing what was begun" >&2
+	stop || :
+	exit 1
+}
+
+status() {
+	rslctl status || :
+	running=0 dead=0
+	for name in $names; do
+		if pid=$(daemon "$name"); then
+			running=$((running + 1))
+			say "$name: served by process $pid"
+		elif [ -e "$RUN/$name.pid" ]; then
+			dead=$((dead + 1))
+			say "$name: its daemon has died; see $LOG/rsl-$name.log"
+		fi
+	done
+	[ "$dead" -eq 0 ] || exit 1
+	[ "$running" -gt 0 ] || exit 3
+}
+
+names=$(links)
+case ${1-} in
+start | stop | status) "$1" ;;
+restart | force-reload)
+	stop
+	start
+	;;
+*)
+	echo "usage: $0 start|stop|restart|status" >&2
+	exit 2
+	;;
+esac

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A command with commands below it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from typer.core import TyperGroup
+
+
+class Group(TyperGroup):
+    """One that guesses which command was meant; typer's own do so from 0.20 on only."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that *args* begin with; ends with status 2 where there is none."""
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1) if args else []
+        if close and close[0] != args[0]:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
