@@ -18,7 +18,6 @@ import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 #: Languages of blocks that are run; "console" has the output, too.
 SHELL = ("sh", "console")
@@ -96,11 +95,11 @@ def matches(shown: list[str], lines: list[str]) -> bool:
     rest = [line.rstrip() for line in lines if line.strip()]
     for each in filter(None, shown):
         pattern = _MEASURED.sub(r"[0-9.]+", re.escape(each)).replace(r"\.\.\.", ".*")
-        found = next((line for line in rest if re.fullmatch(pattern, line)), None)
-        if each != "..." and found is None:
+        found = [line for line in rest if re.fullmatch(pattern, line)]
+        if each != "..." and not found:
             return False
-        if each != "..." and found is not None:
-            rest.remove(found)
+        if each != "...":
+            rest.remove(found[0])
     return not rest or "..." in shown
 
 
@@ -123,12 +122,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._shell.pid, signal.SIGTERM)
         self._shell.communicate()

@@ -210,6 +210,31 @@ def test_what_make_is_told_is_there() -> None:
     assert told <= set(re.findall(r'"make ([\w-]+)', (ROOT / "Makefile").read_text()))
 
 
+@pytest.mark.parametrize(
+    ("shown", "printed", "same"),
+    [
+        ("a (0.01 s)\nb", "b\na (1.5 s)", True),
+        ("a ... c", "a b c", True),
+        ("a\n...", "a\nb\nc", True),
+        ("a", "a\nb", False),
+        ("a\nb", "a", False),
+        ("a 1", "a 2", False),
+    ],
+)
+def test_another_output_than_shown_is_found(shown: str, printed: str, same: bool) -> None:
+    assert documents.matches(shown.splitlines(), printed.splitlines()) == same
+
+
+@pytest.mark.parametrize("block", ["```sh laptop\nfalse\n```", "```console laptop\n$ false\n```"])
+def test_a_command_that_fails_is_found(block: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(f"{block}\n")
+    with (
+        documents.Session(tmp_path, dict(os.environ)) as session,
+        pytest.raises(AssertionError, match=r"a\.md:1"),
+    ):
+        session.run(tmp_path / "a.md", "laptop")
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of somebody who has a Python of their own, and rslctl in it."""
