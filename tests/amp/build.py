@@ -82,6 +82,7 @@ TWO = REPOSITORY / "tests/amp/two.toml"
 #: Where it is not "sim".
 TREE_OF_TEST = {
     "test_bringup": "rproc",
+    "test_documents": "merged",
     "test_handoff": "merged",
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
@@ -355,7 +356,10 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     shutil.copy(BUILD / "remote.elf", root / "lib/firmware/rsl-remote.elf")
     tests = root / "guest/tests"
     shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
-    shutil.copy(REPOSITORY / "tests/__init__.py", tests)
+    for name in ("__init__.py", "documents.py"):
+        shutil.copy(REPOSITORY / "tests" / name, tests)
+    shutil.copytree(REPOSITORY / "docs", root / "guest/documents/docs")
+    shutil.copy(REPOSITORY / "README.md", root / "guest/documents")
     shutil.copytree(REPOSITORY / "tools/examples", root / "guest/examples")
     shutil.copytree(REPOSITORY / "tools/bringup", root / "usr/lib/rslctl/bringup")
     shutil.copy(REPOSITORY / "tests/guest/init", root / "init")

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import pty
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -281,40 +279,3 @@ def test_every_board_can_be_played(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "zcu102 rpu0 1 sim\n0x37000000 16777216\n"
-
-
-def test_what_the_readme_shows_works_from_an_installation(tmp_path: Path) -> None:
-    """From "pip install ." to two programs, with no more than the README's text."""
-    readme = (ROOT / "README.md").read_text()
-    section = readme.split("## Without any hardware")[1].split("\n## ")[0]
-    programs = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", section, re.DOTALL)
-    assert [name for name, _ in programs] == ["daemon.py", "remote.py"]
-    for name, text in programs:
-        assert len(text.splitlines()) < 20
-        assert (TOOLS / "examples" / name).read_text().endswith(text)
-        (tmp_path / name).write_text(text)
-    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    venv = tmp_path / "venv"
-    # What rslctl needs is here already; nothing is downloaded.
-    made = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", str(venv)]
-    subprocess.run(made, check=True)
-    (site,) = venv.glob("lib/*/site-packages")
-    (site / "tests.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
-    source = tmp_path / "source"
-    shutil.copytree(TOOLS, source / "tools", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, source)
-    install, *rest = commands.splitlines()
-    assert install == "pip install ."
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
-    options = ["install", "-q", "--no-deps", "--no-build-isolation", str(source)]
-    subprocess.run([*pip, str(venv / "bin/python"), *options], check=True)
-    done = subprocess.run(
-        ["sh", "-ec", "\n".join(rest)],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{venv / 'bin'}:{os.environ['PATH']}"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "the remote says: HELLO\n"
