@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from tests.amp import build, kernels, machine, qemu
+from tests.amp import build, kernels, machine, packages, qemu
 from tests.amp.say import die, say
 
 
@@ -121,6 +121,13 @@ def man() -> None:
     say(f"wrote {target.relative_to(machine.REPOSITORY)}")
 
 
+def deb() -> None:
+    """Build the Debian packages."""
+    machine.install(machine.DEB_PACKAGES)
+    for path in packages.debs():
+        say(f"wrote {path.relative_to(machine.REPOSITORY)}")
+
+
 def run(command: str, tree: str = "merged") -> None:
     """Run a shell command in the board."""
     outcome = qemu.boot(build.board().with_tree(tree), command, timeout=1800, show=True)
@@ -131,8 +138,9 @@ def run(command: str, tree: str = "merged") -> None:
 def main() -> None:
     name, *arguments = sys.argv[1:] or [""]
     machine.install()
-    if name == "demo":
-        demo()
+    plain = {"demo": demo, "overlays": overlays, "man": man, "deb": deb}
+    if name in plain and not arguments:
+        plain[name]()
     elif name == "check":
         check(arguments)
     elif name == "shell":
@@ -149,10 +157,6 @@ def main() -> None:
             f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}",
             "sim",
         )
-    elif name == "overlays":
-        overlays()
-    elif name == "man":
-        man()
     elif name == "run" and arguments:
         run(" ".join(arguments))
     else:
