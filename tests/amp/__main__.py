@@ -23,6 +23,7 @@ def demo() -> None:
 
 def check(arguments: list[str]) -> None:
     """Run all tests."""
+    machine.install(machine.ROOT_PACKAGES)
     interpreter = machine.python()
     build.board()
     os.environ[build.MADE] = "1"

@@ -61,6 +61,18 @@ DEB_PACKAGES = {
     "/usr/lib/python3/dist-packages/setuptools": "python3-setuptools",
 }
 
+#: The same, for installing these in root file systems of Debian.
+ROOT_PACKAGES = {
+    **DEB_PACKAGES,
+    "/usr/bin/bsdtar": "libarchive-tools",
+    "/usr/bin/lintian": "lintian",
+    "/usr/bin/mmdebstrap": "mmdebstrap",
+    "/usr/bin/newuidmap": "uidmap",
+    "/usr/bin/qemu-aarch64-static": "qemu-user-static",
+    "/usr/bin/zstd": "zstd",
+    "/usr/sbin/update-binfmts": "binfmt-support",
+}
+
 #: The same, for building a whole kernel.
 KERNEL_PACKAGES = {
     "/usr/bin/bc": "bc",
