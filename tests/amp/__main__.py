@@ -125,7 +125,7 @@ def man() -> None:
 def deb() -> None:
     """Build the Debian packages."""
     machine.install(machine.DEB_PACKAGES)
-    for path in packages.debs():
+    for path in packages.debs(machine.REPOSITORY / "build/deb"):
         say(f"wrote {path.relative_to(machine.REPOSITORY)}")
 
 

@@ -11,8 +11,6 @@ from tests.amp import cache
 from tests.amp.machine import REPOSITORY, python, run
 from tests.amp.say import say, step
 
-DEBS = REPOSITORY / "build/deb"
-
 #: What a checkout has beside its sources.
 _MADE = (".git", "build", "__pycache__", "*.egg-info", ".hypothesis", ".*_cache", "*.ko", "*.o")
 
@@ -56,14 +54,14 @@ def _wheels() -> Path:
     return cache.kept("wheels", cache.digest(listed), make)
 
 
-def debs() -> list[Path]:
-    """Make the Debian packages in :data:`DEBS`, and the source package that makes them again."""
-    shutil.rmtree(DEBS, ignore_errors=True)
-    source = sources(DEBS / "rslctl")
+def debs(target: Path) -> list[Path]:
+    """Make the Debian packages in *target*, and the source package that makes them again."""
+    shutil.rmtree(target, ignore_errors=True)
+    source = sources(target / "rslctl")
     shutil.copytree(_wheels(), source / "debian/wheels")
     with step("building the Debian packages"):
         # With Debian's Python, whatever the user's is.
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
         run(["env", path, "dpkg-buildpackage", "--no-sign"], cwd=source)
     shutil.rmtree(source)
-    return sorted(DEBS.glob("*.deb"))
+    return sorted(target.glob("*.deb"))
