@@ -13,9 +13,10 @@ help:
 	@echo "make check-kernels  build for every supported kernel, test on those that boot"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
+	@echo "make deb         build the Debian packages in build/deb"
 	@echo "make man         generate docs/man/ anew"
 
-demo check check-million check-debug check-kernels shell overlays man:
+demo check check-million check-debug check-kernels shell overlays man deb:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check check-million check-debug check-kernels shell overlays man
+.PHONY: help demo check check-million check-debug check-kernels shell overlays man deb

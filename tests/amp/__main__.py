@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from tests.amp import build, kernels, machine, qemu
+from tests.amp import build, kernels, machine, packages, qemu
 from tests.amp.say import die, say
 
 
@@ -23,6 +23,7 @@ def demo() -> None:
 
 def check(arguments: list[str]) -> None:
     """Run all tests."""
+    machine.install(machine.ROOT_PACKAGES)
     interpreter = machine.python()
     build.board()
     os.environ[build.MADE] = "1"
@@ -121,6 +122,13 @@ def man() -> None:
     say(f"wrote {target.relative_to(machine.REPOSITORY)}")
 
 
+def deb() -> None:
+    """Build the Debian packages."""
+    machine.install(machine.DEB_PACKAGES)
+    for path in packages.debs(machine.REPOSITORY / "build/deb"):
+        say(f"wrote {path.relative_to(machine.REPOSITORY)}")
+
+
 def run(command: str, tree: str = "merged") -> None:
     """Run a shell command in the board."""
     outcome = qemu.boot(build.board().with_tree(tree), command, timeout=1800, show=True)
@@ -131,8 +139,9 @@ def run(command: str, tree: str = "merged") -> None:
 def main() -> None:
     name, *arguments = sys.argv[1:] or [""]
     machine.install()
-    if name == "demo":
-        demo()
+    plain = {"demo": demo, "overlays": overlays, "man": man, "deb": deb}
+    if name in plain and not arguments:
+        plain[name]()
     elif name == "check":
         check(arguments)
     elif name == "shell":
@@ -149,10 +158,6 @@ def main() -> None:
             f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}",
             "sim",
         )
-    elif name == "overlays":
-        overlays()
-    elif name == "man":
-        man()
     elif name == "run" and arguments:
         run(" ".join(arguments))
     else:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.amp import cache, debian, kernels
 from tests.amp.machine import REPOSITORY, python, requirements, run
+from tests.amp.packages import wheel
 from tests.amp.say import die, say, step
 
 BUILD = REPOSITORY / "build/amp"
@@ -390,17 +391,9 @@ def _install_rslctl(root: Path) -> None:
     """Install rslctl below *root* from its wheel, as its users do."""
     wheels = BUILD / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
-    source = BUILD / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    # setuptools writes beside the sources that it packs.
-    shutil.copytree(REPOSITORY / "tools", source / "tools", ignore=shutil.ignore_patterns("__py*"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(REPOSITORY / name, source)
     pip = [python(), "-m", "pip", "--disable-pip-version-check"]
-    run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, source])
-    (wheel,) = wheels.glob("*.whl")
     site = root / "usr/local/lib/python3.11/dist-packages"
-    run([*pip, "install", "-q", "--no-deps", "--target", site, wheel])
+    run([*pip, "install", "-q", "--no-deps", "--target", site, wheel(wheels, python())])
     shutil.rmtree(site / "bin")  # starts this machine's Python
     script = root / "usr/local/bin/rslctl"
     script.parent.mkdir(parents=True)

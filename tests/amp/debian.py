@@ -37,7 +37,7 @@ Acquire::Check-Valid-Until "false";
 """
 
 
-def _server() -> str:
+def server() -> str:
     """Where this machine's packages come from."""
     files = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt").glob("sources.list.d/*")]
     texts = [file.read_text() for file in files if file.suffix in (".sources", ".list")]
@@ -61,7 +61,7 @@ class Apt:
         config = _CONFIG.format(directory, architecture)
         if release:
             keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-            source = f"deb [signed-by={keyring}] {_server()} {release} main\n"
+            source = f"deb [signed-by={keyring}] {server()} {release} main\n"
             (directory / "sources.list").write_text(source)
             config += _OTHER_RELEASE.format(directory)
         self._config.write_text(config)

@@ -52,6 +52,27 @@ def run(command: Sequence[object], *, cwd: Path | None = None, quiet: bool = Tru
     return done.stdout
 
 
+#: The same, for building the Debian packages.
+DEB_PACKAGES = {
+    "/usr/bin/dh": "debhelper",
+    "/usr/bin/dh_dkms": "dh-dkms",
+    "/usr/bin/dh_python3": "dh-python",
+    "/usr/share/dh-python/dhpython/build/plugin_pyproject.py": "pybuild-plugin-pyproject",
+    "/usr/lib/python3/dist-packages/setuptools": "python3-setuptools",
+}
+
+#: The same, for installing these in root file systems of Debian.
+ROOT_PACKAGES = {
+    **DEB_PACKAGES,
+    "/usr/bin/bsdtar": "libarchive-tools",
+    "/usr/bin/lintian": "lintian",
+    "/usr/bin/mmdebstrap": "mmdebstrap",
+    "/usr/bin/newuidmap": "uidmap",
+    "/usr/bin/qemu-aarch64-static": "qemu-user-static",
+    "/usr/bin/zstd": "zstd",
+    "/usr/sbin/update-binfmts": "binfmt-support",
+}
+
 #: The same, for building a whole kernel.
 KERNEL_PACKAGES = {
     "/usr/bin/bc": "bc",
@@ -94,7 +115,7 @@ def install(packages: Mapping[str, str] = PACKAGES) -> None:
 
 def python() -> Path:
     """The interpreter of a venv with what rslctl and its tests need, but not rslctl itself."""
-    packages = ["setuptools>=68", "wheel", *requirements("test")]
+    packages = requirements("test")
 
     def make(target: Path) -> None:
         say(f"downloading from PyPI into {cache.root()}: {', '.join(packages)}")

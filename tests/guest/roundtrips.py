@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A daemon for "rslctl run": round trips with the remote, over descriptors alone.
 
-rslctl run --user nobody -- python3 roundtrips.py 1000
+rslctl run --user nobody -- python3 roundtrips.py 1000 [--stay]
+
+With --stay it then tells that it is ready, and goes on as daemons do.
 """
 
 from __future__ import annotations
@@ -35,9 +37,12 @@ def main() -> None:
             if notified != [vector]:
                 sys.exit(f"kick {number} of vector {vector} was answered on {notified}")
         took = time.monotonic() - start
-    print(
-        f"daemon: {count} round trips on {link.vectors} vectors, {took / count * 1e6:.0f} us each"
-    )
+        each = f"{took / count * 1e6:.0f} us each"
+        print(f"daemon: {count} round trips on {link.vectors} vectors, {each}", flush=True)
+        if "--stay" in sys.argv:
+            link.ready()
+            while True:
+                link.wait()
 
 
 main()

@@ -44,24 +44,17 @@ do_install:append() {
         install -Dm 0644 -t ${D}${nonarch_libdir}/tmpfiles.d ${S}/tools/systemd/tmpfiles.d/*.conf
     fi
 
-    # What is not there yet is left out.
-    for page in ${S}/docs/man/*.1; do
-        [ ! -e $page ] || install -Dm 0644 -t ${D}${mandir}/man1 $page
-    done
-    for script in ${S}/tools/bringup/*; do
-        [ ! -f $script ] || install -Dm 0755 -t ${D}${libexecdir}/rslctl/bringup $script
-    done
-    if [ -d ${S}/tools/completions ]; then
-        install -Dm 0644 -t ${D}${datadir}/bash-completion/completions ${S}/tools/completions/rslctl
-        install -Dm 0644 -t ${D}${datadir}/zsh/site-functions ${S}/tools/completions/_rslctl
-        install -Dm 0644 -t ${D}${datadir}/fish/vendor_completions.d ${S}/tools/completions/rslctl.fish
-    fi
+    install -Dm 0644 -t ${D}${mandir}/man1 ${S}/docs/man/*.1
+    install -Dm 0755 -t ${D}${nonarch_libdir}/rslctl/bringup ${S}/tools/bringup/*
+    install -Dm 0644 -t ${D}${datadir}/bash-completion/completions ${S}/tools/completions/rslctl
+    install -Dm 0644 -t ${D}${datadir}/zsh/site-functions ${S}/tools/completions/_rslctl
+    install -Dm 0644 -t ${D}${datadir}/fish/vendor_completions.d ${S}/tools/completions/rslctl.fish
 }
 
 PACKAGES =+ "${PN}-zsh-completion ${PN}-fish-completion"
 
 FILES:${PN} += "\
-    ${libexecdir}/rslctl \
+    ${nonarch_libdir}/rslctl \
     ${nonarch_base_libdir}/udev/rules.d \
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/tmpfiles.d \
