@@ -80,7 +80,9 @@ def test_a_clean_root_takes_the_packages_and_is_clean_after_them(
 def _documented(section: str) -> str:
     """The commands that a section of docs/how-to/debian.md shows."""
     text = (REPOSITORY / "docs/how-to/debian.md").read_text()
-    commands = re.search(rf"^## {section}\n.*?^```sh debian\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    commands = re.search(
+        rf"^## {section}\n.*?^```sh debian\n(.*?)^```$", text, re.DOTALL | re.MULTILINE
+    )
     assert commands
     return commands[1]
 

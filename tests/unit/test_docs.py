@@ -99,19 +99,19 @@ def test_every_shell_block_says_who_runs_it(path: Path) -> None:
 def command_lines(text: str) -> list[list[str]]:
     """The commands of rslctl in a shell script."""
     found: list[list[str]] = []
-    taken = False
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
         words.whitespace_split = True
+        before, taken = "", False
         for word in words:
             if set(word) <= set("();<>|&"):
                 taken = False
-            elif word == "rslctl" and not taken:
+            elif word == "rslctl" and not taken and before != "purge":
                 found.append([])
                 taken = True
             elif taken:
                 found[-1].append(word)
-        taken = False
+            before = word
     return found
 
 

@@ -321,7 +321,7 @@ def wanted(root: Path) -> dict[str, dict[str, Path]]:
         ("rslctl", "lib/udev/rules.d", "tools/udev/*"),
         ("rslctl", "usr/lib/sysusers.d", "tools/systemd/sysusers.d/*"),
         ("rslctl", "usr/lib/tmpfiles.d", "tools/systemd/tmpfiles.d/*"),
-        ("rslctl", "usr/libexec/rslctl/bringup", "tools/bringup/*"),
+        ("rslctl", "usr/lib/rslctl/bringup", "tools/bringup/*"),
         ("rslctl-dev", "usr/include", "tools/librsl/*"),
         ("rslctl-doc", "usr/share/doc/rslctl/examples", "tools/examples/*"),
         ("rslctl-doc", "usr/share/doc/rslctl/examples", "tools/systemd/*.conf"),
