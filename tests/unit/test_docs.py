@@ -74,13 +74,15 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
 
 
 def test_documents_that_sources_name_are_there() -> None:
-    places = ("Makefile", "pyproject.toml", "tools", "kmod", "tests", "dt-overlays")
+    places = ("Makefile", "pyproject.toml", "tools", "kmod", "tests", "dt-overlays", "yocto")
     files = [each for place in places for each in (ROOT / place, *(ROOT / place).rglob("*"))]
     sources = [each for each in files if each.is_file() and each.suffix not in (".pyc", ".md")]
     named = {
         found
         for source in sources
-        for found in re.findall(r"\bdocs/[\w./-]*\w", source.read_text(errors="replace"))
+        for found in re.findall(
+            r"\bdocs/[\w/-]+(?:\.md|abi/[\w-]+)", source.read_text(errors="replace")
+        )
     }
     assert [each for each in sorted(named) if not (ROOT / each).exists()] == []
 
