@@ -240,6 +240,22 @@ def test_the_board_of_the_user_is_built(tmp_path: Path, series: str) -> None:
 
 
 @needs_dtc
+def test_a_board_of_the_users_own_is_built(tmp_path: Path) -> None:
+    """As the README has it, with lines of a configuration for those of a bbappend."""
+    own = tmp_path / "files/dt-overlays/own.dtso"
+    own.parent.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "dt-overlays/zcu102.dtso", own)
+    settings = {
+        "RSL_BOARD": "own",
+        "FILESEXTRAPATHS:prepend:pn-rsl-board": f"{tmp_path}/files:",
+        "PROVIDES:append:pn-rsl-board": " virtual/dtb",
+    }
+    variables = baked(tmp_path / "build", "rsl-board", *TASKS, MACHINE="beaglebone", **settings)
+    assert packaged(variables)["rsl-board"] == {"boot/devicetree/own.dtbo"}
+    assert variables["PROVIDES"].split() == ["rsl-board", "virtual/dtb"]
+
+
+@needs_dtc
 def test_nothing_is_set_up_at_boot_without_systemd(tmp_path: Path) -> None:
     variables = baked(tmp_path, "rsl-board", *TASKS, DISTRO_FEATURES="sysvinit")
     assert contents(variables["D"]) == {"boot/devicetree/zcu102.dtbo"}

@@ -10,7 +10,8 @@ RSL_KERNEL_CONFIG[stm32mpcommon] = "rsl-stm32mp.cfg"
 # nooelint: oelint.task.noanonpython - only now it is known which recipe is a kernel's
 python () {
     if bb.data.inherits_class('kernel', d):
-        unpacked = d.getVar('UNPACKDIR') or d.getVar('WORKDIR')
+        # Not expanded: the path is not to be in the checksums of tasks.
+        unpacked = '${UNPACKDIR}' if d.getVar('UNPACKDIR') else '${WORKDIR}'
         families = d.getVar('MACHINEOVERRIDES').split(':')
         wanted = [d.getVarFlag('RSL_KERNEL_CONFIG', family) for family in families]
         d.prependVar('FILESEXTRAPATHS', d.expand('${RSL_LAYER}/kernel-config:'))
