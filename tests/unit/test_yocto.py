@@ -139,7 +139,7 @@ def test_a_recipe_parses(tmp_path: Path, recipe: str, series: str) -> None:
 
 
 def test_typer_is_brought_only_where_meta_python_lacks_it(tmp_path: Path) -> None:
-    assert baked(tmp_path, "python3-typer", SERIES="scarthgap")["PV"] == "0.12.5"
+    assert baked(tmp_path, "python3-typer", SERIES="scarthgap")["PV"] == "0.20.0"
     assert "no recipe 'python3-typer'" in bake(tmp_path, "python3-typer").stderr
 
 
