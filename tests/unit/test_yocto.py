@@ -256,11 +256,20 @@ def test_a_board_of_the_users_own_is_built(tmp_path: Path) -> None:
 
 
 @needs_dtc
-def test_nothing_is_set_up_at_boot_without_systemd(tmp_path: Path) -> None:
+def test_without_systemd_a_script_sets_the_links_up_at_boot(tmp_path: Path) -> None:
     variables = baked(tmp_path, "rsl-board", *TASKS, DISTRO_FEATURES="sysvinit")
-    assert contents(variables["D"]) == {"boot/devicetree/zcu102.dtbo"}
-    group = baked(tmp_path, "packagegroup-rsl", DISTRO_FEATURES="sysvinit")
-    assert group["RRECOMMENDS:packagegroup-rsl"].split() == ["kernel-module-uio-pdrv-genirq"]
+    assert packaged(variables)["rsl-board-autostart"] == {"etc/init.d/rsl"}
+    assert not variables["INHIBIT_UPDATERCD_BBCLASS"]
+    script = Path(variables["D"]) / "etc/init.d/rsl"
+    assert os.access(script, os.X_OK)
+    ours = (REPOSITORY / "tools/bringup/zcu102").read_text().splitlines()
+    shebang, board, common = script.read_text().splitlines()
+    assert [shebang, board] == [ours[0], *(line for line in ours if line.startswith("BOARD="))]
+    assert common == ". /usr/lib/rslctl/bringup/common.sh"
+    assert "usr/lib/rslctl/bringup/common.sh" in contents(
+        baked(tmp_path, "rslctl", *TASKS, DISTRO_FEATURES="sysvinit")["D"]
+    )
+    assert baked(tmp_path, "rsl-board")["INHIBIT_UPDATERCD_BBCLASS"] == "1"
 
 
 @pytest.mark.parametrize("series", OLD_AND_NEW)
@@ -301,7 +310,7 @@ def test_rslctl_runs_on_the_python_that_its_recipe_asks_for(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository as git has it, with one of each kind that rslctl's recipe installs."""
+    """The repository as git has it."""
     root = tmp_path_factory.mktemp("checkout") / "rsl"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -314,15 +323,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         if (REPOSITORY / name).is_file():
             shutil.copy(REPOSITORY / name, root / name)
-    for name in (
-        "docs/man/rslctl-test.1",
-        "tools/bringup/test",
-        "tools/completions/_rslctl",
-        "tools/completions/rslctl",
-        "tools/completions/rslctl.fish",
-    ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("test\n")
     return root
 
 

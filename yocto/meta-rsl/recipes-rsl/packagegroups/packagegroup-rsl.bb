@@ -12,6 +12,6 @@ RDEPENDS:${PN} = "\
     rslctl \
 "
 RRECOMMENDS:${PN} = "\
-    ${@'rsl-board-autostart' if d.getVar('RSL_BOARD') and bb.utils.contains('DISTRO_FEATURES', 'systemd', True, False, d) else ''} \
+    ${@'rsl-board-autostart' if d.getVar('RSL_BOARD') else ''} \
     kernel-module-uio-pdrv-genirq \
 "

@@ -12,13 +12,18 @@ SRC_URI = "\
     file://dt-overlays/${RSL_BOARD}.dtso \
 "
 
-inherit devicetree
+inherit devicetree update-rc.d
 
 # An overlay is not the machine's tree, which the class says it is.
 # nooelint: oelint.var.order.PROVIDES - after the class
 PROVIDES = ""
 # Which machines have one is said by RSL_BOARD.
 COMPATIBLE_MACHINE = ".*"
+
+INITSCRIPT_PACKAGES = "${PN}-autostart"
+INITSCRIPT_NAME = "rsl"
+INITSCRIPT_PARAMS = "defaults 90 10"
+INHIBIT_UPDATERCD_BBCLASS = "${@bb.utils.contains('DISTRO_FEATURES', 'systemd', '1', '', d)}"
 
 DT_FILES = "${RSL_BOARD}.dtso"
 DT_FILES_PATH = "${S}/dt-overlays"
@@ -38,11 +43,15 @@ do_install:append() {
             install -d ${D}${systemd_system_unitdir}/$target.wants
             ln -s ../rsl-setup@.service ${D}${systemd_system_unitdir}/$target.wants/rsl-setup@${RSL_BOARD}.service
         done
+    else
+        # As the scripts beside common.sh.
+        printf '#!/bin/sh\nBOARD=%s\n. %s\n' '${RSL_BOARD}' '${nonarch_libdir}/rslctl/bringup/common.sh' > ${WORKDIR}/init
+        install -Dm 0755 ${WORKDIR}/init ${D}${INIT_D_DIR}/${INITSCRIPT_NAME}
     fi
 }
 
 PACKAGES =+ "${PN}-autostart"
 
-FILES:${PN}-autostart += "${systemd_system_unitdir}"
+FILES:${PN}-autostart += "${sysconfdir}/init.d ${systemd_system_unitdir}"
 
 RDEPENDS:${PN}-autostart += "rslctl"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+INIT_D_DIR = "${sysconfdir}/init.d"
