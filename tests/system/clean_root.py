@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -97,6 +98,12 @@ def check_the_manual() -> None:
         text = run("man", "--warnings", page, MANPAGER="cat", MANWIDTH="100", LC_ALL="C.UTF-8")
         assert text.lstrip().startswith(page.upper()), text
         assert "warning" not in text, text
+    # The README's links lead to the documents beside it; manual pages have their own place.
+    documents = Path("/usr/share/doc/rslctl")
+    links = re.findall(r"\((docs/[^)#]+)", (documents / "README.md").read_text())
+    lost = {link for link in links if not (documents / link).exists()}
+    assert len(links) > 2
+    assert lost <= {"docs/man/"}
 
 
 def check_the_module() -> None:
@@ -114,6 +121,9 @@ def check_the_units() -> None:
     assert run("getent", "group", "rsl").startswith("rsl:")
     assert Path("/etc/rslctl").is_dir()
     assert not list(Path("/etc/systemd").rglob("*rsl*"))
+    # For a root without systemd; nothing is set up here.
+    script = subprocess.run(["/usr/lib/rslctl/bringup/zcu102", "status"], check=False)
+    assert script.returncode == 3
 
 
 def use() -> None:
