@@ -90,7 +90,15 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "expected"), WORDS)
+#: As bash splits an option with its value.
+VALUES = [
+    ("rslctl setup --board = zc", {"zcu102", "zcu104"}),
+    ("rslctl remote-dt --board = zcu102 --format = zep", {"zephyr"}),
+    ("rslctl overlay --style =", {"rsl", "user-mailbox"}),
+]
+
+
+@pytest.mark.parametrize(("typed", "expected"), [*WORDS, *VALUES])
 def test_bash_completes(typed: str, expected: set[str], path: str) -> None:
     script = (
         f"source {COMPLETIONS / 'rslctl'}; COMP_WORDS=({typed}); "

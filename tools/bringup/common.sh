@@ -29,14 +29,15 @@ say() {
 
 # What a program says of a JSON document: its lines on stdout, for each item of "data".
 each() {
-	python3 -c "import json, sys
+	python3 -I -c "import json, sys
 data = json.load(sys.stdin)
 for item in data if isinstance(data, list) else [data]:
     $1"
 }
 
 links() {
-	rslctl boards show "$BOARD" --json | each 'print(*(link["name"] for link in item["links"]))'
+	document=$(rslctl boards show "$BOARD" --json) || return
+	printf '%s\n' "$document" | each 'print(*(link["name"] for link in item["links"]))'
 }
 
 # The value of a variable in a link's file.
@@ -44,15 +45,15 @@ setting() {
 	sed -n "s/^$2=//p" "$CONFIG/$1.env"
 }
 
-# When a process began: with its number, that is the process and no other.
+# When a process began that has not ended: with its number, that is the process and no other.
 began() {
-	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+	sed -n 's/.*) \([^Z]\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
 }
 
 # The number of a link's daemon, if it runs.
 daemon() {
 	[ -f "$RUN/$1.pid" ] || return 1
-	read -r pid since <"$RUN/$1.pid"
+	read -r pid since <"$RUN/$1.pid" && [ -n "$since" ] || return 1
 	[ "$(began "$pid")" = "$since" ] && echo "$pid"
 }
 
@@ -78,9 +79,10 @@ serve() {
 	fi
 	user=$(setting "$link" RSL_USER)
 	set -- --link "$link" --user "${user:-nobody}" --clean-env
-	while read -r line; do
+	# The last line may lack its end.
+	while read -r line || [ -n "$line" ]; do
 		case $line in
-		RSL_DAEMON=* | RSL_USER=* | '' | '#'*) ;;
+		RSL_DAEMON=* | RSL_USER=* | '' | '#'* | ';'*) ;;
 		*) set -- "$@" --setenv "$line" ;;
 		esac
 	done <"$CONFIG/$link.env"
@@ -95,6 +97,10 @@ serve() {
 		return 1
 	fi
 	rslctl remote start --link "$link" --timeout "$TIMEOUT" --if-known || return 1
+	if ! daemon "$link" >/dev/null; then
+		say "$link: its daemon has ended; it must not go into the background"
+		return 1
+	fi
 	say "$link: served by process $pid"
 }
 
@@ -102,8 +108,11 @@ serve() {
 wait_for_daemon() {
 	tries=0
 	while daemon "$1" >/dev/null && [ "$tries" -lt "$TIMEOUT" ]; do
-		if rslctl status --link "$1" --json | each 'sys.exit(not item["open_files"])'; then
-			return 0
+		document=$(rslctl status --link "$1" --json) || return 1
+		if printf '%s\n' "$document" | each 'sys.exit(not item["open_files"])'; then
+			# It may have ended since.
+			daemon "$1" >/dev/null
+			return
 		fi
 		tries=$((tries + 1))
 		sleep 1
@@ -114,12 +123,16 @@ wait_for_daemon() {
 # End a link's daemon, and stop its remote then.
 end() {
 	if pid=$(daemon "$1"); then
-		kill "$pid"
+		# It may end by itself meanwhile.
+		kill "$pid" 2>/dev/null || :
 		tries=0
 		while daemon "$1" >/dev/null; do
 			if [ "$tries" -eq "$TIMEOUT" ]; then
 				say "$1: its daemon does not end: killing it"
-				kill -9 "$pid"
+				kill -9 "$pid" || :
+			elif [ "$tries" -gt "$((2 * TIMEOUT))" ]; then
+				say "$1: process $pid cannot be killed"
+				return 1
 			fi
 			tries=$((tries + 1))
 			sleep 1
@@ -172,15 +185,18 @@ status() {
 	[ "$running" -gt 0 ] || exit 3
 }
 
-names=$(links)
 case ${1-} in
-start | stop | status) "$1" ;;
-restart | force-reload)
-	stop
-	start
-	;;
+start | stop | restart | force-reload | status) ;;
 *)
 	echo "usage: $0 start|stop|restart|status" >&2
 	exit 2
 	;;
+esac
+names=$(links)
+case $1 in
+restart | force-reload)
+	stop
+	start
+	;;
+*) "$1" ;;
 esac
