@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,10 +23,11 @@ PID = Path("/run/rsl/rpu0.pid")
 
 #: Serves the link until it is told to end; its argument and variable tell that it got them.
 DAEMON = """\
-import os, signal, sys
+import os, signal, subprocess, sys
 from rslctl import client
 
 if "stubborn" in sys.argv:
+    subprocess.Popen(["sleep", "1000"])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with client.receive() as link:
     while not link.wait(0.5):
@@ -42,17 +44,16 @@ class Script:
     path: Path
     command: str
 
+    def begin(self, action: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["sh", self.path, action], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
     def __call__(self, action: str) -> tuple[int, str]:
         """Exit status, and all that it prints."""
-        done = subprocess.run(
-            ["sh", self.path, action],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return done.returncode, done.stdout
+        running = self.begin(action)
+        out = running.communicate(timeout=300)[0]
+        return running.returncode, out
 
 
 def loaded() -> bool:
@@ -60,7 +61,20 @@ def loaded() -> bool:
 
 
 def serve(command: str) -> None:
-    CONFIG.write_text(f"# what serves it\nRSL_DAEMON={command}\nRSL_USER=nobody\nCOLOUR=dark red\n")
+    options = "--user nobody --clean-env"
+    text = f"# what serves it\nRSL_DAEMON={command}\nRSL_OPTIONS={options}\nCOLOUR=dark red\n"
+    CONFIG.write_text(text)
+
+
+def group(leader: int) -> list[str]:
+    """The processes of a group, in the words of proc(5)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            stat = path.read_text()
+            if stat.rpartition(")")[2].split()[2] == str(leader):
+                found.append(stat)
+    return found
 
 
 def pid() -> int:
@@ -98,29 +112,30 @@ def script(tmp_path: Path) -> Iterator[Script]:
 
 def test_a_link_is_served_and_taken_down(script: Script) -> None:
     serve(f"{script.command} stubborn")
-    status, out = script("start")
-    assert status == 0, out
+    both = [script.begin("start"), script.begin("start")]
+    outs = [each.communicate(timeout=300)[0] for each in both]
+    assert [each.returncode for each in both] == [0, 0], outs
+    out = "".join(outs)
+    first = pid()
+    assert "another start or stop is going on: waiting for its end" in out
     assert "rpu0: module rsl_mbox loaded: done" in out
-    assert f"rpu0: served by process {pid()}" in out
+    assert f"rpu0: served by process {first}" in out
+    assert f"rpu0: its daemon runs already, process {first}" in out
     assert state() == "running"
     Remote.until(
         lambda: "answered x 1 stubborn dark red 65534\n" in LOG.read_text(),
         "the remote did not answer the daemon",
     )
     status, out = script("status")
-    assert (status, f"rpu0: served by process {pid()}" in out) == (0, True), out
-
-    first = pid()
-    status, out = script("start")
-    assert (status, pid()) == (0, first), out
-    assert f"rpu0: its daemon runs already, process {first}" in out
+    assert (status, f"rpu0: served by process {first}" in out) == (0, True), out
+    assert len(group(first)) == 2
 
     status, out = script("stop")
     assert status == 0, out
     assert "rpu0: its daemon does not end: killing it" in out
     assert "rpu0: its daemon has ended" in out
     assert (state(), loaded(), PID.exists()) == ("offline", False, False)
-    assert not Path(f"/proc/{first}").exists()
+    assert group(first) == []
 
 
 def test_a_daemon_that_has_died_is_told_and_comes_back(script: Script) -> None:

@@ -9,9 +9,10 @@
 #
 # /etc/rslctl/LINK.env says what serves a link, as for the unit rsl-daemon@LINK:
 #	RSL_DAEMON=/usr/bin/my-daemon --verbose
-#	RSL_USER=nobody
-# and what else the daemon has in its environment, NAME=VALUE a line, nothing quoted. A link
-# without that file is set up and not served. What a daemon prints is in /var/log/rsl-LINK.log.
+#	RSL_OPTIONS=--user nobody --clean-env
+# the second for rslctl run, and these by default; then what else the daemon has in its
+# environment, NAME=VALUE a line, nothing quoted. A link without that file is set up and not
+# served. What a daemon prints is in /var/log/rsl-LINK.log.
 #
 # The first failure ends it: what rslctl said is shown, and what was begun is undone.
 
@@ -77,18 +78,19 @@ serve() {
 		say "$link: $CONFIG/$link.env has no line RSL_DAEMON=COMMAND"
 		return 1
 	fi
-	user=$(setting "$link" RSL_USER)
-	set -- --link "$link" --user "${user:-nobody}" --clean-env
+	options=$(setting "$link" RSL_OPTIONS)
+	# shellcheck disable=SC2086 # the words of the options
+	set -- --link "$link" ${options:---user nobody --clean-env}
 	# The last line may lack its end.
 	while read -r line || [ -n "$line" ]; do
 		case $line in
-		RSL_DAEMON=* | RSL_USER=* | '' | '#'* | ';'*) ;;
+		RSL_DAEMON=* | RSL_OPTIONS=* | '' | '#'* | ';'*) ;;
 		*) set -- "$@" --setenv "$line" ;;
 		esac
 	done <"$CONFIG/$link.env"
-	# rslctl becomes the daemon: the process is the same.
+	# rslctl becomes the daemon: the process is the same, and leads a group of its own.
 	# shellcheck disable=SC2086 # the words of the command
-	setsid rslctl run "$@" -- $command </dev/null >>"$LOG/rsl-$link.log" 2>&1 &
+	setsid rslctl run "$@" -- $command </dev/null >>"$LOG/rsl-$link.log" 2>&1 9>&- &
 	pid=$!
 	echo "$pid $(began "$pid")" >"$RUN/$link.pid"
 	if ! wait_for_daemon "$link"; then
@@ -120,16 +122,21 @@ wait_for_daemon() {
 	return 1
 }
 
+# A signal for a daemon and what it has started; it may end by itself meanwhile, or have no
+# group yet.
+send() {
+	kill "-$1" -- "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null || :
+}
+
 # End a link's daemon, and stop its remote then.
 end() {
 	if pid=$(daemon "$1"); then
-		# It may end by itself meanwhile.
-		kill "$pid" 2>/dev/null || :
+		send TERM "$pid"
 		tries=0
 		while daemon "$1" >/dev/null; do
 			if [ "$tries" -eq "$TIMEOUT" ]; then
 				say "$1: its daemon does not end: killing it"
-				kill -9 "$pid" || :
+				send KILL "$pid"
 			elif [ "$tries" -gt "$((2 * TIMEOUT))" ]; then
 				say "$1: process $pid cannot be killed"
 				return 1
@@ -137,14 +144,25 @@ end() {
 			tries=$((tries + 1))
 			sleep 1
 		done
+		# Who is left of its group, as the unit does.
+		send KILL "$pid"
 		say "$1: its daemon has ended"
 	fi
 	rm -f "$RUN/$1.pid"
 	rslctl remote stop --link "$1" --force --if-known || :
 }
 
-start() {
+# One start or stop at a time, until this script ends.
+lock() {
 	mkdir -p "$RUN"
+	exec 9>"$RUN/bringup.lock"
+	flock -n 9 || {
+		say "another start or stop is going on: waiting for its end"
+		flock 9
+	}
+}
+
+start() {
 	say "setting its links up"
 	set_up || fail "the links are not up"
 	for name in $names; do
@@ -194,9 +212,14 @@ start | stop | restart | force-reload | status) ;;
 esac
 names=$(links)
 case $1 in
+status) status ;;
 restart | force-reload)
+	lock
 	stop
 	start
 	;;
-*) "$1" ;;
+*)
+	lock
+	"$1"
+	;;
 esac
