@@ -59,7 +59,7 @@ def typed(text: str) -> str:
     """What a terminal shows when *text* is typed to bash, as a login has it."""
     pid, terminal = pty.fork()
     if not pid:
-        script = "PS1='$ '; . /usr/share/bash-completion/bash_completion"
+        script = "unset HISTFILE; PS1='$ '; . /usr/share/bash-completion/bash_completion"
         Path("/tmp/rc").write_text(f"{script}\n")  # noqa: S108
         os.execvp("bash", ["bash", "--rcfile", "/tmp/rc", "-i"])  # noqa: S108
     shown = b""
