@@ -156,10 +156,13 @@ end() {
 lock() {
 	mkdir -p "$RUN"
 	exec 9>"$RUN/bringup.lock"
-	flock -n 9 || {
-		say "another start or stop is going on: waiting for its end"
-		flock 9
-	}
+	# The lock is the open file's, so this script's; not every busybox has flock.
+	python3 -I -c 'import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print(sys.argv[1], flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)' "$BOARD: another start or stop is going on: waiting for its end"
 }
 
 start() {
