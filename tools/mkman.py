@@ -23,7 +23,7 @@ _ENVIRONMENT = {
     "no colour anyway.",
     "COLUMNS": "How wide help and tables are.",
 }
-#: What every page's last section refers to, beside rslctl(1) and its own commands.
+#: What the overview refers to beside its commands.
 _SEE_ALSO = ("systemd.exec(5)", "sd_listen_fds(3)")
 
 
