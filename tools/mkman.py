@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 from rslctl import __version__
-from rslctl.cli import app
+from rslctl.application import app
 
 _FILES = {
     "/etc/rslctl/boards/*.toml": "Profiles of this machine, before those that come with rslctl.",
@@ -30,11 +30,17 @@ _SEE_ALSO = ("systemd.exec(5)", "sd_listen_fds(3)")
 def pages() -> dict[str, str]:
     """The pages by file name, in roff of man(7)."""
     top = typer.main.get_command(app)
-    commands: dict[str, Any] = dict(sorted(vars(top)["commands"].items()))
+    commands = dict(sorted(below(top).items()))
     made = {"rslctl.1": _overview(top, commands)}
     for name, command in commands.items():
         made[f"rslctl-{name}.1"] = _page(f"rslctl {name}", command)
     return made
+
+
+def below(command: Any) -> dict[str, Any]:
+    """The commands below a command."""
+    names = command.list_commands(None) if hasattr(command, "list_commands") else []
+    return {name: command.get_command(None, name) for name in names}
 
 
 def _overview(top: Any, commands: dict[str, Any]) -> str:
@@ -52,14 +58,13 @@ def _overview(top: Any, commands: dict[str, Any]) -> str:
 
 
 def _page(name: str, command: Any) -> str:
-    below: dict[str, Any] = vars(command).get("commands", {})
     lines = [*_head(name.replace(" ", "-"), command.help), *_section("synopsis")]
     if not command.no_args_is_help:
         lines += _synopsis(name, command)
-    for word, each in below.items():
+    for word, each in below(command).items():
         lines += _synopsis(f"{name} {word}", each)
     lines += [*_section("description"), *_prose(command.help), *_options(command)]
-    for word, each in below.items():
+    for word, each in below(command).items():
         lines += [f'.SH "{_text(f"{name} {word}".upper())}"', *_prose(each.help)]
         lines += [*_options(each, ".SS Options"), *_examples(each.help, ".SS Examples")]
     return _tail(lines, command.help, "rslctl(1)")

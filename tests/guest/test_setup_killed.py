@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl import journal, overlay, tree
+from rslctl import lock, overlay, tree
 from rslctl.commands import setup
 from rslctl.errors import RslError
 from rslctl.host import Host
@@ -134,7 +134,7 @@ def what_never_changes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def before() -> Iterator[dict[str, object]]:
     pwd.getpwnam("nobody")  # what looking that up loads is loaded once
-    with journal.locked(Host(), 0, print):  # the directory and the lock stay
+    with lock.locked(Host(), 0, print):  # the directory and the lock stay
         pass
     yield snapshot()
     run(TEARDOWN)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import journal
+from rslctl import lock
 from rslctl.commands import setup
 from rslctl.host import Host
 
@@ -41,7 +41,7 @@ def up(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], None]:
 @pytest.fixture
 def before() -> Iterator[dict[str, object]]:
     pwd.getpwnam("nobody")
-    with journal.locked(Host(), 0, print):
+    with lock.locked(Host(), 0, print):
         pass
     shutil.copy(FIRMWARE.with_name("rsl-remote.elf"), FIRMWARE)
     subprocess.run(["modprobe", "rsl_remoteproc_psci"], check=True)

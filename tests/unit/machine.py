@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rslctl import devicetree, overlay, profiles
-from rslctl import tree as trees
-from rslctl.host import Host
+from rslctl.host import DEVICE_TREE, Host
 
 #: The boards that come with rslctl and are not only played.
 REAL_BOARDS = [name for name in profiles.built_in() if name != "sim"]
@@ -35,18 +34,18 @@ class Machine:
         made = overlay.build(self.board)
         labels = [node.label for _, node in made.nodes() if node.label]
         for path, node in made.nodes():
-            base = trees.LIVE + path.rstrip("/")
+            base = DEVICE_TREE + path.rstrip("/")
             for key, value in node.properties:
                 data = devicetree.encode(value, lambda node: labels.index(node.label) + 1)
                 self.write(f"{base}/{key}", data)
             if node.label:
                 number = labels.index(node.label) + 1
                 self.write(f"{base}/phandle", number.to_bytes(4, "big"))
-        self.write(f"{trees.LIVE}/compatible", b"linux,dummy-virt\0")
+        self.write(f"{DEVICE_TREE}/compatible", b"linux,dummy-virt\0")
         self.write("/proc/iomem", "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n")
         device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         device.mkdir(parents=True)
-        tree = self.host.path(trees.LIVE + "/rsl-mbox@8020040")
+        tree = self.host.path(DEVICE_TREE + "/rsl-mbox@8020040")
         (device / "of_node").symlink_to(tree)
         return self
 
@@ -84,10 +83,10 @@ class Machine:
 
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:
         """A remote processor of the node /remote."""
-        self.write(f"{trees.LIVE}/remote/compatible", b"vendor,remoteproc\0")
+        self.write(f"{DEVICE_TREE}/remote/compatible", b"vendor,remoteproc\0")
         device = self.host.path("/sys/bus/platform/devices/remote")
         device.mkdir(parents=True)
-        (device / "of_node").symlink_to(self.host.path(f"{trees.LIVE}/remote"))
+        (device / "of_node").symlink_to(self.host.path(f"{DEVICE_TREE}/remote"))
         base = "/sys/class/remoteproc/remoteproc0"
         attributes = {"name": "r5", "state": state, "firmware": firmware, "recovery": "enabled"}
         for key, value in attributes.items():

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import mkman
 import pytest
 import typer
-from rslctl import cli
+from rslctl import application
 
 from tests import documents
 from tests.unit.machine import Rslctl
@@ -127,7 +128,7 @@ def check_command(words: list[str], *, complete: bool) -> None:
         words = [re.sub(r"[\[\]]|\.\.\.", "", word) for word in words]
         words = [word for word in words if word not in ("", "OPTIONS", "COMMAND")]
     words = [NUMBERS.get(word, word) for word in words]
-    command = typer.main.get_command(cli.app)
+    command = typer.main.get_command(application.app)
     context = None
     told = "rslctl"
     try:
@@ -170,7 +171,7 @@ def test_a_wrong_command_is_found(words: str) -> None:
 
 def test_every_json_document_is_described() -> None:
     def with_json(command: Any, words: str) -> list[str]:
-        subs = getattr(command, "commands", {})
+        subs = mkman.below(command)
         here = [words] if any(each.name == "json" for each in command.params) else []
         return here + [
             found for sub, each in subs.items() for found in with_json(each, f"{words} {sub}")
@@ -178,7 +179,7 @@ def test_every_json_document_is_described() -> None:
 
     text = (ROOT / "docs/reference/json.md").read_text()
     described = set(re.findall(r"^\| (?:\[)?`(rslctl [\w -]+)`", text, re.MULTILINE))
-    assert described == set(with_json(typer.main.get_command(cli.app), "rslctl"))
+    assert described == set(with_json(typer.main.get_command(application.app), "rslctl"))
 
 
 @pytest.mark.parametrize("command", ["boards", "boards show zcu102", "layout --board zcu102"])

@@ -14,12 +14,12 @@ import pytest
 from rslctl import board, checks, doctor, tree
 from rslctl.checks import Finding
 from rslctl.devicetree import NodeRef
-from rslctl.host import Host
+from rslctl.host import DEVICE_TREE, Host
 
 from tests.unit.machine import Machine, Rslctl
 
 LINK = "/sys/class/rsl_mbox/rsl_mbox0"
-TREE = tree.LIVE
+TREE = DEVICE_TREE
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/doctor.md"
 IOMEM = "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n"
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -147,7 +146,7 @@ def test_a_crashed_remote_is_restarted_to_be_stopped_where_it_can_be(machine: Ma
 
 def test_a_start_that_the_kernel_only_says_it_made_is_told(machine: Machine) -> None:
     set_up(machine).with_remote("offline")
-    host = dataclasses.replace(machine.host, watch=lambda _: None)
+    host = Host(machine.root, lambda _: None)
 
     def write(self: Host, name: str, text: str) -> None:
         written.append((name.rpartition("/")[2], text))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rslctl import board, changes, devicetree, liveoverlay, overlay, profiles, tree
 from rslctl.errors import SeveralError
+from rslctl.host import DEVICE_TREE
 
 from tests.unit.machine import Machine, Rslctl
 from tests.unit.test_overlay import BASE, dtc, needs_dtc
@@ -77,7 +78,7 @@ MKDIR = Path.mkdir
 def kernel(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     for path, properties in TREE.items():
         for key, value in properties.items():
-            machine.write(f"{tree.LIVE}{path}/{key}", value)
+            machine.write(f"{DEVICE_TREE}{path}/{key}", value)
     made = Kernel(machine.host.path(OVERLAYS))
     made.directory.mkdir(parents=True)
     monkeypatch.setattr(Path, "mkdir", lambda *words, **more: made.mkdir(*words, **more))
@@ -126,7 +127,7 @@ def test_what_the_kernel_gets_makes_the_tree_that_the_profile_asks_for(machine: 
     base = dtc(BASE.replace("// more", reserved))
     for path, properties in tree.from_blob(base, "base").nodes.items():
         for key, value in properties.items():
-            machine.write(f"{tree.LIVE}{path}/{key}", value)
+            machine.write(f"{DEVICE_TREE}{path}/{key}", value)
     made = liveoverlay.make(machine.host, machine.board)
     merged = tree.from_blob(overlay.merge(made, base), "merged")
     assert overlay.unlike(machine.board, merged) == []
@@ -136,7 +137,7 @@ def test_what_the_kernel_gets_makes_the_tree_that_the_profile_asks_for(machine: 
 def test_a_status_that_the_tree_has_already_is_not_changed(
     machine: Machine, kernel: Kernel
 ) -> None:
-    machine.write(f"{tree.LIVE}/intc@8000000/v2m@8020000/status", b"disabled\0")
+    machine.write(f"{DEVICE_TREE}/intc@8000000/v2m@8020000/status", b"disabled\0")
     made = liveoverlay.make(machine.host, machine.board)
     assert [each.path for each in made.fragments] == ["/"]
     assert kernel.directory.is_dir()
@@ -170,7 +171,7 @@ def test_a_kernel_without_the_interface_is_told_with_its_path(
 def test_what_is_only_done_at_boot_is_refused_before_anything_is_written(
     machine: Machine, kernel: Kernel, rslctl: Rslctl, file: str, message: str
 ) -> None:
-    machine.host.path(tree.LIVE + file).unlink()
+    machine.host.path(DEVICE_TREE + file).unlink()
     status, _, err = run(rslctl, machine, "apply")
     assert status == 1
     assert err.startswith(f"rslctl: {message}")
@@ -180,7 +181,7 @@ def test_what_is_only_done_at_boot_is_refused_before_anything_is_written(
 
 def bind(machine: Machine, path: str) -> None:
     device = machine.write("/sys/bus/platform/devices/x/uevent", "").parent
-    (device / "of_node").symlink_to(machine.host.path(tree.LIVE + path))
+    (device / "of_node").symlink_to(machine.host.path(DEVICE_TREE + path))
     (device / "driver").symlink_to(machine.root)
 
 
@@ -199,7 +200,7 @@ def test_a_mailbox_controller_that_has_a_driver_gets_no_sub_nodes(machine: Machi
     (link,) = am64.links
     assert isinstance(link.by, board.Fifos)
     path = link.by.controller.paths[0]
-    machine.write(f"{tree.LIVE}{path}/status", b"okay\0")
+    machine.write(f"{DEVICE_TREE}{path}/status", b"okay\0")
     bind(machine, path)
     with pytest.raises(SeveralError) as error:
         liveoverlay.make(machine.host, am64)
@@ -224,7 +225,7 @@ def test_a_node_of_the_tree_without_a_phandle_cannot_be_given_one(
 def test_what_does_not_fit_the_running_tree_is_refused(
     machine: Machine, kernel: Kernel, rslctl: Rslctl
 ) -> None:
-    machine.write(f"{tree.LIVE}/dev/interrupts", bytes.fromhex("000000000000005100000004"))
+    machine.write(f"{DEVICE_TREE}/dev/interrupts", bytes.fromhex("000000000000005100000004"))
     status, _, err = run(rslctl, machine, "apply")
     assert status == 1
     assert "the running device tree: interrupt: rpu0: SPI 81 is used by /dev" in err

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from rslctl import checks, setup, steps, tree
 from rslctl.errors import RslError
-from rslctl.journal import Facts, Journal, locked
+from rslctl.journal import Facts, Journal
+from rslctl.lock import locked
 
 from tests.unit.machine import Machine, Rslctl
 

@@ -4,6 +4,7 @@
 Modules import only from the levels below their own::
 
     cli
+    application (typer's), quick
     commands
     setup, handoff
     overlay, mbox, journal

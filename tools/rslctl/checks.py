@@ -12,7 +12,7 @@ from rslctl import overlay, platform_bus
 from rslctl import tree as trees
 from rslctl.board import Board, Doorbell, Ipi, Link, Region
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.host import DEVICE_TREE, Host
 from rslctl.tree import Tree
 
 #: "error": it will not work; "warning": it may bite; "unknown": it cannot be told, and the
@@ -62,7 +62,7 @@ def _no_tree(host: Host, check: str) -> Finding:
     return Finding(
         check,
         "unknown",
-        f"no running device tree in '{host.path(trees.LIVE)}'",
+        f"no running device tree in '{host.path(DEVICE_TREE)}'",
         "run it on the board; an image does not have it",
     )
 

@@ -7,34 +7,52 @@ Everything that rslctl reads or changes outside its own process goes through a
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import stat
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from rslctl.errors import RslError, os_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what is imported for types only costs every start of a command
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+#: Where the kernel shows the device tree that runs.
+DEVICE_TREE = "/sys/firmware/devicetree/base"
 
 #: As many links in a row as Linux follows (path_resolution(7)).
 _LINKS_MAX = 40
 
 
-@dataclass(frozen=True)
 class Host:
     """A machine whose files hang on *root*; only "/" is the running one."""
 
-    root: Path = Path("/")
-    #: Told of each change to the kernel's state before it is made.
-    watch: Callable[[str], None] = lambda _: None
+    def __init__(
+        self, root: str | os.PathLike[str] = "/", watch: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """*watch* is told of each change to the kernel's state before it is made."""
+        self.watch = watch
+        self._root = os.fspath(root).rstrip("/")
+
+    @property
+    def root(self) -> Path:
+        from pathlib import Path
+
+        return Path(self._root or "/")
 
     @property
     def live(self) -> bool:
         """Whether this is the running machine, not an image or a test's directory."""
-        return self.root == Path("/")
+        return not self._root
 
     def path(self, name: str) -> Path:
+        """Where the absolute path *name* of the machine is for us: see :meth:`where`."""
+        from pathlib import Path  # slow to load, and few commands need one
+
+        return Path(self.where(name))
+
+    def where(self, name: str) -> str:
         """Where the absolute path *name* of the machine is for us.
 
         Below another root no symbolic link leads out of it: it means there what it would mean
@@ -44,23 +62,24 @@ class Host:
             RslError: links lead in a circle.
         """
         if self.live:
-            return self.root / name.lstrip("/")
-        return self._below(self.root, [part for part in name.split("/") if part])
+            return self._root + name
+        return self._below([part for part in name.split("/") if part])
 
-    def own_path(self, name: str) -> Path:
+    def own_path(self, name: str) -> str:
         """The same, but of a link itself where *name* is one."""
         directory, _, last = name.rstrip("/").rpartition("/")
-        return self.path(directory) / last
+        return f"{self.where(directory).rstrip('/')}/{last}"
 
-    def _below(self, at: Path, parts: list[str]) -> Path:
+    def _below(self, parts: list[str]) -> str:
+        at = self._root
         links = 0
         while parts:
             part = parts.pop(0)
             if part == "..":
-                at = at.parent if at != self.root else at
+                at = os.path.dirname(at) if at != self._root else at
                 continue
-            here = at / part
-            if not here.is_symlink():
+            here = f"{at}/{part}"
+            if not os.path.islink(here):
                 at = here
                 continue
             links += 1
@@ -68,10 +87,10 @@ class Host:
                 raise RslError(f"'{here}' is a link that leads to itself")
             target = os.readlink(here)
             # What leads into this root by its whole path is right as it stands.
-            inside = target.startswith(f"{self.root}/")
+            inside = target.startswith(f"{self._root}/")
             if target.startswith("/"):
-                at = self.root
-            target = target.removeprefix(str(self.root)) if inside else target
+                at = self._root
+            target = target.removeprefix(self._root) if inside else target
             parts = [each for each in target.split("/") if each not in ("", ".")] + parts
         return at
 
@@ -82,9 +101,12 @@ class Host:
             RslError: we may not know.
         """
         try:
-            return self.path(name).exists()
+            os.stat(self.where(name))
         except OSError as error:
-            raise os_error(f"look at '{self.path(name)}'", error) from error
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return False
+            raise os_error(f"look at '{self.where(name)}'", error) from error
+        return True
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -93,9 +115,10 @@ class Host:
             RslError: it cannot be read.
         """
         try:
-            return self.path(name).read_bytes()
+            with open(self.where(name), "rb", buffering=0) as file:
+                return file.read()
         except OSError as error:
-            raise os_error(f"read '{self.path(name)}'", error) from error
+            raise os_error(f"read '{self.where(name)}'", error) from error
 
     def read_text(self, name: str) -> str:
         """The content of a text file without white space at its ends."""
@@ -107,31 +130,33 @@ class Host:
         Raises:
             RslError: the kernel does not take it.
         """
-        self.watch(f"write {text.strip()!r} to '{self.path(name)}'")
+        self.watch(f"write {text.strip()!r} to '{self.where(name)}'")
         try:
-            fd = os.open(self.path(name), os.O_WRONLY)
+            fd = os.open(self.where(name), os.O_WRONLY)
             try:
                 os.write(fd, text.encode())
             finally:
                 os.close(fd)
         except OSError as error:
-            raise os_error(f"write {text.strip()!r} to '{self.path(name)}'", error) from error
+            raise os_error(f"write {text.strip()!r} to '{self.where(name)}'", error) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, which may be gone already."""
         try:
-            self.own_path(name).unlink(missing_ok=True)
+            os.unlink(self.own_path(name))
+        except FileNotFoundError:
+            pass
         except OSError as error:
             raise os_error(f"remove '{self.own_path(name)}'", error) from error
 
     def names(self, directory: str) -> list[str]:
         """The sorted names in a directory; none where it does not exist."""
         try:
-            return sorted(os.listdir(self.path(directory)))
+            return sorted(os.listdir(self.where(directory)))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise os_error(f"list '{self.path(directory)}'", error) from error
+            raise os_error(f"list '{self.where(directory)}'", error) from error
 
     def link_target(self, name: str) -> str | None:
         """What a symbolic link says, as it stands; None where there is no link."""
@@ -146,13 +171,13 @@ class Host:
         Raises:
             RslError: that is refused.
         """
-        path = self.path(name)
+        path = self.where(name)
         text = "" if mode is None else f" and mode {mode:04o}"
         self.watch(f"give '{path}' owner {uid}, group {gid}{text}")
         try:
             os.chown(path, uid, gid)
             if mode is not None:
-                path.chmod(mode)
+                os.chmod(path, mode)
         except OSError as error:
             raise os_error(f"change owner and mode of '{path}'", error) from error
 
@@ -191,11 +216,13 @@ class Host:
         Raises:
             RslError: the file cannot be written.
         """
-        target, temporary = self.path(name), self.path(self.temporary(name))
+        import contextlib  # needed by what writes only
+
+        target, temporary = self.where(name), self.where(self.temporary(name))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                old = target.stat()
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if os.path.exists(target):
+                old = os.stat(target)
                 mode = stat.S_IMODE(old.st_mode) if mode is None else mode
                 owner = owner or (old.st_uid, old.st_gid)
             try:
@@ -210,7 +237,7 @@ class Host:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
                 raise
-            _sync(target.parent)
+            _sync(os.path.dirname(target))
         except OSError as error:
             raise os_error(f"write '{target}'", error) from error
 
@@ -229,7 +256,7 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _sync(directory: Path) -> None:
+def _sync(directory: str) -> None:
     """Have a directory on the disk."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -240,6 +267,8 @@ def _sync(directory: Path) -> None:
 
 def run(command: Sequence[str], *, hint: str = "") -> str:
     """Run a command that does not touch the machine: see :meth:`Host.run`."""
+    import subprocess  # slow to load, and seldom wanted
+
     try:
         done = subprocess.run(
             list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -1,57 +1,59 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What setup did, written down before it does it, and the lock around that."""
+"""What setup did, written down before it does it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from types import FrameType
-from typing import Any
-
-from rslctl.errors import RslError, WaitTimeoutError, os_error
+from rslctl.errors import RslError
 from rslctl.host import Host
 
-STATE = "/run/rslctl"
-_LOCK = f"{STATE}/lock"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
 
 #: What undoing a step needs; goes through JSON.
-Plan = dict[str, Any]
+Plan: TypeAlias = "dict[str, Any]"
+
+STATE = "/run/rslctl"
 
 
-@dataclass(frozen=True)
 class Facts:
     """What setup was told of a link, for the commands that come after it."""
 
-    #: The board as --board had it, and the transport.
-    board: str
-    transport: str
-    #: Paths in the device tree: of the notification node, and of what boots the remote.
-    node: str
-    #: One of :data:`overlay.STYLES`.
-    style: str
-    remoteproc: str = ""
-    #: The remote's file below /lib/firmware; "" is the one that the kernel has.
-    firmware: str = ""
-    #: One of :data:`board.STARTS`.
-    start: str = "daemon"
+    def __init__(
+        self,
+        board: str,
+        transport: str,
+        node: str,
+        style: str,
+        remoteproc: str = "",
+        firmware: str = "",
+        start: str = "daemon",
+    ) -> None:
+        #: The board as --board had it, and the transport.
+        self.board = board
+        self.transport = transport
+        #: Paths in the device tree: of the notification node, and of what boots the remote.
+        self.node = node
+        #: One of :data:`overlay.STYLES`.
+        self.style = style
+        self.remoteproc = remoteproc
+        #: The remote's file below /lib/firmware; "" is the one that the kernel has.
+        self.firmware = firmware
+        #: One of :data:`board.STARTS`.
+        self.start = start
 
 
-@dataclass
 class Journal:
     """What setup did to bring a link up, in order; one file per link in /run."""
 
-    host: Host
-    link: str
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    facts: Facts | None = None
-    #: Whether every step was done.
-    complete: bool = False
+    def __init__(self, host: Host, link: str) -> None:
+        """An empty one; see :meth:`load`."""
+        self.host = host
+        self.link = link
+        self.entries: list[dict[str, Any]] = []
+        self.facts: Facts | None = None
+        #: Whether every step was done.
+        self.complete = False
 
     @property
     def file(self) -> str:
@@ -64,6 +66,8 @@ class Journal:
         Raises:
             RslError: the file is damaged.
         """
+        import json  # takes longer to load than most commands
+
         journal = cls(host, link)
         if host.exists(journal.file):
             try:
@@ -96,9 +100,11 @@ class Journal:
         if not self.entries and not self.complete:
             self.host.remove(self.file)
             return
+        import json
+
         document = {
             "link": self.link,
-            "facts": asdict(self.facts) if self.facts else {},
+            "facts": vars(self.facts) if self.facts else {},
             "complete": self.complete,
             "entries": self.entries,
         }
@@ -154,78 +160,31 @@ class Journal:
         self._save()
 
 
+def facts(host: Host, link: str) -> Facts | None:
+    """What setup was told of a link; None if it was not run.
+
+    Facts are text, a line each. Those without an escape are read without a JSON reader, whose
+    start takes longer than a kick.
+
+    Raises:
+        RslError: the journal is damaged.
+    """
+    journal = Journal(host, link)
+    if not host.exists(journal.file):
+        return None
+    _, begin, rest = host.read(journal.file).decode(errors="replace").partition('  "facts": {\n')
+    lines, end, _ = rest.partition("\n  },\n")
+    found = dict(line.strip().rstrip(",").partition(": ")[::2] for line in lines.splitlines())
+    plain = all(len(value) > 1 and value[0] == value[-1] == '"' for value in found.values())
+    if begin and end and plain and "\\" not in lines:
+        try:
+            return Facts(**{key[1:-1]: value[1:-1] for key, value in found.items()})
+        except TypeError:  # not what setup writes: the reader tells what is wrong
+            pass
+    return Journal.load(host, link).facts
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
-
-
-@contextlib.contextmanager
-def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[None]:
-    """Keep other setups and teardowns out; wait for one for *timeout* seconds.
-
-    Raises:
-        WaitTimeoutError: one is still under way; the message names its process.
-        RslError: the state directory cannot be made.
-    """
-    directory = host.path(STATE)
-    try:
-        if not directory.exists():
-            directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o755)  # whatever the umask is: status and dry runs read it
-        # Not everybody's to open, so that not everybody can hold it.
-        fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise os_error(f"lock '{directory}'", error) from error
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _wait(fd, timeout, note)
-        for name in host.names(STATE):
-            if name.startswith("."):  # of one that was killed while it wrote
-                host.remove(f"{STATE}/{name}")
-        yield
-    finally:
-        os.close(fd)
-
-
-class _LateError(Exception):
-    pass
-
-
-def _wait(fd: int, timeout: float, note: Callable[[str], None]) -> None:
-    def late(_: int, __: FrameType | None) -> None:
-        raise _LateError
-
-    holder = _holder(fd)
-    if timeout:
-        note(f"waiting for {holder} to end, up to {timeout:g} s")
-        before = signal.signal(signal.SIGALRM, late)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, timeout)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            return
-        except _LateError:
-            pass
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-    raise WaitTimeoutError(
-        f"another rslctl setup or teardown is under way: {holder}",
-        hint="try again when it is done, or give it more time with --timeout",
-    )
-
-
-def _holder(fd: int) -> str:
-    """The process that has the lock: proc_locks(5)."""
-    state = os.fstat(fd)
-    name = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
-    try:
-        lines = Path("/proc/locks").read_text().splitlines()
-        held = [line.split() for line in lines if "->" not in line]
-        pid = next(words[4] for words in held if words[5] == name)
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except (OSError, StopIteration, IndexError):
-        return "a process that cannot be seen"
-    return f"process {pid} ({' '.join(command.split(chr(0))).strip()})"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from rslctl import inotify, mbox, remoteproc
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.host import Host
-from rslctl.journal import Facts, Journal, locked
+from rslctl.journal import Facts, Journal
+from rslctl.lock import locked
 from rslctl.remote_steps import RemoteStarted
 from rslctl.remoteproc import RemoteProcessor
 
@@ -81,23 +82,6 @@ def is_known(host: Host, name: str | None) -> bool:
     except UnknownRemoteError:
         return False
     return True
-
-
-def check_running(host: Host, link: str) -> None:
-    """Check that the remote of a link, where it is known what boots it, is there to be rung.
-
-    Raises:
-        RslError: it is not.
-    """
-    facts = Journal.load(host, link).facts if link in Journal.links(host) else None
-    if not facts or not facts.remoteproc:
-        return
-    processor = remoteproc.at(host, facts.remoteproc)
-    if processor.state not in remoteproc.RUNNING:
-        raise RslError(
-            f"the remote of link {link!r} is {processor.state}: nobody there to be kicked",
-            hint=f"start it: rslctl remote start --link {link}",
-        )
 
 
 def start(

@@ -15,9 +15,9 @@ from rslctl import overlay
 from rslctl.board import Board, Fifos, Region
 from rslctl.devicetree import Fragment, Node, Overlay, Ref, Value, to_blob
 from rslctl.errors import RslError, SeveralError, os_error
-from rslctl.host import Host
+from rslctl.host import DEVICE_TREE, Host
 from rslctl.journal import Journal
-from rslctl.tree import LIVE, Tree, from_machine, parent
+from rslctl.tree import Tree, from_machine, parent
 
 INTERFACE = "/sys/kernel/config/device-tree/overlays"
 APPLIED = "applied"
@@ -123,7 +123,7 @@ def _bound_problems(host: Host, board: Board, machine: Tree) -> list[str]:
 
 def _bound(host: Host, path: str) -> bool:
     """Whether a device of the node *path* has a driver."""
-    wanted = os.path.realpath(host.path(LIVE + path))
+    wanted = os.path.realpath(host.path(DEVICE_TREE + path))
     for bus in host.names("/sys/bus"):
         for name in host.names(f"/sys/bus/{bus}/devices"):
             device = f"/sys/bus/{bus}/devices/{name}"

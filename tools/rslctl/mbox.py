@@ -8,7 +8,6 @@ import fcntl
 import os
 import select
 import time
-from dataclasses import dataclass, fields
 
 from rslctl import platform_bus
 from rslctl.errors import RslError, WaitTimeoutError, os_error
@@ -22,42 +21,56 @@ CLASS = f"/sys/class/{SUBSYSTEM}"
 _BRING_BACK = "bring it back: rslctl setup"
 
 
-@dataclass(frozen=True)
 class Counters:
     """What the kernel has counted for one vector since the device is there."""
 
-    kicks: int
-    #: Those of the kicks that coalesced with one that the remote had not taken.
-    kicks_coalesced: int
-    notifications: int
+    NAMES = ("kicks", "kicks_coalesced", "notifications")
+
+    def __init__(self, kicks: int, kicks_coalesced: int, notifications: int) -> None:
+        """*kicks_coalesced* is those of the *kicks* that coalesced with one not taken yet."""
+        self.kicks = kicks
+        self.kicks_coalesced = kicks_coalesced
+        self.notifications = notifications
 
 
-@dataclass(frozen=True)
 class Last:
     """The last notification of a vector."""
 
-    #: How many there were since the device is there.
-    count: int
-    #: CLOCK_MONOTONIC in nanoseconds, taken in the interrupt; 0 if there was none.
-    time: int
+    def __init__(self, count: int, time: int) -> None:
+        """*count* is how many there were since the device is there; *time* is CLOCK_MONOTONIC in
+        nanoseconds, taken in the interrupt, 0 if there was none.
+        """
+        self.count = count
+        self.time = time
 
 
-@dataclass(frozen=True)
 class LinkDevice:
     """A link as sysfs shows it."""
 
-    #: The name from the device tree, the same as in the board profile.
-    name: str
-    #: The kernel's name of the device, as "rsl_mbox0".
-    device: str
-    transport: str
-    vectors: int
-    #: Physical address and size in bytes of the shared memory; size 0 without one.
-    memory_base: int
-    memory_size: int
-    open_files: int
-    #: For how many milliseconds the remote has not taken a kick; None where nothing can tell.
-    stalled_ms: int | None
+    def __init__(
+        self,
+        *,
+        name: str,
+        device: str,
+        transport: str,
+        vectors: int,
+        memory_base: int,
+        memory_size: int,
+        open_files: int,
+        stalled_ms: int | None,
+    ) -> None:
+        #: The name from the device tree, the same as in the board profile.
+        self.name = name
+        #: The kernel's name of the device, as "rsl_mbox0".
+        self.device = device
+        self.transport = transport
+        self.vectors = vectors
+        #: Physical address and size in bytes of the shared memory; size 0 without one.
+        self.memory_base = memory_base
+        self.memory_size = memory_size
+        self.open_files = open_files
+        #: For how many milliseconds the remote has not taken a kick; None where nothing can tell.
+        self.stalled_ms = stalled_ms
 
     @property
     def node(self) -> str:
@@ -122,7 +135,7 @@ def pick(host: Host, name: str | None) -> LinkDevice:
     links = find(host)
     if not links:
         raise RslError(
-            f"no link is up: '{host.path(CLASS)}' has no device",
+            f"no link is up: '{host.where(CLASS)}' has no device",
             hint="bring it up with: rslctl setup --board NAME",
         )
     known = ", ".join(link.name for link in links)
@@ -141,8 +154,7 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     def count(vector: int, name: str) -> int:
         return int(host.read_text(f"{CLASS}/{link.device}/vector{vector}/{name}"))
 
-    names = [field.name for field in fields(Counters)]
-    return [Counters(*(count(n, name) for name in names)) for n in range(link.vectors)]
+    return [Counters(*(count(n, name) for name in Counters.NAMES)) for n in range(link.vectors)]
 
 
 def place(link: LinkDevice, base: int, data: bytes) -> None:
@@ -185,7 +197,7 @@ class Mailbox:
             RslError: it cannot be opened.
         """
         self.link = link
-        path = host.path(link.node)
+        path = host.where(link.node)
         try:
             self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:

@@ -7,11 +7,9 @@ Attributes: Documentation/ABI/testing/sysfs-bus-platform of Linux.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from rslctl.errors import RslError
-from rslctl.host import Host
-from rslctl.tree import LIVE
+from rslctl.host import DEVICE_TREE, Host
 
 _BUS = "/sys/bus/platform"
 #: What driver_override shows while there is none.
@@ -20,9 +18,9 @@ _NONE = "(null)"
 
 def node_of(host: Host, directory: str) -> str:
     """The path in the device tree of the device whose directory in sysfs is given; "" if none."""
-    link = host.path(f"{directory}/of_node")
-    path = os.path.relpath(os.path.realpath(link), os.path.realpath(host.path(LIVE)))
-    if not link.exists() or path.startswith(".."):
+    link = host.where(f"{directory}/of_node")
+    path = os.path.relpath(os.path.realpath(link), os.path.realpath(host.where(DEVICE_TREE)))
+    if not os.path.exists(link) or path.startswith(".."):
         return ""
     return "/" if path == "." else f"/{path}"
 
@@ -58,7 +56,7 @@ def driver_of(host: Host, device: str) -> str | None:
 def driver_at(host: Host, directory: str) -> str | None:
     """The driver of the device with this directory in sysfs, on whatever bus."""
     target = host.link_target(f"{directory}/driver")
-    return Path(target).name if target else None
+    return os.path.basename(target) if target else None
 
 
 def directory_of(host: Host, node: str) -> str | None:

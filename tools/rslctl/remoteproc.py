@@ -7,7 +7,6 @@ Attributes: Documentation/ABI/testing/sysfs-class-remoteproc of Linux.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from rslctl import platform_bus
 from rslctl.errors import RslError
@@ -30,21 +29,23 @@ _PARAMETER = "/sys/module/firmware_class/parameters/path"
 _ENDINGS = ("", ".zst", ".xz")
 
 
-@dataclass(frozen=True)
 class RemoteProcessor:
     """A remote processor as sysfs shows it."""
 
-    #: The kernel's name of the device, as "remoteproc0".
-    device: str
-    name: str
-    #: "offline", "suspended", "running", "crashed", "deleted", "attached" or "detached".
-    state: str
-    #: Its program below /lib/firmware.
-    firmware: str
-    #: Whether the kernel restarts it by itself when it crashes.
-    recovers: bool
-    #: The device tree node of the device that drives it; "" without one.
-    node: str
+    def __init__(
+        self, *, device: str, name: str, state: str, firmware: str, recovers: bool, node: str
+    ) -> None:
+        #: The kernel's name of the device, as "remoteproc0".
+        self.device = device
+        self.name = name
+        #: "offline", "suspended", "running", "crashed", "deleted", "attached" or "detached".
+        self.state = state
+        #: Its program below /lib/firmware.
+        self.firmware = firmware
+        #: Whether the kernel restarts it by itself when it crashes.
+        self.recovers = recovers
+        #: The device tree node of the device that drives it; "" without one.
+        self.node = node
 
 
 def find(host: Host) -> list[RemoteProcessor]:

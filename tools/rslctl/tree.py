@@ -17,10 +17,7 @@ import fdt
 from rslctl.board import Region
 from rslctl.devicetree import NodeRef
 from rslctl.errors import RslError
-from rslctl.host import Host
-
-#: Where the kernel shows the device tree that it runs with.
-LIVE = "/sys/firmware/devicetree/base"
+from rslctl.host import DEVICE_TREE, Host
 
 _SYMBOLS = "/__symbols__"
 
@@ -267,12 +264,12 @@ def from_machine(host: Host) -> Tree:
     Raises:
         RslError: it cannot be read.
     """
-    top = host.path(LIVE)
+    top = host.path(DEVICE_TREE)
     nodes: dict[str, dict[str, bytes]] = {}
     for directory, _, files in os.walk(top):
         relative = os.path.relpath(directory, top)
         path = "/" if relative == "." else f"/{relative}"
         nodes[path] = {
-            name: host.read(f"{LIVE}{path.rstrip('/')}/{name}") for name in sorted(files)
+            name: host.read(f"{DEVICE_TREE}{path.rstrip('/')}/{name}") for name in sorted(files)
         }
     return Tree("the running device tree", nodes)

@@ -4,24 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rslctl import profiles
 from rslctl.board import Board
-from rslctl.commands.group import Group
-from rslctl.commands.options import (
-    ROOT,
-    JsonOption,
-    RootOption,
-    board_names,
-    host,
-    print_json,
-)
+from rslctl.commands.common import ROOT, host, print_json
+from rslctl.commands.group import SETTINGS, Group
+from rslctl.commands.options import JsonOption, RootOption, board_names
 from rslctl.errors import RslError, SeveralError, UsageError
 
-app = typer.Typer(cls=Group)
+app = typer.Typer(cls=Group, **SETTINGS)
 
 NameArgument = Annotated[
     str,
@@ -45,7 +40,7 @@ def boards(context: typer.Context, json: JsonOption = False, root: RootOption = 
     known, wrong = [], []
     for name in profiles.known(host(root).root):
         try:
-            known.append(profiles.load(name, root))
+            known.append(profiles.load(name, Path(root)))
         except RslError as error:
             wrong.append(str(error))
     if json:
@@ -118,9 +113,9 @@ def check(
     Example: rslctl boards check my-board.toml
     """
     found = []
-    for name in names or list(profiles.known(root)):
+    for name in names or list(profiles.known(Path(root))):
         try:
-            board = profiles.load(name, root)
+            board = profiles.load(name, Path(root))
         except RslError as error:
             found.append(str(error))
         else:

@@ -14,18 +14,14 @@ import typer
 from rslctl import __version__, doctor, journal, profiles, tree
 from rslctl.board import Board
 from rslctl.checks import Finding
+from rslctl.commands.common import ROOT, busy, host, note, print_json
 from rslctl.commands.options import (
-    ROOT,
     JsonOption,
     LinkOption,
     RootOption,
     TransportOption,
     board_names,
-    busy,
     chosen,
-    host,
-    note,
-    print_json,
     write,
 )
 from rslctl.errors import RslError, UsageError

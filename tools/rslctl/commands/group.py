@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from typer.core import TyperGroup
+
+#: Of every typer application here: the top one alone completes, and none loads rich for its help.
+SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 
 
 class Group(TyperGroup):
@@ -14,6 +16,8 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that *args* begin with; ends with status 2 where there is none."""
+        import difflib
+
         close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1) if args else []
         if close and close[0] != args[0]:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")

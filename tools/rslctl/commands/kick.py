@@ -4,24 +4,23 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
-import typer
+from rslctl import mbox, running
+from rslctl.commands.common import ROOT, host, print_json
 
-from rslctl import life, mbox
-from rslctl.commands.options import (
-    ROOT,
-    DryRunOption,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    host,
-    print_json,
-)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        DryRunOption,
+        JsonOption,
+        LinkOption,
+        RootOption,
+        VectorArgument,
+    )
 
 
 def kick(
-    vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Vector, from 0 on.")],
+    vector: VectorArgument,
     link: LinkOption = None,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
@@ -34,7 +33,7 @@ def kick(
     machine = host(root)
     device = mbox.pick(machine, link)
     mask = device.vector(vector)
-    life.check_running(machine, device.name)
+    running.check_running(machine, device.name)
     if not dry_run:
         with mbox.Mailbox(machine, device, flags=os.O_WRONLY) as mailbox:
             mailbox.kick(mask)

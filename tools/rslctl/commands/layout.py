@@ -11,16 +11,8 @@ from rich.table import Table
 
 from rslctl import profiles, virtio
 from rslctl.board import Link, Virtio
-from rslctl.commands.options import (
-    ROOT,
-    BoardOption,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    among,
-    host,
-    print_json,
-)
+from rslctl.commands.common import ROOT, host, print_json
+from rslctl.commands.options import BoardOption, JsonOption, LinkOption, RootOption, among
 from rslctl.errors import RslError, UsageError
 
 

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from rslctl import mbox
-from rslctl.commands.options import ROOT, LinkOption, RootOption, TimeoutOption, host, note
+from rslctl.commands.common import ROOT, host, note
+from rslctl.commands.options import LinkOption, RootOption, TimeoutOption
 from rslctl.errors import UsageError
 
 #: What a notification has for each specifier of --format.

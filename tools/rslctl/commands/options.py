@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options that commands share, spelled alike, and how results are printed."""
+"""Options that commands share, spelled alike, and what they name."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import stat
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rslctl import mbox, overlay, profiles
 from rslctl.board import TRANSPORTS, Board
+from rslctl.commands.common import note
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.host import Host
 
@@ -39,12 +36,13 @@ def board_names(incomplete: str) -> list[str]:
 
 
 def _link_names(incomplete: str) -> list[str]:
-    return among(link.name for link in mbox.find(Host(ROOT)))(incomplete)
+    return among(link.name for link in mbox.find(Host()))(incomplete)
 
 
-#: The default of --root.
-ROOT = Path("/")
-
+VectorArgument = Annotated[int, typer.Argument(metavar="VECTOR", help="Vector, from 0 on.")]
+AnyVectorArgument = Annotated[
+    int | None, typer.Argument(metavar="[VECTOR]", help="Vector; any where left out.")
+]
 BoardOption = Annotated[
     str,
     typer.Option(
@@ -68,11 +66,15 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
 ]
 RootOption = Annotated[
-    Path, typer.Option("--root", metavar="DIR", help="Where the machine's files hang.")
+    str, typer.Option("--root", metavar="DIR", help="Where the machine's files hang.")
 ]
 TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="S", help="Seconds to wait at most.", callback=_seconds),
+]
+IntervalOption = Annotated[
+    float | None,
+    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01),
 ]
 
 
@@ -109,7 +111,7 @@ TransportOption = Annotated[
 ]
 
 
-def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
+def chosen(board: str, transport: str | None, root: Path = Path("/")) -> Board:
     """The profile *board*, on another transport where that is given.
 
     Raises:
@@ -127,35 +129,6 @@ def chosen(board: str, transport: str | None, root: Path = ROOT) -> Board:
     if transport not in TRANSPORTS:
         raise UsageError(f"--transport: {transport!r} is not one of {', '.join(TRANSPORTS)}")
     return overlay.choose(loaded, transport)
-
-
-def host(root: Path, verbose: bool = False) -> Host:
-    """The machine below *root*; a *verbose* one tells what is done to it.
-
-    Raises:
-        UsageError: *root* is not a directory.
-    """
-    if not root.is_dir():
-        raise UsageError(f"--root: '{root}' is not a directory")
-    return Host(root.resolve(), note) if verbose else Host(root.resolve())
-
-
-def print_json(document: Any) -> None:
-    """Print a result as the one document on stdout."""
-    print(json.dumps(document, indent=2))
-
-
-def note(text: str) -> None:
-    """Tell something that is not a result."""
-    print(f"rslctl: {text}", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def busy(text: str) -> Iterator[None]:
-    """Show on a terminal that something is being done that may take a while."""
-    console = Console(stderr=True)
-    with console.status(text) if console.is_terminal else contextlib.nullcontext():
-        yield
 
 
 def write(files: dict[Path, bytes]) -> None:

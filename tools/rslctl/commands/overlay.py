@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rslctl import bootloader, bootoverlay, changes, devicetree, journal, liveoverlay, tree
+from rslctl import bootloader, bootoverlay, changes, devicetree, liveoverlay, lock, tree
 from rslctl import overlay as overlays
 from rslctl.board import Board
-from rslctl.commands.group import Group
+from rslctl.commands.common import ROOT, busy, host, note, print_json
+from rslctl.commands.group import SETTINGS, Group
 from rslctl.commands.options import (
-    ROOT,
     BoardOption,
     DryRunOption,
     JsonOption,
@@ -25,17 +25,13 @@ from rslctl.commands.options import (
     TransportOption,
     among,
     board_names,
-    busy,
     chosen,
-    host,
-    note,
-    print_json,
     write,
 )
 from rslctl.errors import RslError, UsageError
 from rslctl.host import Host
 
-app = typer.Typer(cls=Group)
+app = typer.Typer(cls=Group, **SETTINGS)
 
 _REBOOT = 3
 
@@ -174,7 +170,7 @@ def install(
 
 
 def _locked(machine: Host, dry_run: bool) -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext() if dry_run else journal.locked(machine, 5.0, note)
+    return contextlib.nullcontext() if dry_run else lock.locked(machine, 5.0, note)
 
 
 def _awaits_boot(machine: Host, profile: Board) -> bool:

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from rslctl import life
-from rslctl.commands.group import Group
+from rslctl.commands.common import ROOT, host, note, print_json
+from rslctl.commands.group import SETTINGS, Group
 from rslctl.commands.options import (
-    ROOT,
     DryRunOption,
     FirmwareOption,
     JsonOption,
@@ -19,13 +18,11 @@ from rslctl.commands.options import (
     RootOption,
     TimeoutOption,
     VerboseOption,
-    host,
-    note,
-    print_json,
 )
 from rslctl.host import Host
 
 app = typer.Typer(
+    **SETTINGS,
     cls=Group,
     no_args_is_help=True,
     help="""Start, stop and look at the remote of a link.
@@ -131,7 +128,7 @@ def _tell(machine: Host, remote: life.Remote, result: str | None, json: bool) ->
     now = remote.processor(machine)
     if json:
         done = {} if result is None else {"result": result}
-        print_json({"link": remote.link, **asdict(now), **done})
+        print_json({"link": remote.link, **vars(now), **done})
         return
     text = f"{now.state}, firmware {now.firmware}"
     print(f"{remote.link}: {now.device} ({now.node}): {result or text}")

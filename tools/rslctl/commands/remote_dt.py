@@ -10,16 +10,14 @@ from typing import Annotated
 import typer
 
 from rslctl import mbox, remote
+from rslctl.commands.common import ROOT, host, note
 from rslctl.commands.options import (
-    ROOT,
     BoardOption,
     LinkOption,
     RootOption,
     TransportOption,
     among,
     chosen,
-    host,
-    note,
     write,
 )
 from rslctl.errors import RslError, UsageError

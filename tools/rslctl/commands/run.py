@@ -10,16 +10,8 @@ from typing import Annotated
 import typer
 
 from rslctl import handoff, legacy, offer, profiles, sim
-from rslctl.commands.options import (
-    ROOT,
-    DryRunOption,
-    EventfdOption,
-    LinkOption,
-    RootOption,
-    board_names,
-    host,
-    note,
-)
+from rslctl.commands.common import ROOT, host, note
+from rslctl.commands.options import DryRunOption, EventfdOption, LinkOption, RootOption, board_names
 from rslctl.errors import RslError, UsageError
 
 

@@ -11,15 +11,8 @@ import typer
 
 from rslctl import broker, offer
 from rslctl.board import Access
-from rslctl.commands.options import (
-    ROOT,
-    EventfdOption,
-    LinkOption,
-    RootOption,
-    VerboseOption,
-    host,
-    note,
-)
+from rslctl.commands.common import ROOT, host, note
+from rslctl.commands.options import EventfdOption, LinkOption, RootOption, VerboseOption
 from rslctl.errors import RslError
 
 

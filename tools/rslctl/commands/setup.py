@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rslctl import journal, steps, tree
+from rslctl import journal, lock, steps, tree
 from rslctl import setup as setups
+from rslctl.commands.common import ROOT, host, note, print_json
 from rslctl.commands.options import (
-    ROOT,
     BoardOption,
     DryRunOption,
     FirmwareOption,
@@ -25,9 +24,6 @@ from rslctl.commands.options import (
     TransportOption,
     VerboseOption,
     chosen,
-    host,
-    note,
-    print_json,
 )
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.remote_steps import RemoteStarted
@@ -125,7 +121,7 @@ def setup(
         plan = setups.plan(target, firmware)
         setups.up(plan, _facts(board, target, plan), dry_run=dry_run, report=report)
 
-    with contextlib.nullcontext() if dry_run else journal.locked(machine, wait, note):
+    with contextlib.nullcontext() if dry_run else lock.locked(machine, wait, note):
         report.each([each.name for each in links], bring_up)
 
 
@@ -135,11 +131,10 @@ def _facts(board: str, target: steps.Target, plan: list[steps.Step]) -> journal.
     remote = [step for step in plan if isinstance(step, RemoteStarted)]
     link = target.link
     facts = journal.Facts(name, link.transport, target.node, target.style)
-    if not remote:
-        return facts
-    return dataclasses.replace(
-        facts, remoteproc=remote[0].node, firmware=remote[0].firmware, start=remote[0].start
-    )
+    if remote:
+        facts.remoteproc, facts.firmware = remote[0].node, remote[0].firmware
+        facts.start = remote[0].start
+    return facts
 
 
 def teardown(
@@ -156,7 +151,7 @@ def teardown(
     """
     machine = host(root, verbose)
     report = _Report(json)
-    with contextlib.nullcontext() if dry_run else journal.locked(machine, timeout or 0, note):
+    with contextlib.nullcontext() if dry_run else lock.locked(machine, timeout or 0, note):
         links = journal.Journal.links(machine)
         if link is not None and link not in links:
             note(f"setup did nothing for link {link!r}: nothing to undo")

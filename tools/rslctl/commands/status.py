@@ -4,31 +4,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import Annotated, Any
-
-import typer
-from rich.console import Console
-from rich.table import Table
 
 from rslctl import journal, mbox, remoteproc
-from rslctl.commands.options import (
-    ROOT,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    busy,
-    host,
-    note,
-    print_json,
-)
+from rslctl.commands.common import ROOT, busy, host, note, print_json
 from rslctl.errors import RslError
 from rslctl.host import Host
 
-IntervalOption = Annotated[
-    float | None,
-    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01),
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rslctl.commands.options import IntervalOption, JsonOption, LinkOption, RootOption
 
 
 def status(
@@ -36,7 +22,7 @@ def status(
     interval: IntervalOption = None,
     json: JsonOption = False,
     root: RootOption = ROOT,
-) -> None:
+) -> int:
     """Show the links that are up, what they carry, and whether their remotes run.
 
     Exit status 1: no link is up, or not the one named by --link.
@@ -52,12 +38,12 @@ def status(
     now = _counters(machine, links) if interval else before
     shown = []
     for device in links:
-        counted = [asdict(each) for each in now[device.name]]
-        about = {**asdict(device), "node": device.node, **_set_up(machine, device)}
+        counted = [vars(each) for each in now[device.name]]
+        about = {**vars(device), "node": device.node, **_set_up(machine, device)}
         about["counters"] = counted
         if interval:
             about["rates"] = [
-                {key: (value - asdict(old)[key]) / interval for key, value in new.items()}
+                {key: (value - vars(old)[key]) / interval for key, value in new.items()}
                 for new, old in zip(counted, before[device.name], strict=True)
             ]
         shown.append(about)
@@ -68,7 +54,7 @@ def status(
             _show(about)
     if not links:
         note("no link is up; bring one up with: rslctl setup --board NAME")
-        raise typer.Exit(1)
+    return 0 if links else 1
 
 
 def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbox.Counters]]:
@@ -79,7 +65,7 @@ def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
     """What setup knows of a link."""
     for name in journal.Journal.links(machine):
         try:
-            facts = journal.Journal.load(machine, name).facts
+            facts = journal.facts(machine, name)
         except RslError as error:
             note(str(error))
             continue
@@ -103,13 +89,13 @@ def _show(link: dict[str, Any]) -> None:
     if link["stalled_ms"]:
         print(f"stalled: the remote has not taken a kick for {link['stalled_ms']} ms")
     rates = link.get("rates")
-    names = ["vector", "kicks", "coalesced", "notifications"]
-    table = Table(*names, *(["kicks/s", "notifications/s"] if rates else []), box=None)
-    for column in table.columns:
-        column.justify = "right"
+    shown = ["kicks", "notifications"]
+    rows = [["vector", "kicks", "coalesced", "notifications"]]
+    rows[0] += [f"{name}/s" for name in shown] if rates else []
     for vector, each in enumerate(link["counters"]):
         row = [vector, each["kicks"], each["kicks_coalesced"], each["notifications"]]
-        if rates:
-            row += [f"{rates[vector][key]:.1f}" for key in ("kicks", "notifications")]
-        table.add_row(*map(str, row))
-    Console().print(table)
+        row += [f"{rates[vector][name]:.1f}" for name in shown] if rates else []
+        rows.append([str(each) for each in row])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(" " + "  ".join(map(str.rjust, row, widths)))

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rslctl import offer, store
-from rslctl.commands.options import ROOT, EventfdOption, LinkOption, host
+from rslctl.commands.common import ROOT, host
+from rslctl.commands.options import EventfdOption, LinkOption
 
 
 def store_command(

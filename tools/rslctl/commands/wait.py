@@ -4,27 +4,23 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
-
-import typer
 
 from rslctl import mbox
-from rslctl.commands.options import (
-    ROOT,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    TimeoutOption,
-    host,
-    note,
-    print_json,
-)
+from rslctl.commands.common import ROOT, host, note, print_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        AnyVectorArgument,
+        JsonOption,
+        LinkOption,
+        RootOption,
+        TimeoutOption,
+    )
 
 
 def wait(
-    vector: Annotated[
-        int | None, typer.Argument(metavar="[VECTOR]", help="Vector; any where left out.")
-    ] = None,
+    vector: AnyVectorArgument = None,
     timeout: TimeoutOption = None,
     link: LinkOption = None,
     json: JsonOption = False,
