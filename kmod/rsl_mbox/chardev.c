@@ -204,15 +204,14 @@ static long rsl_mbox_ioctl_bind(struct file *filp, bool bind, void __user *arg)
 {
 	struct rsl_mbox_file *file = filp->private_data;
 	struct rsl_mbox_binding_spec spec;
-	fmode_t needed;
 
 	if (copy_from_user(&spec, arg, sizeof(spec)))
 		return -EFAULT;
 	if (spec.padding || spec.vector >= file->link->vectors ||
 	    spec.direction >= RSL_MBOX_DIRECTIONS || (!bind && spec.fd != -1))
 		return -EINVAL;
-	needed = spec.direction == RSL_MBOX_KICK ? FMODE_WRITE : FMODE_READ;
-	if (!(filp->f_mode & needed))
+	/* Who only looks must not take a vector from the daemon. */
+	if (!rsl_mbox_serves(filp))
 		return -EBADF;
 	if (bind)
 		return rsl_mbox_eventfd_bind(file->link, spec.vector, spec.direction,

@@ -133,6 +133,7 @@ const struct attribute_group *rsl_mbox_groups[] = {
 
 /**
  * struct rsl_mbox_vector_attrs - the directory vectorN of one vector
+ * @bound: attribute; its var is the number of the vector
  * @kicks: attribute; its var is the number of the vector
  * @kicks_coalesced: attribute; its var is the number of the vector
  * @notifications: attribute; its var is the number of the vector
@@ -141,10 +142,11 @@ const struct attribute_group *rsl_mbox_groups[] = {
  * @group: the directory
  */
 struct rsl_mbox_vector_attrs {
+	struct dev_ext_attribute bound;
 	struct dev_ext_attribute kicks;
 	struct dev_ext_attribute kicks_coalesced;
 	struct dev_ext_attribute notifications;
-	struct attribute *attrs[4];
+	struct attribute *attrs[5];
 	char name[sizeof("vector4294967295")];
 	struct attribute_group group;
 };
@@ -157,6 +159,21 @@ static struct rsl_mbox_vector_stat rsl_mbox_vector_stat(struct device *dev,
 
 	rsl_mbox_count(to_rsl_mbox(dev), (uintptr_t)ext->var, &stat);
 	return stat;
+}
+
+static ssize_t bound_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct dev_ext_attribute *ext = container_of(attr, struct dev_ext_attribute, attr);
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	struct rsl_mbox_vector *vector = &link->vector[(uintptr_t)ext->var];
+	bool notify, kick;
+
+	spin_lock_irq(&link->notify_lock);
+	notify = vector->bound[RSL_MBOX_NOTIFY];
+	kick = vector->bound[RSL_MBOX_KICK];
+	spin_unlock_irq(&link->notify_lock);
+	return sysfs_emit(buf, "%s%s%s\n", notify ? "notify" : "",
+			  notify && kick ? " " : "", kick ? "kick" : "");
 }
 
 static ssize_t kicks_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -193,6 +210,7 @@ static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
  */
 int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 {
+	static const struct device_attribute bound = __ATTR_RO(bound);
 	static const struct device_attribute kicks = __ATTR_RO(kicks);
 	static const struct device_attribute kicks_coalesced = __ATTR_RO(kicks_coalesced);
 	static const struct device_attribute notifications = __ATTR_RO(notifications);
@@ -206,12 +224,14 @@ int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 	for (n = 0; n < link->vectors; n++) {
 		struct rsl_mbox_vector_attrs *va = &link->vector_attrs[n];
 
+		rsl_mbox_init_vector_attr(&va->bound, &bound, n);
 		rsl_mbox_init_vector_attr(&va->kicks, &kicks, n);
 		rsl_mbox_init_vector_attr(&va->kicks_coalesced, &kicks_coalesced, n);
 		rsl_mbox_init_vector_attr(&va->notifications, &notifications, n);
-		va->attrs[0] = &va->kicks.attr.attr;
-		va->attrs[1] = &va->kicks_coalesced.attr.attr;
-		va->attrs[2] = &va->notifications.attr.attr;
+		va->attrs[0] = &va->bound.attr.attr;
+		va->attrs[1] = &va->kicks.attr.attr;
+		va->attrs[2] = &va->kicks_coalesced.attr.attr;
+		va->attrs[3] = &va->notifications.attr.attr;
 		snprintf(va->name, sizeof(va->name), "vector%u", n);
 		va->group.name = va->name;
 		va->group.attrs = va->attrs;

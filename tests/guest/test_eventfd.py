@@ -54,6 +54,23 @@ def kicks(link: mbox.LinkDevice, vector: int) -> int:
     return mbox.counters(Host(), link)[vector].kicks
 
 
+def test_sysfs_tells_which_vectors_have_eventfds(link: mbox.LinkDevice, fd: int) -> None:
+    def bound(vector: int) -> str:
+        return Host().read_text(f"{mbox.CLASS}/{link.device}/vector{vector}/bound")
+
+    assert [bound(n) for n in range(4)] == [""] * 4
+    eventfds = [os.eventfd(0) for _ in range(2)]
+    bind(fd, 1, KICK, eventfds[0])
+    assert [bound(n) for n in range(4)] == ["", "kick", "", ""]
+    bind(fd, 1, NOTIFY, eventfds[1])
+    assert bound(1) == "notify kick"
+    unbind_eventfd(fd, 1, KICK)
+    assert bound(1) == "notify"
+    os.close(eventfds[1])
+    Remote.until(lambda: not bound(1), "a closed eventfd stays bound")
+    os.close(eventfds[0])
+
+
 @pytest.mark.parametrize("vector", range(4))
 def test_a_notification_signals_its_eventfd(fd: int, eventfd: int, vector: int) -> None:
     bind(fd, vector, NOTIFY, eventfd)
@@ -199,8 +216,11 @@ def test_bad_bindings_are_refused(fd: int, eventfd: int, link: mbox.LinkDevice) 
         ((fd, 0, NOTIFY, reader), errno.EINVAL),
         ((fd, 0, NOTIFY, closed), errno.EBADF),
         ((fd, 0, NOTIFY, -1), errno.EBADF),
-        ((reader, 0, KICK, eventfd), errno.EBADF),
-        ((writer, 0, NOTIFY, eventfd), errno.EBADF),
+        *(
+            ((only, 0, direction, eventfd), errno.EBADF)
+            for only in (reader, writer)
+            for direction in (NOTIFY, KICK)
+        ),
     ):
         with raises(number):
             bind(*arguments)

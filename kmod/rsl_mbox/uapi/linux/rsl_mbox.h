@@ -110,8 +110,7 @@ struct rsl_mbox_vector_stat {
 /**
  * struct rsl_mbox_binding_spec - an eventfd and a vector
  * @vector: number of the vector
- * @direction: RSL_MBOX_NOTIFY, of a file open for reading, or RSL_MBOX_KICK, of
- *	one open for writing
+ * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
  * @fd: the eventfd; -1 to unbind
  * @padding: 0
  *
@@ -124,7 +123,7 @@ struct rsl_mbox_vector_stat {
  *
  * EINVAL: @padding is not 0, there is no such vector or direction, @fd is no
  * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the file is not open
- * in the direction. ENOENT: nothing is bound there to be unbound.
+ * for reading and writing. ENOENT: nothing is bound there to be unbound.
  */
 struct rsl_mbox_binding_spec {
 	__u32 vector;
