@@ -90,6 +90,7 @@ TREE_OF_TEST = {
     "test_overlay_live": "merged",
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",
+    "test_rslctl_bench": "merged",
     "test_setup_killed": "merged",
     "test_setup_killed_remote": "rproc",
     "test_setup_remote": "rproc",

@@ -83,6 +83,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "monitor.monitor",
             "Show notifications of the remote as they come, until interrupted.",
         ),
+        "bench": (
+            "bench.bench",
+            "Measure how long kicks, notifications and copies of memory take, or compare such "
+            "runs.",
+        ),
     },
 }
 
