@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rslctl import application, journal, quick
 from rslctl.host import Host
 
-from tests.unit.machine import Machine
+from tests.unit.machine import Machine, Rslctl
 
 TYPER: Any = typer.main.get_command(application.app)
 
@@ -26,28 +26,45 @@ WORDS = (
     *("--link", "--json", "--dry-run", "--root", "--timeout", "--interval", "--verbose", "--help"),
     *("--link=rpu0", "--json=1", "--", "-1", "-v", "--lin", "", "x", "rpu0", "/", "-"),
     *("0", "3", "007", "+3", "1_0", "٣", "3.5", ".5", "5.", ".", "1e9", "1e3", "2000000000", "nan"),
-    *("0.001", "9" * 30, " 3", "0x3"),
+    *("0.001", "9" * 30, " 3", "0x3", "0660", "888", "a/b", "../x"),
 )
 
 
+DAEMON = ["daemon", "--link", "x"]
+
+
 def function(name: str) -> Any:
-    return getattr(import_module(f"rslctl.commands.{name}"), name)
+    module, attribute = quick.COMMANDS[name].split(".")
+    return getattr(import_module(f"rslctl.commands.{module}"), attribute)
 
 
-@given(st.sampled_from(quick.COMMANDS), st.lists(st.sampled_from(WORDS), max_size=6))
-def test_what_is_read_quickly_is_what_typer_reads(name: str, words: list[str]) -> None:
-    found = quick.parse(function(name), words)
+def command(name: str) -> Any:
+    found = TYPER
+    for word in name.split():
+        found = found.get_command(None, word)
+    return found
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A command, and words that it may take."""
+    name = draw(st.sampled_from(sorted(quick.COMMANDS)))
+    own = [word for each in command(name).params for word in each.opts if word[0] == "-"]
+    return name, draw(st.lists(st.sampled_from((*own, *WORDS)), max_size=6))
+
+
+@settings(max_examples=500)
+@given(lines())
+def test_what_is_read_quickly_is_what_typer_reads(line: tuple[str, list[str]]) -> None:
+    name, words = line
+    called = function(name)
+    found = quick.parse(called, words)
     if found is None:
         return
-    context = TYPER.get_command(None, name).make_context(name, list(words))
-    defaults = dict(
-        zip(
-            reversed(function(name).__code__.co_varnames[: function(name).__code__.co_argcount]),
-            reversed(function(name).__defaults__),
-            strict=False,
-        )
-    )
-    assert {**defaults, **found} == context.params
+    names = called.__code__.co_varnames[: called.__code__.co_argcount]
+    defaults = called.__defaults__ or ()
+    whole = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    assert {**whole, **found} == command(name).make_context(name, list(words)).params
 
 
 @pytest.mark.parametrize(
@@ -59,6 +76,12 @@ def test_what_is_read_quickly_is_what_typer_reads(name: str, words: list[str]) -
         ("wait", "", {}),
         ("wait", "3 --timeout 0.5", {"vector": 3, "timeout": 0.5}),
         ("status", "--json --interval 2", {"json": True, "interval": 2.0}),
+        ("setup", "--board zcu102 --mode 0660", {"board": "zcu102", "mode": "0660"}),
+        ("teardown", "--timeout 0", {"timeout": 0.0}),
+        ("remote start", "--link rpu0 --if-known", {"link": "rpu0", "if_known": True}),
+        ("serve", "--link rpu0 --verbose", {"link": "rpu0", "verbose": True}),
+        ("store", "--link rpu0 --unit a@b.service", {"link": "rpu0", "unit": "a@b.service"}),
+        ("run", "--eventfd -- daemon --link x", {"eventfd": True, "command": DAEMON}),
     ],
 )
 def test_the_lines_of_scripts_are_read_quickly(
@@ -68,7 +91,17 @@ def test_the_lines_of_scripts_are_read_quickly(
 
 
 @pytest.mark.parametrize(
-    "line", ["kick", "kick x", "kick 1 2", "kick 3 --link", "wait --timeout x", "kick 3 --help"]
+    "line",
+    [
+        "run x",
+        "run --",
+        "kick",
+        "kick x",
+        "kick 1 2",
+        "kick 3 --link",
+        "wait --timeout x",
+        "kick 3 --help",
+    ],
 )
 def test_what_is_wrong_is_left_to_typer(line: str) -> None:
     name, *words = line.split()
@@ -110,8 +143,20 @@ def test_frequent_commands_load_no_more_than_they_need(
 
 
 def test_the_line_of_a_command_in_the_help_is_the_first_of_its_own() -> None:
-    for name, (_, line) in application.COMMANDS.items():
-        assert line == TYPER.get_command(None, name).get_short_help_str(200), name
+    for rows in application.SECTIONS.values():
+        for name, line in rows.items():
+            assert line == command(name).get_short_help_str(200), name
+
+
+@pytest.mark.parametrize("root", [["--root", "{}"], ["--root={}"]])
+def test_a_command_ends_with_the_same_status_both_ways(
+    rslctl: Rslctl, machine: Machine, root: list[str]
+) -> None:
+    words = [word.format(machine.root) for word in root]
+    assert (quick.parse(function("status"), words) is None) == (len(words) == 1)
+    assert rslctl("status", *words)[0] == 1
+    machine.with_link()
+    assert rslctl("status", *words)[0] == 0
 
 
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\,:{}\n \x00'), max_size=12)

@@ -11,87 +11,54 @@ import typer
 from rslctl import __version__, quick
 from rslctl.commands.group import SETTINGS, Group
 
-#: The sections of the help; of each command there its module and function, or "app" where it has
-#: commands below it, and its line, which is the first of its own help.
-SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+#: The sections of the help, and of each command there its line, the first of its own help.
+SECTIONS = {
     "Describe a board": {
-        "boards": (
-            "boards.app",
-            "List the boards that rslctl knows.",
-        ),
-        "overlay": (
-            "overlay.app",
-            "Make the device tree overlay of a board; its source goes to stdout.",
-        ),
-        "layout": (
-            "layout.layout",
-            "Show what the daemon's virtio devices take of a link's shared memory, in bytes.",
-        ),
-        "remote-dt": (
-            "remote_dt.remote_dt",
-            "Tell what the remote has to know of a link: memory, virtio headers, vectors, "
-            "doorbells.",
-        ),
+        "boards": "List the boards that rslctl knows.",
+        "overlay": "Make the device tree overlay of a board; its source goes to stdout.",
+        "layout": "Show what the daemon's virtio devices take of a link's shared memory, in bytes.",
+        "remote-dt": "Tell what the remote has to know of a link: memory, virtio headers, vectors, "
+        "doorbells.",
     },
     "Bring its links up": {
-        "remote": (
-            "remote.app",
-            "Start, stop and look at the remote of a link.",
-        ),
-        "setup": (
-            "setup.setup",
-            "Bring the links of a board up; run again, it does only what is missing.",
-        ),
-        "teardown": (
-            "setup.teardown",
-            "Undo what setup did, in reverse, and nothing else.",
-        ),
-        "doctor": (
-            "doctor.doctor_command",
-            "Look for what is wrong, and say what to do about it; nothing is changed.",
-        ),
+        "remote": "Start, stop and look at the remote of a link.",
+        "setup": "Bring the links of a board up; run again, it does only what is missing.",
+        "teardown": "Undo what setup did, in reverse, and nothing else.",
+        "doctor": "Look for what is wrong, and say what to do about it; nothing is changed.",
     },
     "Hand them to daemons": {
-        "run": (
-            "run.run",
-            "Become a daemon that has the descriptors of a link.",
-        ),
-        "serve": (
-            "serve.serve",
-            "Give a link's descriptors to daemons that others start, and that connect to a socket.",
-        ),
-        "store": (
-            "store.store_command",
-            "Have systemd keep a link's descriptors for a unit, whose daemon gets them at "
-            "each start.",
-        ),
+        "run": "Become a daemon that has the descriptors of a link.",
+        "serve": "Give a link's descriptors to daemons that others start, and that connect to a "
+        "socket.",
+        "store": "Have systemd keep a link's descriptors for a unit, whose daemon gets them at "
+        "each start.",
     },
     "Use and watch them": {
-        "status": (
-            "status.status",
-            "Show the links that are up, what they carry, and whether their remotes run.",
-        ),
-        "kick": (
-            "kick.kick",
-            "Notify the remote on a vector.",
-        ),
-        "wait": (
-            "wait.wait",
-            "Wait for a notification of the remote that comes from now on.",
-        ),
-        "monitor": (
-            "monitor.monitor",
-            "Show notifications of the remote as they come, until interrupted.",
-        ),
-        "bench": (
-            "bench.bench",
-            "Measure how long kicks, notifications and copies of memory take, or compare such "
-            "runs.",
-        ),
+        "status": "Show the links that are up, what they carry, and whether their remotes run.",
+        "kick": "Notify the remote on a vector.",
+        "wait": "Wait for a notification of the remote that comes from now on.",
+        "monitor": "Show notifications of the remote as they come, until interrupted.",
+        "bench": "Measure how long kicks, notifications and copies of memory take, or compare such "
+        "runs.",
     },
 }
 
-COMMANDS = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
+#: The module and the function of each command, or "app" where it has commands below it.
+_PLACES = {
+    **quick.COMMANDS,
+    "bench": "bench.bench",
+    "boards": "boards.app",
+    "doctor": "doctor.doctor_command",
+    "layout": "layout.layout",
+    "monitor": "monitor.monitor",
+    "overlay": "overlay.app",
+    "remote-dt": "remote_dt.remote_dt",
+}
+
+_REMOTE = """Start, stop and look at the remote of a link.
+
+Example: rslctl remote start --link rpu0
+"""
 
 
 class Commands(Group):
@@ -99,42 +66,47 @@ class Commands(Group):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names, in the order of the help."""
-        return list(COMMANDS)
+        return [name for rows in SECTIONS.values() for name in rows]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, loaded; None if there is none."""
-        return _load(cmd_name) if cmd_name in COMMANDS else None
+        return _load(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands into the help, section by section."""
         for section, rows in SECTIONS.items():
             with formatter.section(section):
-                formatter.write_dl([(name, told) for name, (_, told) in rows.items()])
+                formatter.write_dl(list(rows.items()))
 
 
 def _load(name: str) -> Any:
-    place, attribute = COMMANDS[name][0].split(".")
-    module = import_module(f"rslctl.commands.{place}")
-    if attribute == "app":
-        made = typer.main.get_command(module.app)
+    if name == "remote":
+        made = typer.Typer(**SETTINGS, cls=Group, no_args_is_help=True, help=_REMOTE)
+        for words in quick.COMMANDS:
+            if words.startswith("remote "):
+                made.command(words.removeprefix("remote "))(_function(words))
+    elif _PLACES[name].endswith(".app"):
+        made = import_module(f"rslctl.commands.{_PLACES[name].removesuffix('.app')}").app
     else:
-        function = getattr(module, attribute)
-        if name in quick.COMMANDS:
-            _give_meaning(module, function)
-        single = typer.Typer(**SETTINGS)
-        single.command()(function)
-        made = typer.main.get_command(single)
-    made.name = name
-    return made
+        made = typer.Typer(**SETTINGS)
+        made.command()(_function(name))
+    command: Any = typer.main.get_command(made)
+    command.name = name
+    return command
 
 
-def _give_meaning(module: Any, function: Any) -> None:
-    """Let a module have what the names mean that a function declares its parameters by."""
+def _function(name: str) -> Any:
+    """The function of a command; the names that it declares its parameters by get a meaning."""
     from rslctl.commands import options
 
-    for name, declared in function.__annotations__.items():
-        if name != "return":
-            setattr(module, declared, getattr(options, declared))
+    module, attribute = _PLACES[name].split(".")
+    place = import_module(f"rslctl.commands.{module}")
+    function = getattr(place, attribute)
+    if name in quick.COMMANDS:
+        for parameter, declared in function.__annotations__.items():
+            if parameter != "return":
+                setattr(place, declared, getattr(options, declared))
+    return function
 
 
 app = typer.Typer(

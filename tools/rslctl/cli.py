@@ -19,14 +19,10 @@ def main() -> NoReturn:
     """Run the command line; a known error is one line and a hint, a bug a traceback."""
     # A closed descriptor is as good as nobody who reads.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
-    status = 0
     try:
         try:
-            done = quick.run(sys.argv[1:])
-            if done is None:
+            if not quick.run(sys.argv[1:]):
                 _application()
-            else:
-                status = done
         finally:
             sys.stdout.flush()
     except RslError as error:
@@ -42,7 +38,7 @@ def main() -> NoReturn:
             raise
         print("rslctl: cannot write the result: No space left on device", file=sys.stderr)
         os._exit(1)  # the interpreter would try again
-    sys.exit(status)
+    sys.exit(0)
 
 
 def _application() -> None:

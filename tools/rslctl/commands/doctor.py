@@ -14,6 +14,7 @@ import typer
 from rslctl import __version__, doctor, journal, profiles, tree
 from rslctl.board import Board
 from rslctl.checks import Finding
+from rslctl.commands.chosen import chosen
 from rslctl.commands.common import ROOT, busy, host, note, print_json
 from rslctl.commands.options import (
     JsonOption,
@@ -21,7 +22,6 @@ from rslctl.commands.options import (
     RootOption,
     TransportOption,
     board_names,
-    chosen,
     write,
 )
 from rslctl.errors import RslError, UsageError

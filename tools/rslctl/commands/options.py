@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from rslctl import mbox, overlay, profiles
-from rslctl.board import TRANSPORTS, Board
+from rslctl import mbox, profiles
+from rslctl.board import TRANSPORTS
 from rslctl.commands.common import note
-from rslctl.errors import RslError, UsageError, os_error
+from rslctl.errors import os_error
 from rslctl.host import Host
 
 
@@ -110,25 +110,88 @@ TransportOption = Annotated[
     ),
 ]
 
+CommandArgument = Annotated[
+    list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT]...", help="The daemon.")
+]
+UserOption = Annotated[
+    str | None,
+    typer.Option("--user", metavar="USER", help="Run it as this user, without capabilities."),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", metavar="GROUP", help="In place of the user's.")
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--groups", metavar="GROUP,...", help="In place of the user's supplementary groups."
+    ),
+]
+CleanEnvOption = Annotated[
+    bool, typer.Option("--clean-env", help="Give it no more of the environment than it needs.")
+]
+SetenvOption = Annotated[
+    list[str] | None,
+    typer.Option("--setenv", metavar="NAME[=VALUE]", help="Give it this variable; repeat it."),
+]
+PlayedBoardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--board",
+        metavar="NAME|FILE.toml",
+        help="With --remote: whose link to play.",
+        autocompletion=board_names,
+    ),
+]
+PlayedRemoteOption = Annotated[
+    str | None,
+    typer.Option("--remote", metavar="COMMAND", help="A program to be the remote; as 'sim'."),
+]
+OnceReadyOption = Annotated[
+    bool, typer.Option("--once-ready", help="Start the remote when the daemon says READY=1.")
+]
+WithRemoteOption = Annotated[
+    bool, typer.Option("--with-remote", help="End when the remote ends, with its status.")
+]
+LegacyOption = Annotated[
+    bool,
+    typer.Option(
+        "--legacy",
+        help="Show it the link as /dev/uio0 and /dev/umb, and pass nothing; "
+        "{shmem_addr} and {shmem_size} in COMMAND are filled in.",
+    ),
+]
+SocketOption = Annotated[
+    str | None,
+    typer.Option("--socket", metavar="PATH", help="Instead of /run/rsl/LINK.sock."),
+]
+UnitOption = Annotated[
+    str, typer.Option("--unit", metavar="UNIT", help="The unit that this runs in: %n.")
+]
 
-def chosen(board: str, transport: str | None, root: Path = Path("/")) -> Board:
-    """The profile *board*, on another transport where that is given.
 
-    Raises:
-        RslError: there is no such profile, or a link does not offer the transport.
-    """
-    loaded = profiles.load(board, root)
-    played = [link.name for link in loaded.links if link.sim]
-    if played:
-        raise RslError(
-            f"link {played[0]!r} of board {loaded.name!r} has no hardware",
-            hint=f"rslctl run --board {board} --remote COMMAND -- DAEMON plays it",
-        )
-    if transport is None:
-        return loaded
-    if transport not in TRANSPORTS:
-        raise UsageError(f"--transport: {transport!r} is not one of {', '.join(TRANSPORTS)}")
-    return overlay.choose(loaded, transport)
+def _mode(text: str | None) -> str | None:
+    if text is not None and (not text.isdecimal() or set(text) - set("01234567") or len(text) > 4):
+        raise typer.BadParameter(f"{text!r} is not an octal mode, as 0660")
+    return text
+
+
+OwnerOption = Annotated[
+    str | None,
+    typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device nodes to them."),
+]
+ModeOption = Annotated[
+    str | None,
+    typer.Option("--mode", metavar="OCTAL", help="Mode of the device nodes.", callback=_mode),
+]
+TakeOption = Annotated[
+    bool, typer.Option("--force", help="Take devices from other drivers until teardown.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
+]
+IfKnownOption = Annotated[
+    bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
+]
 
 
 def write(files: dict[Path, bytes]) -> None:

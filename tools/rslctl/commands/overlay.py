@@ -15,6 +15,7 @@ from rich.table import Table
 from rslctl import bootloader, bootoverlay, changes, devicetree, liveoverlay, lock, tree
 from rslctl import overlay as overlays
 from rslctl.board import Board
+from rslctl.commands.chosen import chosen
 from rslctl.commands.common import ROOT, busy, host, note, print_json
 from rslctl.commands.group import SETTINGS, Group
 from rslctl.commands.options import (
@@ -25,7 +26,6 @@ from rslctl.commands.options import (
     TransportOption,
     among,
     board_names,
-    chosen,
     write,
 )
 from rslctl.errors import RslError, UsageError

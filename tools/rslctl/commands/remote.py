@@ -1,46 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``rslctl remote start``, ``stop`` and ``status``."""
+"""``rslctl remote start``, ``stop``, ``status`` and ``watch``."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from rslctl import life
 from rslctl.commands.common import ROOT, host, note, print_json
-from rslctl.commands.group import SETTINGS, Group
-from rslctl.commands.options import (
-    DryRunOption,
-    FirmwareOption,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    TimeoutOption,
-    VerboseOption,
-)
 from rslctl.host import Host
 
-app = typer.Typer(
-    **SETTINGS,
-    cls=Group,
-    no_args_is_help=True,
-    help="""Start, stop and look at the remote of a link.
-
-    Example: rslctl remote start --link rpu0
-    """,
-)
-
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
-]
-
-IfKnownOption = Annotated[
-    bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
-]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        DryRunOption,
+        FirmwareOption,
+        ForceOption,
+        IfKnownOption,
+        JsonOption,
+        LinkOption,
+        RootOption,
+        TimeoutOption,
+        VerboseOption,
+    )
 
 
-@app.command()
 def start(
     link: LinkOption = None,
     firmware: FirmwareOption = None,
@@ -69,7 +50,6 @@ def start(
     _tell(machine, remote, result, json)
 
 
-@app.command()
 def stop(
     link: LinkOption = None,
     timeout: TimeoutOption = 5.0,
@@ -93,7 +73,6 @@ def stop(
     _tell(machine, remote, result, json)
 
 
-@app.command()
 def status(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
     """Show what the remote of a link does.
 
@@ -103,7 +82,6 @@ def status(link: LinkOption = None, json: JsonOption = False, root: RootOption =
     _tell(machine, life.of(machine, link), None, json)
 
 
-@app.command()
 def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
     """Wait until the remote does not run, as after a crash.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rslctl import mbox, remote
+from rslctl.commands.chosen import chosen
 from rslctl.commands.common import ROOT, host, note
 from rslctl.commands.options import (
     BoardOption,
@@ -17,7 +18,6 @@ from rslctl.commands.options import (
     RootOption,
     TransportOption,
     among,
-    chosen,
     write,
 )
 from rslctl.errors import RslError, UsageError

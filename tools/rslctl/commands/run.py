@@ -5,68 +5,45 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
-
-import typer
 
 from rslctl import handoff, legacy, offer, profiles, sim
 from rslctl.commands.common import ROOT, host, note
-from rslctl.commands.options import DryRunOption, EventfdOption, LinkOption, RootOption, board_names
 from rslctl.errors import RslError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        CleanEnvOption,
+        CommandArgument,
+        DryRunOption,
+        EventfdOption,
+        GroupOption,
+        GroupsOption,
+        LegacyOption,
+        LinkOption,
+        OnceReadyOption,
+        PlayedBoardOption,
+        PlayedRemoteOption,
+        RootOption,
+        SetenvOption,
+        UserOption,
+        WithRemoteOption,
+    )
 
 
 def run(
-    command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT]...", help="The daemon.")
-    ],
-    user: Annotated[
-        str | None,
-        typer.Option("--user", metavar="USER", help="Run it as this user, without capabilities."),
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", metavar="GROUP", help="In place of the user's.")
-    ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            "--groups", metavar="GROUP,...", help="In place of the user's supplementary groups."
-        ),
-    ] = None,
+    command: CommandArgument,
+    user: UserOption = None,
+    group: GroupOption = None,
+    groups: GroupsOption = None,
     eventfd: EventfdOption = False,
-    clean_env: Annotated[
-        bool, typer.Option("--clean-env", help="Give it no more of the environment than it needs.")
-    ] = False,
-    setenv: Annotated[
-        list[str] | None,
-        typer.Option("--setenv", metavar="NAME[=VALUE]", help="Give it this variable; repeat it."),
-    ] = None,
-    board: Annotated[
-        str | None,
-        typer.Option(
-            "--board",
-            metavar="NAME|FILE.toml",
-            help="With --remote: whose link to play.",
-            autocompletion=board_names,
-        ),
-    ] = None,
-    remote: Annotated[
-        str | None,
-        typer.Option("--remote", metavar="COMMAND", help="A program to be the remote; as 'sim'."),
-    ] = None,
-    once_ready: Annotated[
-        bool, typer.Option("--once-ready", help="Start the remote when the daemon says READY=1.")
-    ] = False,
-    with_remote: Annotated[
-        bool, typer.Option("--with-remote", help="End when the remote ends, with its status.")
-    ] = False,
-    as_legacy: Annotated[
-        bool,
-        typer.Option(
-            "--legacy",
-            help="Show it the link as /dev/uio0 and /dev/umb, and pass nothing; "
-            "{shmem_addr} and {shmem_size} in COMMAND are filled in.",
-        ),
-    ] = False,
+    clean_env: CleanEnvOption = False,
+    setenv: SetenvOption = None,
+    board: PlayedBoardOption = None,
+    remote: PlayedRemoteOption = None,
+    once_ready: OnceReadyOption = False,
+    with_remote: WithRemoteOption = False,
+    as_legacy: LegacyOption = False,
     link: LinkOption = None,
     dry_run: DryRunOption = False,
     root: RootOption = ROOT,

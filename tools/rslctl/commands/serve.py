@@ -5,23 +5,26 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from rslctl import broker, offer
 from rslctl.board import Access
 from rslctl.commands.common import ROOT, host, note
-from rslctl.commands.options import EventfdOption, LinkOption, RootOption, VerboseOption
 from rslctl.errors import RslError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        EventfdOption,
+        LinkOption,
+        RootOption,
+        SocketOption,
+        VerboseOption,
+    )
 
 
 def serve(
     link: LinkOption = None,
-    socket: Annotated[
-        Path | None,
-        typer.Option("--socket", metavar="PATH", help="Instead of /run/rsl/LINK.sock."),
-    ] = None,
+    socket: SocketOption = None,
     eventfd: EventfdOption = False,
     verbose: VerboseOption = False,
     root: RootOption = ROOT,
@@ -48,7 +51,7 @@ def serve(
             note(text)
 
     served = broker.Broker(source.name, source, access, say if verbose else lambda _: None, say)
-    path = socket or machine.path(f"{broker.DIRECTORY}/{source.name}.sock")
+    path = Path(socket) if socket else machine.path(f"{broker.DIRECTORY}/{source.name}.sock")
     with broker.until_told_to_end(), broker.listening(path) as listener:
         say(f"serving link {source.name} at {listener.getsockname()}")
         broker.serve(served, listener)

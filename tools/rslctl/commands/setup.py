@@ -6,33 +6,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from rslctl import journal, lock, steps, tree
 from rslctl import setup as setups
+from rslctl.commands.chosen import chosen
 from rslctl.commands.common import ROOT, host, note, print_json
-from rslctl.commands.options import (
-    BoardOption,
-    DryRunOption,
-    FirmwareOption,
-    JsonOption,
-    LinkOption,
-    RootOption,
-    TimeoutOption,
-    TransportOption,
-    VerboseOption,
-    chosen,
-)
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.remote_steps import RemoteStarted
 
-
-def _mode(text: str | None) -> str | None:
-    if text is not None and (not text.isdecimal() or set(text) - set("01234567") or len(text) > 4):
-        raise typer.BadParameter(f"{text!r} is not an octal mode, as 0660")
-    return text
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        BoardOption,
+        DryRunOption,
+        FirmwareOption,
+        JsonOption,
+        LinkOption,
+        ModeOption,
+        OwnerOption,
+        RootOption,
+        TakeOption,
+        TimeoutOption,
+        TransportOption,
+        VerboseOption,
+    )
 
 
 class _Report:
@@ -81,19 +79,11 @@ def setup(
     board: BoardOption,
     link: LinkOption = None,
     transport: TransportOption = None,
-    owner: Annotated[
-        str | None,
-        typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device nodes to them."),
-    ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option("--mode", metavar="OCTAL", help="Mode of the device nodes.", callback=_mode),
-    ] = None,
+    owner: OwnerOption = None,
+    mode: ModeOption = None,
     firmware: FirmwareOption = None,
     timeout: TimeoutOption = 5.0,
-    force: Annotated[
-        bool, typer.Option("--force", help="Take devices from other drivers until teardown.")
-    ] = False,
+    force: TakeOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,

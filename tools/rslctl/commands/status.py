@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rslctl import journal, mbox, remoteproc
@@ -22,7 +23,7 @@ def status(
     interval: IntervalOption = None,
     json: JsonOption = False,
     root: RootOption = ROOT,
-) -> int:
+) -> None:
     """Show the links that are up, what they carry, and whether their remotes run.
 
     Exit status 1: no link is up, or not the one named by --link.
@@ -54,7 +55,7 @@ def status(
             _show(about)
     if not links:
         note("no link is up; bring one up with: rslctl setup --board NAME")
-    return 0 if links else 1
+        sys.exit(1)
 
 
 def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbox.Counters]]:

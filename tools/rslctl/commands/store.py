@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from rslctl import offer, store
 from rslctl.commands.common import ROOT, host
-from rslctl.commands.options import EventfdOption, LinkOption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.commands.options import (
+        EventfdOption,
+        LinkOption,
+        UnitOption,
+    )
 
 
 def store_command(
-    unit: Annotated[
-        str, typer.Option("--unit", metavar="UNIT", help="The unit that this runs in: %n.")
-    ],
+    unit: UnitOption,
     link: LinkOption = None,
     eventfd: EventfdOption = False,
 ) -> None:
