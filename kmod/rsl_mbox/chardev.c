@@ -13,42 +13,61 @@
  * @link: the link, referenced
  * @read_lock: keeps two reads of this file from returning the same
  *	notification; guards changes of @seen
- * @seen: what the link's seq was at the last read; also guarded by the link's
- *	notify_lock, so that poll sees all 64 bits
+ * @seen: what the link's seq was at the last read; read by poll and by who waits
+ *	without a lock
  */
 struct rsl_mbox_file {
 	struct rsl_mbox *link;
 	struct mutex read_lock;	/* guards changes of seen */
-	u64 seen;
+	atomic64_t seen;
 };
+
+/* Whether something was notified since the last read: asked at every wake-up, so cheap. */
+static bool rsl_mbox_file_behind(struct rsl_mbox_file *file)
+{
+	return atomic64_read(&file->link->seq) != atomic64_read(&file->seen);
+}
 
 /* The vectors notified since the last read, and the seq that this is true of. */
 static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
 {
 	struct rsl_mbox *link = file->link;
-	unsigned long flags;
 	unsigned int n;
 	u32 mask = 0;
+	u64 seen;
 
-	spin_lock_irqsave(&link->notify_lock, flags);
-	*seq = link->seq;
-	if (file->seen != link->seq) {
-		for (n = 0; n < link->vectors; n++)
-			if (link->vector[n].seq > file->seen)
-				mask |= BIT(n);
-	}
-	spin_unlock_irqrestore(&link->notify_lock, flags);
+	lockdep_assert_held(&file->read_lock);
+	seen = atomic64_read(&file->seen);
+	spin_lock_irq(&link->notify_lock);
+	*seq = atomic64_read(&link->seq);
+	for (n = 0; n < link->vectors; n++)
+		if (link->vector[n].seq > seen)
+			mask |= BIT(n);
+	spin_unlock_irq(&link->notify_lock);
 	return mask;
 }
 
-static void rsl_mbox_file_consume(struct rsl_mbox_file *file, u64 seq)
+/* Give the vectors notified since the last read to the reader: 0 where there are none. */
+static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf)
 {
-	unsigned long flags;
+	ssize_t ret;
+	u32 mask;
+	u64 seq;
 
-	lockdep_assert_held(&file->read_lock);
-	spin_lock_irqsave(&file->link->notify_lock, flags);
-	file->seen = seq;
-	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+	ret = mutex_lock_interruptible(&file->read_lock);
+	if (ret)
+		return ret;
+	mask = rsl_mbox_file_pending(file, &seq);
+	if (mask) {
+		/* Only what has arrived in the buffer counts as read. */
+		ret = put_user(mask, buf);
+		if (!ret) {
+			atomic64_set(&file->seen, seq);
+			ret = sizeof(mask);
+		}
+	}
+	mutex_unlock(&file->read_lock);
+	return ret;
 }
 
 static int rsl_mbox_open(struct inode *inode, struct file *filp)
@@ -67,7 +86,7 @@ static int rsl_mbox_open(struct inode *inode, struct file *filp)
 		atomic_inc(&link->open_files);
 	file->link = link;
 	mutex_init(&file->read_lock);
-	rsl_mbox_file_pending(file, &file->seen);
+	atomic64_set(&file->seen, atomic64_read(&link->seq));
 	filp->private_data = file;
 	return stream_open(inode, filp);
 }
@@ -89,35 +108,23 @@ static ssize_t rsl_mbox_read(struct file *filp, char __user *buf, size_t count,
 	struct rsl_mbox_file *file = filp->private_data;
 	struct rsl_mbox *link = file->link;
 	ssize_t ret;
-	u32 mask;
-	u64 seq;
 
 	if (rsl_mbox_dead(link))
 		return -ENODEV;
-	if (count < sizeof(mask))
+	if (count < sizeof(u32))
 		return -EINVAL;
 
 	for (;;) {
-		ret = mutex_lock_interruptible(&file->read_lock);
-		if (ret)
-			return ret;
-		mask = rsl_mbox_file_pending(file, &seq);
-		if (mask) {
-			/* Only what has arrived in the buffer counts as read. */
-			ret = put_user(mask, (u32 __user *)buf);
-			if (!ret) {
-				rsl_mbox_file_consume(file, seq);
-				ret = sizeof(mask);
-			}
+		if (rsl_mbox_file_behind(file)) {
+			/* Another read of this file may have been faster. */
+			ret = rsl_mbox_file_take(file, (u32 __user *)buf);
+			if (ret)
+				return ret;
 		}
-		mutex_unlock(&file->read_lock);
-		if (mask)
-			return ret;
-
 		if (filp->f_flags & O_NONBLOCK)
 			return -EAGAIN;
 		ret = wait_event_interruptible(link->wait,
-					       rsl_mbox_file_pending(file, &seq) ||
+					       rsl_mbox_file_behind(file) ||
 					       rsl_mbox_dead(link));
 		if (ret)
 			return ret;
@@ -148,12 +155,11 @@ static __poll_t rsl_mbox_poll(struct file *filp, poll_table *wait)
 	struct rsl_mbox_file *file = filp->private_data;
 	struct rsl_mbox *link = file->link;
 	__poll_t events = 0;
-	u64 seq;
 
 	poll_wait(filp, &link->wait, wait);
 	if (rsl_mbox_dead(link))
 		return EPOLLHUP | EPOLLERR;
-	if (rsl_mbox_file_pending(file, &seq))
+	if (rsl_mbox_file_behind(file))
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (filp->f_mode & FMODE_WRITE)
 		events |= EPOLLOUT | EPOLLWRNORM;

@@ -69,7 +69,8 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 /**
  * rsl_mbox_notify() - take notifications of the remote
  * @link: the link
- * @mask: the vectors that were notified, one bit each, all of which exist
+ * @mask: the vectors that were notified, one bit each, all of which exist; at
+ *	least one
  *
  * Called by transports, once for each interrupt.
  *
@@ -81,16 +82,18 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 	ktime_t now = ktime_get();
 	unsigned long flags;
 	unsigned int n;
+	u64 seq;
 
 	trace_rsl_mbox_notify(link->id, mask);
 	spin_lock_irqsave(&link->notify_lock, flags);
-	link->seq++;
+	seq = atomic64_read(&link->seq) + 1;
+	atomic64_set(&link->seq, seq);
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
 		struct rsl_mbox_vector *vector = &link->vector[n];
 
 		vector->notifications++;
 		vector->notified_at = now;
-		vector->seq = link->seq;
+		vector->seq = seq;
 		rsl_mbox_eventfd_signal(link, n);
 	}
 	spin_unlock_irqrestore(&link->notify_lock, flags);

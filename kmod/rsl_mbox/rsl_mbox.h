@@ -83,10 +83,11 @@ struct rsl_mbox_vector {
  * @open_files: number of open files that may be a daemon's
  * @kick_lock: guards kicks against each other and against removal
  * @dead: the device was removed; written under @kick_lock
- * @notify_lock: guards @seq, what the vectors say of notifications, and
+ * @notify_lock: guards changes of @seq, what the vectors say of notifications, and
  *	bindings. A transport's interrupt may take it. Signalling an eventfd
  *	under it may kick, so @kick_lock nests in it and never the other way.
- * @seq: number of notifications so far, over all vectors
+ * @seq: number of notifications so far, over all vectors; read without a lock by who
+ *	only wants to know whether there is a new one
  * @wait: readers and pollers
  * @bind_mutex: keeps binding apart from unbinding and from the end of the
  *	device
@@ -111,7 +112,7 @@ struct rsl_mbox {
 	bool dead;
 
 	spinlock_t notify_lock;	/* guards seq, notifications and bindings */
-	u64 seq;
+	atomic64_t seq;
 	wait_queue_head_t wait;
 
 	struct mutex bind_mutex;	/* serialises binding and unbinding */

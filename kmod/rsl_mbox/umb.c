@@ -50,7 +50,7 @@ struct umb_file {
 static u64 umb_events(struct umb_file *file)
 {
 	lockdep_assert_held(&file->link->notify_lock);
-	return file->link->seq * UMB_EVENTS_PER_NOTIFICATION - file->seen;
+	return atomic64_read(&file->link->seq) * UMB_EVENTS_PER_NOTIFICATION - file->seen;
 }
 
 static u64 umb_pending(struct umb_file *file)
