@@ -11,12 +11,13 @@ help:
 	@echo "make check-million  a million kicks over every style of mailbox"
 	@echo "make check-debug    the tests in the board on a kernel with checkers"
 	@echo "make check-kernels  build for every supported kernel, test on those that boot"
+	@echo "make bench       the module's latencies against those of what is there else"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
 	@echo "make deb         build the Debian packages in build/deb"
 	@echo "make man         generate docs/man/ anew"
 
-demo check check-million check-debug check-kernels shell overlays man deb:
+demo check check-million check-debug check-kernels bench shell overlays man deb:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check check-million check-debug check-kernels shell overlays man deb
+.PHONY: help demo check check-million check-debug check-kernels bench shell overlays man deb

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from tests.amp import build, kernels, machine, packages, qemu
+from tests.amp import bench, build, kernels, machine, packages, qemu
 from tests.amp.say import die, say
 
 
@@ -139,7 +139,7 @@ def run(command: str, tree: str = "merged") -> None:
 def main() -> None:
     name, *arguments = sys.argv[1:] or [""]
     machine.install()
-    plain = {"demo": demo, "overlays": overlays, "man": man, "deb": deb}
+    plain = {"demo": demo, "bench": bench.bench, "overlays": overlays, "man": man, "deb": deb}
     if name in plain and not arguments:
         plain[name]()
     elif name == "check":

@@ -23,6 +23,7 @@ BUILD = REPOSITORY / "build/amp"
 MODULES: dict[str, tuple[str, ...]] = {
     "kmod/rsl_mbox": (),
     "tests/kmod/rsl_mbox_sim": (),
+    "tests/kmod/rsl_mbox_deferring": (),
     "tests/kmod/rsl_remoteproc_psci": ("CONFIG_ARM64=y", "CONFIG_REMOTEPROC=y"),
     "tests/kmod/rsl_of_configfs": ("CONFIG_ARM64=y", "CONFIG_OF_OVERLAY=y"),
 }
@@ -50,6 +51,9 @@ class Board:
     #: How many cores Linux has: the first, or the first and the third where the tree says
     #: that the second is the remote's.
     cores: int = 1
+    #: Further arguments of the kernel, and of the emulator.
+    arguments: tuple[str, ...] = ()
+    emulator: tuple[str, ...] = ()
 
     def with_tree(self, name: str) -> Board:
         """The same with another tree: "merged" is the board itself, "reserved" has no more of
@@ -317,7 +321,10 @@ def _programs(target: Path) -> None:
     places = [f"-I{REPOSITORY / name}" for name in ("kmod/rsl_mbox/uapi", "tools/librsl")]
     systemd = debian.libsystemd()
     examples = REPOSITORY / "tools/examples"
-    for source in (*(REPOSITORY / "tests/guest").glob("*.c"), *examples.glob("*.c")):
+    ours = [
+        each for name in ("guest", "bench") for each in (REPOSITORY / "tests" / name).glob("*.c")
+    ]
+    for source in (*ours, *examples.glob("*.c")):
         how = ["-static"]
         if source.stem == "sdlisten":
             # What the library needs itself is in the board only.
@@ -357,7 +364,8 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     (root / "lib/firmware").mkdir()
     shutil.copy(BUILD / "remote.elf", root / "lib/firmware/rsl-remote.elf")
     tests = root / "guest/tests"
-    shutil.copytree(REPOSITORY / "tests/guest", tests / "guest")
+    for name in ("guest", "bench"):
+        shutil.copytree(REPOSITORY / "tests" / name, tests / name)
     for name in ("__init__.py", "documents.py"):
         shutil.copy(REPOSITORY / "tests" / name, tests)
     shutil.copytree(REPOSITORY / "docs", root / "guest/documents/docs")

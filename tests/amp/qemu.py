@@ -70,14 +70,16 @@ def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
             *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
             *("-device", f"loader,file={image},addr={LINUX_ENTRY:#x},force-raw=on"),
         ]
+    arguments = ["console=ttyAMA0", f"maxcpus={board.cores}", "panic=-1", "quiet", "loglevel=4"]
     return [
         "qemu-system-aarch64",
         *MACHINE,
         *MACHINE_BARE,
+        *board.emulator,
         *("-dtb", str(board.dtb), "-initrd", str(initramfs)),
         *kernel,
         # Linux stays off core 1, which the remote has.
-        *("-append", f"console=ttyAMA0 maxcpus={board.cores} panic=-1 quiet loglevel=4"),
+        *("-append", " ".join([*arguments, *board.arguments])),
         *("-serial", serial, "-no-reboot"),
     ]
 

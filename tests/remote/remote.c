@@ -29,6 +29,8 @@
 
 #define CORE1			(1 << 1)
 
+#define TIMER_INTERRUPT		27	/* of the core's own virtual timer */
+
 #define PSCI_CPU_OFF		0x84000002	/* Arm DEN0022 */
 
 /* The PL061 (Arm DDI 0190) of QEMU's virt. */
@@ -50,12 +52,16 @@ static struct remote_ctl *const ctl =
 
 /* tests/kmod/rsl_remoteproc_psci has the number, too. */
 _Static_assert(offsetof(struct remote_ctl, off) == 0x220, "off has moved");
+/* tests/bench has these. */
+_Static_assert(offsetof(struct remote_ctl, delay) == 0x224, "delay has moved");
+_Static_assert(offsetof(struct remote_ctl, stamp) == 0x228, "stamp has moved");
 
 /* A resource table without entries: remoteproc wants one. */
 __attribute__((section(".resource_table"), used))
 static const uint32_t resource_table[4] = { 1 };	/* version */
 
 static uint32_t answered = ~0u;
+static uint32_t delayed;	/* answers that wait for the timer */
 static uint32_t flood_mask;
 static uint32_t flood_pause;
 
@@ -79,9 +85,18 @@ static void barrier(void)
 	__asm__ volatile("dsb sy" ::: "memory");
 }
 
+static uint64_t counter(void)
+{
+	uint64_t ticks;
+
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r" (ticks) : : "memory");
+	return ticks;
+}
+
 static void notify(unsigned int n)
 {
 	ctl->vector[n].notify_sent++;
+	ctl->stamp = counter();
 	barrier();
 	write32(RSL_RPU0_NOTIFY_REGISTER, notify_values[n]);
 }
@@ -100,6 +115,25 @@ static void notify_level(unsigned int n)
 		write32(GPIO + GPIO_DATA + (pin << 2), value ? pin : 0);
 		write32(GPIO + GPIO_DIR, 0);
 	}
+}
+
+/* By the timer, because a core that spins keeps an emulator's other core waiting. */
+static void notify_later(unsigned int n)
+{
+	delayed |= 1u << n;
+	__asm__ volatile("msr cntv_tval_el0, %0\n\tmsr cntv_ctl_el0, %1\n\tisb"
+			 : : "r" ((uint64_t)ctl->delay), "r" (1UL) : "memory");
+}
+
+static void take_timer(void)
+{
+	unsigned int n;
+
+	__asm__ volatile("msr cntv_ctl_el0, %0\n\tisb" : : "r" (0UL) : "memory");
+	for (n = 0; n < VECTORS; n++)
+		if (delayed & (1u << n))
+			notify(n);
+	delayed = 0;
 }
 
 static void take_command(void)
@@ -144,7 +178,11 @@ static void take_kick(unsigned int n)
 	/* A kick that brings a command is not answered: its sender watches the command. */
 	if (n == 0 && ctl->command != REMOTE_NONE)
 		take_command();
-	else if (answered & (1u << n))
+	else if (!(answered & (1u << n)))
+		return;
+	else if (ctl->delay)
+		notify_later(n);
+	else
 		notify(n);
 }
 
@@ -170,7 +208,8 @@ static void gic_init(void)
 	 * that is lost.
 	 */
 	while (!(read32(GICD + GICD_CTLR) & 1))
-		;
+		/* To the other core, where an emulator runs one at a time. */
+		__asm__ volatile("yield");
 
 	write32(GPIO + GPIO_IEV, 0xff);		/* rising edges */
 	for (n = 0; n < VECTORS; n++) {
@@ -178,6 +217,8 @@ static void gic_init(void)
 		gic_route(level_kick_values[n]);
 	}
 	gic_route(REMOTE_WAKE);
+	write8(GICD + GICD_IPRIORITYR + TIMER_INTERRUPT, 0x80);
+	write32(GICD + GICD_ISENABLER, 1u << TIMER_INTERRUPT);
 	write32(GICC + GICC_PMR, 0xff);
 	write32(GICC + GICC_CTLR, 1);
 }
@@ -202,6 +243,7 @@ static void reset_state(void)
 	ctl->command = REMOTE_NONE;
 	ctl->placed = 0;
 	ctl->flood_left = 0;
+	ctl->stamp = 0;
 	for (n = 0; n < VECTORS; n++) {
 		ctl->vector[n].kick_seen = 0;
 		ctl->vector[n].kick_taken = 0;
@@ -230,6 +272,8 @@ void remote_main(void)
 		while ((id = read32(GICC + GICC_IAR) & 0x3ff) < GIC_SPURIOUS) {
 			/* Before the work: a kick that comes meanwhile is pending again. */
 			write32(GICC + GICC_EOIR, id);
+			if (id == TIMER_INTERRUPT)
+				take_timer();
 			for (n = 0; n < VECTORS; n++)
 				if (kick_values[n] == id)
 					take_kick(n);

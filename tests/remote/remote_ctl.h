@@ -43,6 +43,8 @@ struct remote_ctl {
 	volatile uint32_t placed;	/* remote */
 	struct remote_vector vector[32];
 	volatile uint32_t off;		/* Linux: 1 has the remote turn its core off */
+	volatile uint32_t delay;	/* Linux: answer so many ticks of the counter later */
+	volatile uint64_t stamp;	/* remote: CNTVCT_EL0 just before the last notification */
 };
 
 #endif

@@ -8,7 +8,9 @@
  *		calls "done" has not happened. Blocks; poll tells when there is
  *		one.
  *	write	a message for Linux, received as if by interrupt. EAGAIN: the
- *		client has not acknowledged the one before.
+ *		client has not acknowledged the one before. A struct
+ *		rsl_mbox_sim_burst is messages that a timer's interrupt delivers.
+ *	ioctl	RSL_MBOX_SIM_STAMP: CLOCK_MONOTONIC at the last of these interrupts.
  *
  * Device tree: compatible "rsl,mbox-sim", #mbox-cells 1 (the channel), "channels",
  * "payload" ("none", "u32-pointer", "u32-value", "zynqmp"), "tx-done" ("irq", "poll",
@@ -16,7 +18,9 @@
  * could), "rx-ack", "refuse" (a message that finds one on its way), "no-sync" (callbacks
  * may run while the channel is freed, as with the ZynqMP's driver).
  */
+#include <linux/bitops.h>
 #include <linux/delay.h>
+#include <linux/hrtimer.h>
 #include <linux/mailbox_client.h>
 #include <linux/mailbox_controller.h>
 #include <linux/miscdevice.h>
@@ -28,6 +32,8 @@
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/mailbox/zynqmp-ipi-message.h>
+
+#include "compat.h"
 
 #define SIM_CHANNELS	64
 
@@ -44,6 +50,24 @@ struct rsl_mbox_sim_message {
 	u32 word;
 	u64 coalesced;
 };
+
+/**
+ * struct rsl_mbox_sim_burst - what write takes, too, and returns before it happens
+ * @delay: nanoseconds until the first interrupt, and between two of them
+ * @interrupts: how many there are, at least 1
+ * @messages: that each delivers one after the other, at least 1
+ * @channel: number of the channel
+ * @word: of the first message; a bit further to the left in each one after it
+ */
+struct rsl_mbox_sim_burst {
+	u64 delay;
+	u32 interrupts;
+	u32 messages;
+	u32 channel;
+	u32 word;
+};
+
+#define RSL_MBOX_SIM_STAMP	_IOR('S', 0, u64)
 
 struct sim_channel {
 	bool open;
@@ -67,6 +91,9 @@ struct sim {
 	wait_queue_head_t wait;
 	struct sim_channel channel[SIM_CHANNELS];
 	struct mbox_chan chans[SIM_CHANNELS];
+	struct hrtimer timer;
+	struct rsl_mbox_sim_burst burst;	/* the timer's while it is active */
+	u64 stamp;				/* so is this */
 };
 
 static struct sim *to_sim(struct mbox_chan *chan)
@@ -252,6 +279,48 @@ static void sim_deliver(struct sim *sim, struct mbox_chan *chan, u32 word)
 	}
 }
 
+static enum hrtimer_restart sim_interrupt(struct hrtimer *timer)
+{
+	struct sim *sim = container_of(timer, struct sim, timer);
+	struct rsl_mbox_sim_burst *burst = &sim->burst;
+	struct mbox_chan *chan = &sim->chans[burst->channel];
+	u32 n;
+
+	sim->stamp = ktime_get_ns();
+	for (n = 0; n < burst->messages; n++) {
+		sim_deliver(sim, chan, burst->word);
+		burst->word = rol32(burst->word, 1);
+	}
+	if (!--burst->interrupts)
+		return HRTIMER_NORESTART;
+	hrtimer_forward_now(timer, ns_to_ktime(burst->delay));
+	return HRTIMER_RESTART;
+}
+
+static ssize_t sim_write_burst(struct sim *sim, const char __user *buf)
+{
+	struct rsl_mbox_sim_burst burst;
+
+	if (copy_from_user(&burst, buf, sizeof(burst)))
+		return -EFAULT;
+	if (burst.channel >= sim->controller.num_chans || !burst.interrupts ||
+	    !burst.messages || !burst.delay || sim->rx_ack)
+		return -EINVAL;
+	hrtimer_cancel(&sim->timer);
+	sim->burst = burst;
+	hrtimer_start(&sim->timer, ns_to_ktime(burst.delay), HRTIMER_MODE_REL);
+	return sizeof(burst);
+}
+
+static long sim_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct sim *sim = file_to_sim(file);
+
+	if (cmd != RSL_MBOX_SIM_STAMP)
+		return -ENOTTY;
+	return put_user(READ_ONCE(sim->stamp), (u64 __user *)arg);
+}
+
 static ssize_t sim_write(struct file *file, const char __user *buf, size_t count,
 			 loff_t *pos)
 {
@@ -261,6 +330,8 @@ static ssize_t sim_write(struct file *file, const char __user *buf, size_t count
 	unsigned long flags;
 	bool masked;
 
+	if (count == sizeof(struct rsl_mbox_sim_burst))
+		return sim_write_burst(sim, buf);
 	if (count != sizeof(message))
 		return -EINVAL;
 	if (copy_from_user(&message, buf, sizeof(message)))
@@ -303,6 +374,8 @@ static const struct file_operations sim_fops = {
 	.read = sim_read,
 	.write = sim_write,
 	.poll = sim_poll,
+	.unlocked_ioctl = sim_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };
 
 static void sim_deregister(void *data)
@@ -310,6 +383,7 @@ static void sim_deregister(void *data)
 	struct sim *sim = data;
 
 	misc_deregister(&sim->misc);
+	hrtimer_cancel(&sim->timer);
 }
 
 static int sim_probe(struct platform_device *pdev)
@@ -325,6 +399,7 @@ static int sim_probe(struct platform_device *pdev)
 		return -ENOMEM;
 	spin_lock_init(&sim->lock);
 	init_waitqueue_head(&sim->wait);
+	rsl_hrtimer_setup(&sim->timer, sim_interrupt);
 	sim->payload = "none";
 	of_property_read_string(dev->of_node, "payload", &sim->payload);
 	of_property_read_string(dev->of_node, "tx-done", &done);
