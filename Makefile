@@ -11,7 +11,7 @@ help:
 	@echo "make check-million  a million kicks over every style of mailbox"
 	@echo "make check-debug    the tests in the board on a kernel with checkers"
 	@echo "make check-kernels  build for every supported kernel, test on those that boot"
-	@echo "make bench       the module's latencies against those of what is there else"
+	@echo "make bench       what the module and the command line cost, measured"
 	@echo "make shell       look around in the emulated board"
 	@echo "make overlays    generate dt-overlays/ anew"
 	@echo "make deb         build the Debian packages in build/deb"
