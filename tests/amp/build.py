@@ -406,5 +406,7 @@ def _install_rslctl(root: Path) -> None:
     shutil.rmtree(site / "bin")  # starts this machine's Python
     script = root / "usr/local/bin/rslctl"
     script.parent.mkdir(parents=True)
-    script.write_text("#!/usr/bin/python3\nfrom rslctl.cli import main\n\nmain()\n")
+    # An installer has it start its own Python, without env(1).
+    text = (REPOSITORY / "tools/bin/rslctl").read_text()
+    script.write_text(text.replace("#!/usr/bin/env python3", "#!/usr/bin/python3", 1))
     script.chmod(0o755)
