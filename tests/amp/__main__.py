@@ -27,7 +27,7 @@ def check(arguments: list[str]) -> None:
     interpreter = machine.python()
     build.board()
     os.environ[build.MADE] = "1"
-    say("running the tests; with those in the board they take about half an hour")
+    say("running the tests; with those in the board they take about 25 minutes")
     os.chdir(machine.REPOSITORY)
     # Emulated boards wait a lot, so two at a time keep two cores busy; the longest go first.
     command = [str(interpreter), "-m", "pytest", "-n", "2", "--dist", "worksteal"]

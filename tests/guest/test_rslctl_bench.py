@@ -126,3 +126,30 @@ def test_a_teardown_gives_back_what_a_killed_measurement_left(
     assert not DRIVER.exists()
     assert rslctl("setup", "--board", "qemu-virt")[0] == 0
     assert rslctl("kick", "1")[0] == 0
+
+
+def test_a_link_that_setup_did_not_bring_up_is_given_back_as_well(rslctl: Rslctl) -> None:
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    with subprocess.Popen(["rslctl", "bench", "--path", "uio", "--count", "1000000"]) as process:
+        Remote.until(lambda: DRIVER.resolve().name == "uio_pdrv_genirq", "UIO does not get it")
+        process.kill()
+    status, _, err = rslctl("teardown")
+    assert status == 0, err
+    assert DRIVER.resolve().name == "rsl_mbox_doorbell"
+    assert not Path("/run/rslctl/rpu0.json").exists()
+    assert rslctl("kick", "1")[0] == 0
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+
+
+@pytest.mark.parametrize("path", ["chardev", "eventfd", "sysfs"])
+def test_a_link_that_goes_away_ends_it(link: mbox.LinkDevice, path: str) -> None:
+    command = ["rslctl", "bench", "--path", path, "--count", "1000000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        start = counters()[0].kicks
+        Remote.until(lambda: counters()[0].kicks > start + 100, "it does not begin")
+        device = DRIVER.parent.name
+        (DRIVER / "unbind").write_text(device)
+        _, err = process.communicate(timeout=60)
+    (Path("/sys/bus/platform/drivers/rsl_mbox_doorbell") / "bind").write_text(device)
+    assert (process.returncode, "rslctl: link 'rpu0' went away\n" in err) == (1, True), err
+    assert "Traceback" not in err

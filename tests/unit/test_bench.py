@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rslctl import bench, mbox, report
 from rslctl.errors import RslError, UsageError
+from rslctl.paths import check_unused
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -105,15 +106,63 @@ def test_one_run_can_be_shown_and_printed(rslctl: Rslctl, runs: list[str]) -> No
     assert "from shared memory" in out
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"paths": []}', "\xff"])
-def test_what_is_no_run_is_named(rslctl: Rslctl, tmp_path: Path, text: str) -> None:
+def spoiled(*path: str | int, value: Any) -> str:
+    """A run with another value somewhere in it."""
+    run = document()
+    place: Any = run
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(run)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        ("\xff", "codec"),
+        ("[]", "the document is no object"),
+        ("{}", "the document has no 'link'"),
+        (spoiled("paths", value=[]), "paths is empty"),
+        (spoiled("paths", 0, "path", value=5), "path is no text"),
+        (spoiled("link", value="\x1b[31m"), "link is no text"),
+        (spoiled("paths", 0, "kicks", value=0), "kicks is no number from 1 on"),
+        (spoiled("paths", 0, "wake", "p50", value=10**400), "p50 is no number from 0 on"),
+        (spoiled("paths", 1, "round_trip", value=None), "round_trip is no object"),
+        (spoiled("paths", 1, "kick", "histogram", value=[[1, -1]]), "is no number from 0 on"),
+        (spoiled("memory", 0, "bytes_per_second", value=0), "is no number from 1 on"),
+        (spoiled("memory", 0, "block", value=True), "block is no number from 1 on"),
+    ],
+)
+def test_what_is_no_run_is_named(rslctl: Rslctl, tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(text.encode("latin1"))
     status, out, err = rslctl("bench", str(path))
     assert (status, out) == (1, "")
     assert err.startswith(f"rslctl: '{path}' is no run of rslctl bench: ")
+    assert why in err
     status, _, err = rslctl("bench", str(tmp_path / "none.json"))
     assert (status, "No such file" in err) == (1, True)
+
+
+def test_names_in_a_run_are_shown_as_they_are(rslctl: Rslctl, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(spoiled("paths", 0, "path", value="[/red]"))
+    status, out, _ = rslctl("bench", str(path))
+    assert (status, "[/red]: round trips" in out) == (0, True)
+
+
+def test_runs_of_the_same_name_are_told_apart(
+    rslctl: Rslctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("a/run.json"), Path("b/run.json")):
+        path.parent.mkdir()
+        path.write_text(json.dumps(document()))
+    _, out, _ = rslctl("bench", "a/run.json", "b/run.json")
+    assert "\na/run.json: link rpu0" in out
+    assert "\nb/run.json: link rpu0" in out
 
 
 @pytest.mark.parametrize(
@@ -123,6 +172,8 @@ def test_what_is_no_run_is_named(rslctl: Rslctl, tmp_path: Path, text: str) -> N
         (["--count", "0"], "'--count'"),
         (["--rounds", "x"], "'--rounds'"),
         (["--write-at", "here"], "'here' is no number of bytes, as 0x1000"),
+        (["--report", "/no/such/x.html"], "--report: '/no/such' is no directory to write to"),
+        (["a.json", "--count", "5"], "do not go with runs to compare"),
     ],
 )
 def test_a_measurement_that_makes_no_sense_ends_with_2(
@@ -141,7 +192,8 @@ def test_a_link_in_use_is_left_alone(
     machine: Machine, attribute: str, value: str, how: str
 ) -> None:
     machine.with_link()
-    machine.write("/sys/class/rsl_mbox/rsl_mbox0/vector2/bound", "\n")
+    for vector in range(4):
+        machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/vector{vector}/bound", "\n")
     machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/{attribute}", f"{value}\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(RslError, match=f"link 'rpu0' is in use: .*{how}"):
@@ -149,12 +201,29 @@ def test_a_link_in_use_is_left_alone(
     assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
 
 
+def test_uio_wants_a_link_without_eventfds_on_any_vector(machine: Machine) -> None:
+    machine.with_link()
+    for vector in range(4):
+        name = f"/sys/class/rsl_mbox/rsl_mbox0/vector{vector}/bound"
+        machine.write(name, "notify\n" if vector == 3 else "\n")
+    check_unused(machine.host, "rpu0", [0])
+    with pytest.raises(RslError, match="link 'rpu0' is in use: vector 3 has eventfds"):
+        check_unused(machine.host, "rpu0")
+
+
+def test_a_module_that_cannot_tell_who_uses_a_link_is_too_old(machine: Machine) -> None:
+    machine.with_link()
+    with pytest.raises(RslError, match="cannot tell who uses link 'rpu0'") as error:
+        check_unused(machine.host, "rpu0")
+    assert error.value.hint == "load the module rsl_mbox that came with this rslctl"
+
+
 @pytest.mark.parametrize("offset", [-4, 2, 0x1000000 - bench.BLOCK + 4])
 def test_a_place_to_write_at_has_to_be_in_the_memory(machine: Machine, offset: int) -> None:
     machine.with_link()
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/vector0/bound", "\n")
     link = mbox.pick(machine.host, None)
-    with pytest.raises(UsageError, match="--write-at: "):
+    with pytest.raises(UsageError, match=rf"--write-at: {offset:#x} "):
         bench.run(machine.host, link, bench.Plan(("chardev",), write_at=offset))
 
 

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rslctl import application, journal, quick
+from rslctl.errors import RslError
 from rslctl.host import Host
 
 from tests.unit.machine import Machine, Rslctl
@@ -54,6 +57,7 @@ def lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 @settings(max_examples=500)
+@example(("run", ["--", "x"]))
 @given(lines())
 def test_what_is_read_quickly_is_what_typer_reads(line: tuple[str, list[str]]) -> None:
     name, words = line
@@ -64,7 +68,11 @@ def test_what_is_read_quickly_is_what_typer_reads(line: tuple[str, list[str]]) -
     names = called.__code__.co_varnames[: called.__code__.co_argcount]
     defaults = called.__defaults__ or ()
     whole = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    assert {**whole, **found} == command(name).make_context(name, list(words)).params
+    read = command(name).make_context(name, list(words)).params
+    # typer has a list that nobody gave as an empty one.
+    assert {**whole, **found} == {
+        key: None if value == () else value for key, value in read.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,31 @@ def test_a_command_ends_with_the_same_status_both_ways(
     assert rslctl("status", *words)[0] == 0
 
 
+@pytest.mark.parametrize("root", ["--root {}", "--root={}"])
+def test_an_interrupt_ends_a_command_silently_both_ways(machine: Machine, root: str) -> None:
+    machine.with_link()
+    command = [sys.executable, "-m", "rslctl", "status", "--interval", "60"]
+    process = subprocess.Popen(
+        [*command, *root.format(machine.root).split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": str(Path(quick.__file__).parents[1])},
+    )
+    # It sleeps when it has read what there is.
+    sleeping = Path(f"/proc/{process.pid}/wchan")
+    deadline = time.monotonic() + 30
+    while "nanosleep" not in sleeping.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+
+
+def test_two_words_in_one_are_no_command(rslctl: Rslctl) -> None:
+    status, _, err = rslctl("remote start")
+    assert (status, "No such command 'remote start'" in err) == (2, True)
+
+
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\,:{}\n \x00'), max_size=12)
 
 
@@ -174,3 +207,25 @@ def test_facts_are_read_alike_with_and_without_the_json_reader(
     read = journal.facts(host, "rpu0")
     assert read
     assert vars(read) == document["facts"] == facts
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('",\n    "node"', '", "node"'), ('",\n    "node"', '"\n    "node"'), ("\n}\n", "")],
+)
+def test_facts_that_setup_did_not_write_so_are_left_to_the_json_reader(
+    machine: Machine, old: str, new: str
+) -> None:
+    saved = journal.Journal(machine.host, "rpu0")
+    saved.facts = journal.Facts("qemu-virt", "doorbell", "/a", "rsl", "/remote")
+    saved.finish()
+    text = machine.host.read(saved.file).decode()
+    machine.write(saved.file, text.replace(old, new))
+    try:
+        read = journal.facts(machine.host, "rpu0")
+    except RslError:
+        with pytest.raises(RslError, match="is damaged"):
+            journal.Journal.load(machine.host, "rpu0")
+    else:
+        assert read
+        assert vars(read) == vars(saved.facts)

@@ -8,6 +8,7 @@ same for all paths.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import mmap
 import os
@@ -20,12 +21,14 @@ from types import FrameType
 from typing import Any
 
 from rslctl import mbox
-from rslctl.errors import RslError, UsageError, WaitTimeoutError
+from rslctl.errors import UsageError, WaitTimeoutError
 from rslctl.host import Host
-from rslctl.paths import PATHS, Path
+from rslctl.paths import PATHS, Path, Uio, check_unused
 
 #: Seconds without an answer of the remote after which it is taken to give none.
 ANSWER_TIMEOUT = 2
+#: Seconds between two looks whether there was one.
+_LOOK = 0.5
 #: Bytes of a block of memory that is copied.
 BLOCK = 64 * 1024
 #: Seconds for which memory is copied, each way and round.
@@ -65,7 +68,8 @@ class Samples:
         default_factory=lambda: {measure: [] for measure in MEASURES}
     )
     kicks: int = 0
-    coalesced: int = 0
+    #: None where nothing tells.
+    coalesced: int | None = None
     seconds: float = 0.0
     #: Notifications that were no answers to us.
     others: int = 0
@@ -79,24 +83,19 @@ def run(host: Host, link: mbox.LinkDevice, plan: Plan) -> dict[str, Any]:
         RslError: the link is in use, or does not have a path.
     """
     link.vector(plan.vector)
-    _check_unused(host, link, plan.vector)
+    check_unused(host, link.name, [plan.vector])
     at = plan.write_at
-    if at is not None and (at < 0 or at % 4 or at + BLOCK > link.memory_size):
+    if at is not None and at % 4:
+        raise UsageError(f"--write-at: {at:#x} is not a multiple of 4")
+    if at is not None and (at < 0 or at + BLOCK > link.memory_size):
         raise UsageError(
             f"--write-at: {at:#x} leaves no {BLOCK:#x} bytes of the memory's {link.memory_size:#x}"
         )
     samples = {name: Samples() for name in plan.paths}
     for _ in range(plan.rounds):
         for name, found in samples.items():
-            with PATHS[name](host, link, plan.vector) as path:
-                with _watchdog(link, plan.vector) as alive:
-                    _sample(path, plan, found, alive)
-                    if path.stamps:
-                        _sample_wakes(path, plan, found, alive)
-                path.drain()
-                _burst(host, link, path, found)
-                _settle(host, link)
-                path.drain()
+            with _gone(host, link, name):
+                _round(host, link, name, plan, found)
     return {
         "link": link.name,
         "vector": plan.vector,
@@ -110,22 +109,46 @@ def run(host: Host, link: mbox.LinkDevice, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _check_unused(host: Host, link: mbox.LinkDevice, vector: int) -> None:
-    bound = host.read_text(f"{mbox.CLASS}/{link.device}/vector{vector}/bound")
-    if link.open_files or bound:
-        how = f"{link.node} is open" if link.open_files else f"vector {vector} has eventfds"
-        raise RslError(
-            f"link {link.name!r} is in use: {how}", hint="stop its daemon: bench wants it alone"
-        )
+def _round(host: Host, link: mbox.LinkDevice, name: str, plan: Plan, found: Samples) -> None:
+    """Measure one round of one path."""
+    with PATHS[name](host, link, plan.vector) as path:
+        with _watchdog(link, plan.vector) as alive:
+            _sample(path, plan, found, alive)
+            if path.stamps:
+                _sample_wakes(path, plan, found, alive)
+        path.drain()
+        _burst(host, link, path, found)
+        _settle(host, link, plan.vector)
+        path.drain()
+
+
+@contextlib.contextmanager
+def _gone(host: Host, link: mbox.LinkDevice, name: str) -> Iterator[None]:
+    """Tell of a link that went away, which an eventfd does not."""
+    gone = mbox.GoneError(
+        f"link {link.name!r} went away", hint="rslctl doctor says what is wrong with it"
+    )
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENODEV, errno.ENXIO, errno.EPIPE, errno.EIO):
+            raise
+        raise gone from error
+    except WaitTimeoutError as error:
+        if name != Uio.name and not host.exists(f"{mbox.CLASS}/{link.device}"):
+            raise gone from error
+        raise
 
 
 @contextlib.contextmanager
 def _watchdog(link: mbox.LinkDevice, vector: int) -> Iterator[list[int]]:
     """Have a wait end that takes too long; who waits counts up what this yields."""
-    progress, last = [0], [-1]
+    progress, last = [0], [0]
+    quiet = [0]
 
     def look(_: int, __: FrameType | None) -> None:
-        if progress == last:
+        quiet[0] = quiet[0] + 1 if progress == last else 0
+        if quiet[0] * _LOOK >= ANSWER_TIMEOUT:
             raise WaitTimeoutError(
                 f"the remote did not answer a kick of vector {vector} of link {link.name!r} in "
                 f"{ANSWER_TIMEOUT} s",
@@ -135,7 +158,7 @@ def _watchdog(link: mbox.LinkDevice, vector: int) -> Iterator[list[int]]:
         last[:] = progress
 
     before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, ANSWER_TIMEOUT, ANSWER_TIMEOUT)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
     try:
         yield progress
     finally:
@@ -170,7 +193,9 @@ def _sample(path: Path, plan: Plan, found: Samples, alive: list[int]) -> None:
 def _turns(plan: Plan) -> Iterator[None]:
     """As many turns as a round has, or as fit into its time."""
     began, done = time.monotonic(), 0
-    while done < plan.count if plan.seconds is None else time.monotonic() - began < plan.seconds:
+    while not done or (
+        done < plan.count if plan.seconds is None else time.monotonic() - began < plan.seconds
+    ):
         yield
         done += 1
 
@@ -184,26 +209,43 @@ def _sample_wakes(path: Path, plan: Plan, found: Samples, alive: list[int]) -> N
     asked, ask = os.pipe()
     kicker = os.fork()
     if kicker == 0:
-        with contextlib.suppress(BaseException):
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            os.close(ask)
-            while os.read(asked, 1):
-                path.kick()
-        os._exit(0)
+        os._exit(_kick_when_told(path, asked, ask))
     os.close(asked)
+    wakes = []
     try:
-        wakes = []
+        count = path.stamp().count
         for _ in _turns(plan):
             os.write(ask, b"k")
             path.wait()
             woken = time.monotonic_ns()
-            wakes.append(woken - path.stamp().time)
+            last = path.stamp()
             path.ready()
+            # Where another one came, the time of ours is not known any more.
+            if last.count == count + 1:
+                wakes.append(woken - last.time)
+            found.others += max(0, last.count - count - 1)
+            count = last.count
             alive[0] += 1
-        found.times["wake"].append(wakes)
     finally:
         os.close(ask)
-        os.waitpid(kicker, 0)
+        failed = os.waitstatus_to_exitcode(os.waitpid(kicker, 0)[1])
+        if failed > 0:
+            raise OSError(failed, os.strerror(failed))
+    found.times["wake"].append(wakes)
+
+
+def _kick_when_told(path: Path, asked: int, ask: int) -> int:
+    """Kick for each byte of a pipe; returns the errno that ended it, 0 for the pipe's end."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.close(ask)
+        while os.read(asked, 1):
+            path.kick()
+    except OSError as error:
+        return error.errno or errno.EIO
+    except BaseException:  # a signal that ends us all
+        return 0
+    return 0
 
 
 def _burst(host: Host, link: mbox.LinkDevice, path: Path, found: Samples) -> None:
@@ -216,19 +258,30 @@ def _burst(host: Host, link: mbox.LinkDevice, path: Path, found: Samples) -> Non
     found.seconds += time.monotonic() - began
     found.kicks += _BURST
     if there:
-        found.coalesced += mbox.counters(host, link)[path.vector].kicks_coalesced - before
+        after = mbox.counters(host, link)[path.vector].kicks_coalesced
+        found.coalesced = (found.coalesced or 0) + after - before
 
 
-def _settle(host: Host, link: mbox.LinkDevice) -> None:
-    """Wait until the remote has answered what it was asked in a row."""
-    seen: object = None
+def _settle(host: Host, link: mbox.LinkDevice, vector: int) -> None:
+    """Wait until the remote has answered what it was asked in a row.
+
+    Raises:
+        WaitTimeoutError: it does not end.
+    """
+    seen = -1
+    deadline = time.monotonic() + ANSWER_TIMEOUT
     while host.exists(f"{mbox.CLASS}/{link.device}"):
-        now = [each.notifications for each in mbox.counters(host, link)]
+        now = mbox.counters(host, link)[vector].notifications
         if now == seen:
             return
+        if time.monotonic() > deadline:
+            raise WaitTimeoutError(
+                f"the remote does not stop to notify vector {vector} of link {link.name!r}",
+                hint="bench needs a vector on which it answers kicks, and says nothing else",
+            )
         seen = now
         time.sleep(0.02)
-    time.sleep(0.05)
+    time.sleep(0.05)  # UIO has it: nothing is counted
 
 
 def percentile(values: Iterable[float], share: float) -> float:

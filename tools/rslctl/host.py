@@ -63,7 +63,7 @@ class Host:
         """
         if self.live:
             return self._root + name
-        return self._below([part for part in name.split("/") if part])
+        return self._below([part for part in name.split("/") if part not in ("", ".")])
 
     def own_path(self, name: str) -> str:
         """The same, but of a link itself where *name* is one."""

@@ -78,7 +78,7 @@ class Journal:
                 ]
                 journal.complete = bool(document["complete"])
                 facts = {key: _text(value) for key, value in document["facts"].items()}
-                journal.facts = Facts(**facts)
+                journal.facts = Facts(**facts) if facts else None
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise journal.damaged(str(error)) from error
         return journal
@@ -163,8 +163,9 @@ class Journal:
 def facts(host: Host, link: str) -> Facts | None:
     """What setup was told of a link; None if it was not run.
 
-    Facts are text, a line each. Those without an escape are read without a JSON reader, whose
-    start takes longer than a kick.
+    Facts are text, a line each. Where they stand as setup writes them, without an escape, they
+    are read without a JSON reader, whose start takes longer than a kick; what is damaged behind
+    them is not seen then.
 
     Raises:
         RslError: the journal is damaged.
@@ -172,13 +173,13 @@ def facts(host: Host, link: str) -> Facts | None:
     journal = Journal(host, link)
     if not host.exists(journal.file):
         return None
-    _, begin, rest = host.read(journal.file).decode(errors="replace").partition('  "facts": {\n')
-    lines, end, _ = rest.partition("\n  },\n")
-    found = dict(line.strip().rstrip(",").partition(": ")[::2] for line in lines.splitlines())
-    plain = all(len(value) > 1 and value[0] == value[-1] == '"' for value in found.values())
-    if begin and end and plain and "\\" not in lines:
+    text = host.read(journal.file).decode(errors="replace")
+    lines = text.partition('\n  "facts": {\n    "')[2].partition('"\n  },\n')[0]
+    found = [line.split('": "') for line in lines.split('",\n    "')]
+    plain = lines.count('"') == 2 * len(found) + 2 * (len(found) - 1) and "\\" not in lines
+    if plain and all(len(each) == 2 for each in found) and text.endswith("\n}\n"):
         try:
-            return Facts(**{key[1:-1]: value[1:-1] for key, value in found.items()})
+            return Facts(**dict(found))
         except TypeError:  # not what setup writes: the reader tells what is wrong
             pass
     return Journal.load(host, link).facts

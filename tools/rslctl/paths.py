@@ -11,7 +11,7 @@ import signal
 import stat
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import ClassVar
 
@@ -25,6 +25,8 @@ from rslctl.steps import DriverBound, ModuleLoaded, Step
 _ENABLE = struct.pack("=i", 1)
 #: What signals an eventfd.
 _ONE = struct.pack("=Q", 1)
+#: Those that end a process, and here have it give back what it took first.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds that a device is given to come, and another rslctl to end.
 _TIMEOUT = 5.0
 
@@ -103,8 +105,7 @@ class CharDevice(Path):
 
     def drain(self) -> None:
         os.set_blocking(self._fd, False)
-        while self._mailbox.read():
-            pass
+        self._mailbox.read()
         os.set_blocking(self._fd, True)
 
     def ready(self) -> None:
@@ -234,8 +235,31 @@ class Uio(Path):
 PATHS: dict[str, type[Path]] = {each.name: each for each in (CharDevice, Eventfd, Sysfs, Uio)}
 
 
-def _ended(_: int, __: FrameType | None) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
+def check_unused(host: Host, name: str, vectors: Iterable[int] | None = None) -> None:
+    """Check that nobody has a link open, or an eventfd bound to one of *vectors*, or to any.
+
+    Raises:
+        RslError: somebody has, or the module is too old to tell.
+    """
+    link = mbox.pick(host, name)
+    how = f"{link.node} is open" if link.open_files else ""
+    for vector in range(link.vectors) if vectors is None else vectors:
+        attribute = f"{mbox.CLASS}/{link.device}/vector{vector}/bound"
+        if not host.exists(attribute):
+            raise RslError(
+                f"cannot tell who uses link {name!r}: there is no '{host.where(attribute)}'",
+                hint="load the module rsl_mbox that came with this rslctl",
+            )
+        if host.read_text(attribute):
+            how = how or f"vector {vector} has eventfds"
+    if how:
+        raise RslError(
+            f"link {name!r} is in use: {how}", hint="stop its daemon: bench wants it alone"
+        )
+
+
+def _ended(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 @contextlib.contextmanager
@@ -250,31 +274,48 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
     override = platform_bus.override(host, device)
     bound = {"device": device, "driver": uio.DRIVER, "before": driver, "override": override}
     node = os.stat(host.where(link.node))
-    terminated = signal.signal(signal.SIGTERM, _ended)
+    signals = {number: signal.signal(number, _ended) for number in _SIGNALS}
     try:
         with lock.locked(host, _TIMEOUT, lambda _: None), contextlib.ExitStack() as undoing:
+            check_unused(host, link.name)
             journal = Journal.load(host, link.name)
             undoing.callback(_own, host, link, node)
-            undoing.callback(journal.finish if journal.complete else journal.begin_undoing)
-            if absent:
-                _journaled(undoing, journal, ModuleLoaded, {"modules": absent})
-                modules.load(host, uio.DRIVER, hint="is it built for this kernel?")
-            _journaled(undoing, journal, DriverBound, bound)
-            platform_bus.unbind(host, device, driver)
-            platform_bus.set_override(host, device, uio.DRIVER)
-            platform_bus.bind(host, device, uio.DRIVER)
-            yield
+            undoing.callback(_settle, journal, journal.complete, list(journal.entries))
+            try:
+                if absent:
+                    _journaled(undoing, journal, ModuleLoaded, {"modules": absent})
+                    modules.load(host, uio.DRIVER, hint="is it built for this kernel?")
+                _journaled(undoing, journal, DriverBound, bound)
+                platform_bus.unbind(host, device, driver)
+                platform_bus.set_override(host, device, uio.DRIVER)
+                platform_bus.bind(host, device, uio.DRIVER)
+                yield
+            finally:
+                # What is half undone is worse than what takes a moment longer.
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
     finally:
-        signal.signal(signal.SIGTERM, terminated)
+        for number, before in signals.items():
+            signal.signal(number, before)
 
 
 def _journaled(
     undoing: contextlib.ExitStack, journal: Journal, step: type[Step], plan: Plan
 ) -> None:
-    """Write down what is about to be done, and have it undone and taken out again at the end."""
+    """Write down what is about to be done; at the end it is undone, and then taken out again."""
+
+    def undo() -> None:
+        step.undo(journal.host, plan)
+        journal.drop(step.name, plan)
+
     journal.add(step.name, plan)
-    undoing.callback(journal.drop, step.name, plan)
-    undoing.callback(step.undo, journal.host, plan)
+    undoing.callback(undo)
+
+
+def _settle(journal: Journal, complete: bool, entries: list[Plan]) -> None:
+    """Say that the link is whole again, where it was and everything is undone."""
+    if complete and journal.entries == entries:
+        journal.finish()
 
 
 def _own(host: Host, link: mbox.LinkDevice, before: os.stat_result) -> None:

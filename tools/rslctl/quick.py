@@ -8,6 +8,8 @@ one, and with it help, errors and completion, is left to typer, which reads the 
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,23 +33,24 @@ COMMANDS = {
 }
 
 
-def run(words: Sequence[str]) -> bool:
+def run(words: list[str]) -> bool:
     """Run the command line *words*; False if it is typer's.
 
     Raises:
         RslError: what the command raises.
     """
-    for length in (1, 2):
-        place = COMMANDS.get(" ".join(words[:length]))
-        if place:
-            module, attribute = place.split(".")
-            loaded = __import__(f"rslctl.commands.{module}", fromlist=[attribute])
-            function = getattr(loaded, attribute)
-            arguments = parse(function, words[length:])
-            if arguments is not None:
-                function(**arguments)
-                return True
-    return False
+    name = " ".join(words[: 2 if words[:1] == ["remote"] else 1])
+    count = name.count(" ") + 1
+    if name not in COMMANDS or words[:count] != name.split() or "_RSLCTL_COMPLETE" in os.environ:
+        return False
+    module, attribute = COMMANDS[name].split(".")
+    loaded = __import__(f"rslctl.commands.{module}", fromlist=[attribute])
+    function = getattr(loaded, attribute)
+    arguments = parse(function, words[count:])
+    if arguments is None:
+        return False
+    function(**arguments)
+    return True
 
 
 def parse(function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] | None:
@@ -109,7 +112,7 @@ def _timeout(word: str) -> float | None:
 
 def _interval(word: str) -> float | None:
     value = _seconds(word)
-    return value if value is not None and value >= 0.01 else None
+    return value if value is not None and 0.01 <= value <= 1e6 else None
 
 
 def _mode(word: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from rslctl.bench import percentile
 
@@ -20,6 +21,71 @@ _MEASURES = {
     "wake": "interrupt to woken process",
     "kick": "the kick's call alone",
 }
+
+
+_TIMES = {
+    **dict.fromkeys(("min", "p50", "p90", "p99", "p99.9", "max"), 0),
+    "samples": 1,
+    "p50_of_rounds": [0],
+    "histogram": [[0]],
+}
+#: What a run has: keys, items of lists, text, least numbers, and in a tuple what may be null.
+_RUN = {
+    **dict.fromkeys(("link", "transport", "machine", "kernel"), str),
+    "vector": 0,
+    "paths": [
+        {
+            "path": str,
+            "kick": (_TIMES,),
+            "round_trip": _TIMES,
+            "wake": (_TIMES,),
+            "kicks": 1,
+            "kicks_per_second": 0,
+            "kicks_coalesced": (0,),
+            "other_notifications": 0,
+        }
+    ],
+    "memory": [{"copy": str, "block": 1, "bytes_per_second": 1}],
+}
+
+
+def check(document: Any) -> None:
+    """Check that a document is a run.
+
+    Raises:
+        ValueError: it is not; the message names what is wrong.
+    """
+    _check(document, _RUN, "the document")
+    if not document["paths"]:
+        raise ValueError("paths is empty")
+
+
+def _check(value: Any, wanted: Any, what: str) -> None:
+    """Check a value against an entry of :data:`_RUN`."""
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{what} is no object")
+        for key, kind in wanted.items():
+            if key not in value:
+                raise ValueError(f"{what} has no {key!r}")
+            _check(value[key], kind, key)
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            raise ValueError(f"{what} is no list")
+        for each in value:
+            _check(each, wanted[0], f"an item of {what}")
+    elif not isinstance(wanted, tuple):
+        _check_scalar(value, wanted, what)
+    elif value is not None:
+        _check(value, wanted[0], what)
+
+
+def _check_scalar(value: Any, wanted: Any, what: str) -> None:
+    if wanted is str:
+        if not isinstance(value, str) or not value.isprintable():
+            raise ValueError(f"{what} is no text")
+    elif type(value) not in (int, float) or not wanted <= value < 1e18:
+        raise ValueError(f"{what} is no number from {wanted} on")
 
 
 def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
@@ -70,7 +136,7 @@ def html(parts: Iterator[RenderableType]) -> str:
 
 
 def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
     table.add_column(first)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
@@ -89,7 +155,7 @@ def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
             if its
         ]
         table.add_row(
-            name,
+            Text(name),
             *(f"{found[share] / 1000:.1f}" for share in shares),
             f"{percentile(ratios, 0.5):.2f}" if ratios else "",
             f"{min(ratios):.2f}-{max(ratios):.2f}" if ratios else "",
@@ -101,7 +167,7 @@ def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
 def _histogram(found: dict[str, Any], title: str) -> Table:
     table = _table(title, "from, in us", "samples")
     table.add_column("")
-    most = max(count for _, count in found["histogram"])
+    most = max((count for _, count in found["histogram"]), default=0) or 1
     for lower, count in found["histogram"]:
         bar = "█" * round(count / most * _BAR) or "▏"
         table.add_row(f"{lower / 1000:.1f}", str(count), bar)
@@ -111,16 +177,19 @@ def _histogram(found: dict[str, Any], title: str) -> Table:
 def _kicks(paths: list[dict[str, Any]]) -> Table:
     table = _table("kicks in a row", "", "a second", "of them coalesced")
     for each in paths:
-        coalesced = f"{each['kicks_coalesced'] / each['kicks']:.0%}"
-        table.add_row(each["path"], str(each["kicks_per_second"]), coalesced)
+        coalesced = each["kicks_coalesced"]
+        share = "" if coalesced is None else f"{coalesced / each['kicks']:.0%}"
+        table.add_row(Text(each["path"]), str(each["kicks_per_second"]), share)
     return table
 
 
 def _memory(copies: list[dict[str, Any]]) -> Table:
-    table = _table("memory, in blocks of 64 KiB", "", "MB/s", "to private memory")
+    table = _table(
+        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "to private memory"
+    )
     names = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
     for each in copies:
         rate = each["bytes_per_second"]
         to_first = f"{rate / copies[0]['bytes_per_second']:.2f}"
-        table.add_row(names[each["copy"]], f"{rate / 1e6:.0f}", to_first)
+        table.add_row(Text(names.get(each["copy"], each["copy"])), f"{rate / 1e6:.0f}", to_first)
     return table

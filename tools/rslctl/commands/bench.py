@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json as decoder
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from rslctl import bench as benches
 from rslctl import mbox, paths, report
-from rslctl.commands.common import busy, host, print_json
+from rslctl.commands.common import host, note, print_json
 from rslctl.commands.options import JsonOption, LinkOption, among, write
 from rslctl.errors import RslError, UsageError, os_error
 
 #: Those that leave the link to the module.
 _DEFAULT = ["chardev", "eventfd", "sysfs"]
+#: The options that say what to measure, where none is given.
+_TOLD_NOTHING = (None, None, None, None, 0, 1000, 5, 50)
 
 
 def _number(text: str | int | None) -> int | None:
@@ -82,8 +85,13 @@ def bench(
 
     Example: rslctl bench --json > a.json; rslctl bench a.json b.json --report both.html
     """
+    if report_to and not os.access(report_to.absolute().parent, os.W_OK):
+        raise UsageError(f"--report: '{report_to.parent}' is no directory to write to")
+    told = (link, path or None, time, write_at, vector, count, rounds, warm_up)
     if runs:
-        documents = [(each.stem, _read(each)) for each in runs]
+        if told != _TOLD_NOTHING:
+            raise UsageError("options that say what to measure do not go with runs to compare")
+        documents = list(zip(_names(runs), map(_read, runs), strict=True))
     else:
         plan = benches.Plan(
             tuple(dict.fromkeys(path or _DEFAULT)),
@@ -95,14 +103,20 @@ def bench(
             _number(write_at),
         )
         documents = [("this run", _measure(link, plan))]
-    if report_to:
-        write({report_to: report.html(_parts(documents)).encode()})
     if json:
         print_json([each for _, each in documents] if runs else documents[0][1])
-    elif not report_to:
+    if report_to:
+        write({report_to: report.html(_parts(documents)).encode()})
+    elif not json:
         console = Console()
         for part in _parts(documents):
             console.print(part, highlight=False, markup=False)
+
+
+def _names(runs: list[Path]) -> list[str]:
+    """What the runs are called: their files' names, where these differ."""
+    stems = [each.stem for each in runs]
+    return stems if len(set(stems)) == len(stems) else [str(each) for each in runs]
 
 
 def _measure(link: str | None, plan: benches.Plan) -> dict[str, Any]:
@@ -111,8 +125,9 @@ def _measure(link: str | None, plan: benches.Plan) -> dict[str, Any]:
             raise UsageError(f"--path: {name!r} is not one of {', '.join(paths.PATHS)}")
     machine = host()
     device = mbox.pick(machine, link)
-    with busy("measuring"):
-        return benches.run(machine, device, plan)
+    # What moves on the terminal would be measured, too.
+    note(f"measuring link {device.name}: {plan.rounds} rounds of {', '.join(plan.paths)}")
+    return benches.run(machine, device, plan)
 
 
 def _parts(documents: list[tuple[str, dict[str, Any]]]) -> Any:
@@ -130,11 +145,10 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         document: dict[str, Any] = decoder.loads(path.read_text())
-        for _ in report.run(document):
-            pass
+        report.check(document)
     except OSError as error:
         raise os_error(f"read '{path}'", error) from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, RecursionError) as error:
         raise RslError(
             f"'{path}' is no run of rslctl bench: {error}", hint="make one: rslctl bench --json"
         ) from error

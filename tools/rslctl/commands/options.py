@@ -74,7 +74,7 @@ TimeoutOption = Annotated[
 ]
 IntervalOption = Annotated[
     float | None,
-    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01),
+    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01, max=1e6),
 ]
 
 
