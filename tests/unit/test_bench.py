@@ -197,7 +197,7 @@ def test_a_link_in_use_is_left_alone(
     machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/{attribute}", f"{value}\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(RslError, match=f"link 'rpu0' is in use: .*{how}"):
-        bench.run(machine.host, link, bench.Plan(("chardev",), vector=2))
+        bench.run(machine.host, link, bench.Plan(("chardev",), vector=2), print)
     assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
 
 
@@ -224,7 +224,7 @@ def test_a_place_to_write_at_has_to_be_in_the_memory(machine: Machine, offset: i
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/vector0/bound", "\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(UsageError, match=rf"--write-at: {offset:#x} "):
-        bench.run(machine.host, link, bench.Plan(("chardev",), write_at=offset))
+        bench.run(machine.host, link, bench.Plan(("chardev",), write_at=offset), print)
 
 
 def test_a_page_of_a_run_without_memory_says_nothing_of_it() -> None:

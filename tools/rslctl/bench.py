@@ -15,7 +15,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -75,7 +75,9 @@ class Samples:
     others: int = 0
 
 
-def run(host: Host, link: mbox.LinkDevice, plan: Plan) -> dict[str, Any]:
+def run(
+    host: Host, link: mbox.LinkDevice, plan: Plan, note: Callable[[str], None]
+) -> dict[str, Any]:
     """Measure a link that nobody uses, and return the document that docs/reference/bench.md tells.
 
     Raises:
@@ -91,6 +93,8 @@ def run(host: Host, link: mbox.LinkDevice, plan: Plan) -> dict[str, Any]:
         raise UsageError(
             f"--write-at: {at:#x} leaves no {BLOCK:#x} bytes of the memory's {link.memory_size:#x}"
         )
+    # Once, and before: what moves on the terminal would be measured, too.
+    note(f"measuring link {link.name}: {plan.rounds} rounds of {', '.join(plan.paths)}")
     samples = {name: Samples() for name in plan.paths}
     for _ in range(plan.rounds):
         for name, found in samples.items():

@@ -125,9 +125,7 @@ def _measure(link: str | None, plan: benches.Plan) -> dict[str, Any]:
             raise UsageError(f"--path: {name!r} is not one of {', '.join(paths.PATHS)}")
     machine = host()
     device = mbox.pick(machine, link)
-    # What moves on the terminal would be measured, too.
-    note(f"measuring link {device.name}: {plan.rounds} rounds of {', '.join(plan.paths)}")
-    return benches.run(machine, device, plan)
+    return benches.run(machine, device, plan, note)
 
 
 def _parts(documents: list[tuple[str, dict[str, Any]]]) -> Any:
