@@ -23,9 +23,9 @@ _DEFAULT = ["chardev", "eventfd", "sysfs"]
 _TOLD_NOTHING = (None, None, None, None, 0, 1000, 5, 50)
 
 
-def _number(text: str | int | None) -> int | None:
+def _number(text: str) -> int:
     try:
-        return int(text, 0) if isinstance(text, str) else text
+        return int(text, 0)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no number of bytes, as 0x1000") from error
 
@@ -64,12 +64,12 @@ def bench(
         int, typer.Option("--warm-up", metavar="N", min=0, help="Kicks before each round.")
     ] = 50,
     write_at: Annotated[
-        str | None,
+        int | None,
         typer.Option(
             "--write-at",
             metavar="OFFSET",
             help="Write to the memory, too: 64 KiB there are overwritten.",
-            callback=_number,
+            parser=_number,
         ),
     ] = None,
     json: JsonOption = False,
@@ -100,7 +100,7 @@ def bench(
             time,
             rounds,
             warm_up,
-            _number(write_at),
+            write_at,
         )
         documents = [("this run", _measure(link, plan))]
     if json:
