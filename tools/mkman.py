@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 from rslctl import __version__
-from rslctl.application import app
+from rslctl.cli.application import app
 
 _FILES = {
     "/etc/rslctl/boards/*.toml": "Profiles of this machine, before those that come with rslctl.",

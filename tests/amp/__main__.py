@@ -104,7 +104,7 @@ def check_kernels() -> None:
 
 def overlays() -> None:
     """Generate the overlays that are checked in."""
-    for profile in sorted((machine.REPOSITORY / "tools/rslctl/boards").glob("*.toml")):
+    for profile in sorted((machine.REPOSITORY / "tools/rslctl/profile/boards").glob("*.toml")):
         if profile.stem == "sim":  # has no hardware
             continue
         target = machine.REPOSITORY / f"dt-overlays/{profile.stem}.dtso"

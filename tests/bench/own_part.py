@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from rslctl import cli
-from rslctl.commands import setup
+from rslctl.cli.commands import setup
+from rslctl.cli.main import main as rslctl
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     vars(setup)["host"] = first
     sys.argv = ["rslctl", "setup", *sys.argv[1:]]
     try:
-        cli.main()
+        rslctl()
     finally:
         own = resource.getrusage(resource.RUSAGE_SELF).ru_utime - begun[1]
         print(f"begun {begun[0]}\nended {time.monotonic()}\nown {own}")

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 EXPECTED = {
     "bad-no-mboxes": "mboxes: is missing or wrong",

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from rslctl import cli, mbox
-from rslctl.host import Host
+from rslctl.cli.main import main
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import MAGIC, Remote
 from tests.guest.support import Rslctl
@@ -23,7 +24,7 @@ def rslctl(capsys: pytest.CaptureFixture[str]) -> Rslctl:
         capsys.readouterr()
         sys.argv = ["rslctl", *arguments]
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 

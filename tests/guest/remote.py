@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from periphery import MMIO
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 SIZE = 4096
 MAGIC = 0x4D455252

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from periphery import MMIO
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 #: Runs rslctl in this process: exit status, stdout, stderr.
 Rslctl = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,8 @@ import select
 from collections.abc import Iterator
 
 import pytest
-from rslctl import mbox, uapi
-from rslctl.host import Host
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.support import unbind

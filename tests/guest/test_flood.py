@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import select
 
-from rslctl import mbox, uapi
-from rslctl.host import Host
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import client, mbox
+from rslctl import client
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import MAGIC, Remote
 from tests.guest.support import Rslctl, device_name, unbind

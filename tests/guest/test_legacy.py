@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import mbox, uio
-from rslctl.host import Host
+from rslctl.linux import mbox, uio
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.support import VIRTIO_MAGIC, Rslctl, header, set_header

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import mbox, uapi
-from rslctl.host import Host
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
 
 DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_doorbell")
 

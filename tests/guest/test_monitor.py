@@ -7,8 +7,8 @@ import json
 import signal
 import subprocess
 
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.support import Rslctl
 

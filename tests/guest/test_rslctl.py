@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
-from rslctl import mbox, tree
-from rslctl.host import Host
+from rslctl.devicetree import tree
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.support import Rslctl, unbind

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.support import Rslctl

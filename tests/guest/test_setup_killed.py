@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl import lock, overlay, tree
-from rslctl.commands import setup
+from rslctl.cli.commands import setup
+from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.linux.host import Host
+from rslctl.setup import lock
 
 # The commands as functions: it is not the command line that can be killed in a wrong moment.
 SETUP = functools.partial(setup.setup, "qemu-virt", owner="nobody:nogroup", mode="0640")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import lock
-from rslctl.commands import setup
-from rslctl.host import Host
+from rslctl.cli.commands import setup
+from rslctl.linux.host import Host
+from rslctl.setup import lock
 
 from tests.guest.test_setup_killed import (
     TEARDOWN,

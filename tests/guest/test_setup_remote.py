@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import MAGIC, Remote
 from tests.guest.support import Rslctl

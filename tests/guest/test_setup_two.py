@@ -8,8 +8,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.support import Rslctl
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import uio
-from rslctl.board import Region
-from rslctl.host import Host
+from rslctl.linux import uio
+from rslctl.linux.host import Host
+from rslctl.region import Region
 
 from tests.guest.support import Rslctl
 

@@ -8,8 +8,8 @@ import re
 import time
 from pathlib import Path
 
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 

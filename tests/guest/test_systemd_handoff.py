@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from periphery import MMIO
-from rslctl import mbox
-from rslctl.host import Host
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import MAGIC, Remote
 from tests.guest.test_systemd import (

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rslctl import mbox, uapi
-from rslctl.host import Host
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.test_mailbox import MESSAGE

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rslctl import board, devicetree, overlay, profiles, tree
-from rslctl.devicetree import NodeRef
+from rslctl.devicetree import nodes, overlay, tree
+from rslctl.profile import model, reader
+from rslctl.profile.model import NodeRef
 
 from tests.amp import build, dtbs
 from tests.amp.machine import REPOSITORY, run
@@ -46,12 +47,12 @@ def labelled(base: Path, target: Path, labels: dict[str, str]) -> Path:
     return target
 
 
-def wanted(profile: board.Board) -> list[NodeRef]:
+def wanted(profile: model.Board) -> list[NodeRef]:
     """The nodes of the base that the profile names."""
     nodes = [*profile.enable, *profile.disable]
     nodes += [profile.interrupt_parent] if profile.interrupt_parent else []
     for link in profile.links:
-        if isinstance(link.by, (board.Channels, board.Fifos)):
+        if isinstance(link.by, (model.Channels, model.Fifos)):
             nodes.append(link.by.controller)
     return nodes
 
@@ -63,7 +64,7 @@ def warnings(blob: Path) -> set[str]:
     return {line.partition(": ")[2] for line in done.stderr.splitlines()}
 
 
-def check(profile: board.Board, merged: tree.Tree) -> None:
+def check(profile: model.Board, merged: tree.Tree) -> None:
     """Check that every reference of ours exists and points at the intended node."""
     (link,) = profile.links
     place = f"/reserved-memory/memory@{link.memory.base:x}"
@@ -78,16 +79,16 @@ def check(profile: board.Board, merged: tree.Tree) -> None:
     assert merged.phandles[number] == place
     gic = merged.find(profile.interrupt_parent) if profile.interrupt_parent else None
     by = link.by
-    if isinstance(by, board.Doorbell):
+    if isinstance(by, model.Doorbell):
         (interrupt,) = merged.interrupts(client)
         assert (interrupt.controller, interrupt.cells[1]) == (gic, by.spis[0])
         return
     channels = merged.specifiers(client, "mboxes", "#mbox-cells")
-    if isinstance(by, board.Channels):
+    if isinstance(by, model.Channels):
         controller = merged.find(by.controller)
         assert {each for each, _ in channels} == {controller}
         assert [cells for _, cells in channels if cells in by.tx] == list(by.tx)
-    elif isinstance(by, board.Fifos):
+    elif isinstance(by, model.Fifos):
         ((controller, (sub_node,)),) = channels
         assert controller == merged.find(by.controller)
         assert tree.parent(merged.phandles[sub_node]) == controller
@@ -103,7 +104,7 @@ def check(profile: board.Board, merged: tree.Tree) -> None:
 def test_the_overlay_merges_into_the_real_tree(
     kernel: str, name: str, file: str, tmp_path: Path
 ) -> None:
-    profile = profiles.load(name)
+    profile = reader.load(name)
     real = dtbs.path(kernel, file)
     without = stripped(real, tmp_path / "stripped.dtb")
     base = tree.from_blob(without.read_bytes(), name)
@@ -117,7 +118,7 @@ def test_the_overlay_merges_into_the_real_tree(
         for each in bases:
             made = overlay.for_base(chosen, "rsl", tree.from_blob(each.read_bytes(), name))
             source, blob = tmp_path / "x.dtso", tmp_path / "x.dtbo"
-            source.write_text(devicetree.to_source(made))
+            source.write_text(nodes.to_source(made))
             run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
             out = tmp_path / "merged.dtb"
             run(["fdtoverlay", "-i", each, "-o", out, blob])
@@ -156,7 +157,7 @@ def test_the_merged_trees_follow_the_bindings(tmp_path: Path) -> None:
     merged: list[Path] = []
     for kernel, name, file in dtbs.cases():
         data = dtbs.path(kernel, file).read_bytes()
-        profile = profiles.load(name)
+        profile = reader.load(name)
         forms = [(transport, "rsl") for transport in profile.links[0].offers]
         forms += [("mailbox", "user-mailbox")] * (name in ("zcu102", "zcu104", "kv260"))
         for transport, style in forms:
@@ -200,5 +201,5 @@ def test_a_second_persons_board(text: str | None, kernel: str, file: str, tmp_pa
     profile.write_text(text)
     base = dtbs.path(kernel, file)
     build.rslctl("overlay", "--board", profile, "--base", base, "--merge", out)
-    check(profiles.load(str(profile)), tree.from_blob(out.read_bytes(), file))
+    check(reader.load(str(profile)), tree.from_blob(out.read_bytes(), file))
     assert warnings(out) <= warnings(base)

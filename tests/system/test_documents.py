@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rslctl import overlay, profiles, tree
+from rslctl.devicetree import overlay, tree
+from rslctl.profile import reader
 
 from tests import documents
 from tests.amp import dtbs
@@ -45,7 +46,7 @@ def test_the_commands_on_device_trees(path: Path, env: dict[str, str], tmp_path:
 
 def booted(root: Path, base: Path) -> None:
     """Make *root* the files of a ZCU102 that was booted with its overlay by extlinux.conf."""
-    board = profiles.load("zcu102")
+    board = reader.load("zcu102")
     parsed, blob = overlay.read_base(base)
     merged = overlay.merge(overlay.for_base(board, "rsl", parsed), blob)
     tree_of = "sys/firmware/devicetree/base"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rslctl import cli
+from rslctl.cli.main import main
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -18,7 +18,7 @@ def rslctl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["rslctl", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rslctl import devicetree, overlay, profiles
-from rslctl.host import DEVICE_TREE, Host
+from rslctl.devicetree import nodes, overlay
+from rslctl.linux.host import DEVICE_TREE, Host
+from rslctl.profile import reader
 
 #: The boards that come with rslctl and are not only played.
-REAL_BOARDS = [name for name in profiles.built_in() if name != "sim"]
+REAL_BOARDS = [name for name in reader.built_in() if name != "sim"]
 
 #: Runs rslctl in this process: exit status, stdout, stderr.
 Rslctl = Callable[..., tuple[int, str, str]]
@@ -22,7 +23,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = Host(root)
-        self.board = profiles.load("qemu-virt")
+        self.board = reader.load("qemu-virt")
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.host.path(name)
@@ -36,7 +37,7 @@ class Machine:
         for path, node in made.nodes():
             base = DEVICE_TREE + path.rstrip("/")
             for key, value in node.properties:
-                data = devicetree.encode(value, lambda node: labels.index(node.label) + 1)
+                data = nodes.encode(value, lambda node: labels.index(node.label) + 1)
                 self.write(f"{base}/{key}", data)
             if node.label:
                 number = labels.index(node.label) + 1

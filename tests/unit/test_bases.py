@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from rslctl import board, checks, overlay, profiles, tables, tree, zynqmp
-from rslctl.devicetree import NodeRef, to_blob, to_source
+from rslctl.devicetree import overlay, tree
+from rslctl.devicetree.nodes import to_blob, to_source
+from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError, SeveralError
-from rslctl.tree import Tree
+from rslctl.profile import model, reader, toml, zynqmp
+from rslctl.profile.model import NodeRef
+from rslctl.region import Region
+from rslctl.setup import checks
 
 from tests.unit.test_overlay import normal
 
@@ -31,7 +35,7 @@ CHECKS = {
 
 GIC = "/gic@f9010000"
 MU = "/soc/mailbox@1000"
-RAM = board.Region(0x40000000, 0x40000000)
+RAM = Region(0x40000000, 0x40000000)
 CLUSTER = "/soc/mailbox@2000"
 
 
@@ -44,13 +48,13 @@ class Base:
     #: Whether the mailbox controllers have phandles, by a user of channel 7.
     used: bool = False
     disabled: bool = False
-    ram: board.Region = RAM
+    ram: Region = RAM
     #: Something else that is reserved.
-    taken: board.Region | None = None
+    taken: Region | None = None
     spi: int | None = None
     extra: str = ""
 
-    def reg(self, region: board.Region) -> str:
+    def reg(self, region: Region) -> str:
         address, size = self.cells
         cells = (*wide(region.base, address), *wide(region.size, size))
         return " ".join(f"{cell:#x}" for cell in cells)
@@ -66,7 +70,7 @@ class Base:
     #address-cells = <{address}>; #size-cells = <{size}>;
     compatible = "vendor,board"; interrupt-parent = <&gic>;
     gic: gic@f9010000 {{ interrupt-controller; #interrupt-cells = <3>; reg =
-        <{self.reg(board.Region(0xF9010000, 0x1000))}>; }};
+        <{self.reg(Region(0xF9010000, 0x1000))}>; }};
     memory {{ device_type = "memory"; reg = <{self.reg(self.ram)}>; }};
     reserved-memory {{ #address-cells = <{address}>; #size-cells = <{size}>; ranges; {taken} }};
     soc {{ #address-cells = <1>; #size-cells = <1>; ranges;
@@ -90,11 +94,11 @@ def wide(value: int, cells: int) -> tuple[int, ...]:
     return (value >> 32, value & 0xFFFFFFFF)[2 - cells :]
 
 
-MEMORY = board.Region(0x50000000, 0x100000)
-CHANNELS = board.Channels(NodeRef("mu", (MU,)), ((2, 0), (2, 1)), ((3, 0), (3, 1)))
-FIFOS = board.Fifos(NodeRef("cluster", ("/soc/nowhere", CLUSTER)), 4, 5, 2, 8)
-DOORBELL = board.Doorbell(0x10000, (1, 2), (40, 41), "edge-rising")
-IPI = board.Ipi(7, 1)
+MEMORY = Region(0x50000000, 0x100000)
+CHANNELS = model.Channels(NodeRef("mu", (MU,)), ((2, 0), (2, 1)), ((3, 0), (3, 1)))
+FIFOS = model.Fifos(NodeRef("cluster", ("/soc/nowhere", CLUSTER)), 4, 5, 2, 8)
+DOORBELL = model.Doorbell(0x10000, (1, 2), (40, 41), "edge-rising")
+IPI = model.Ipi(7, 1)
 
 
 MEMORY_THAT_IS_OFF = (
@@ -103,13 +107,13 @@ MEMORY_THAT_IS_OFF = (
 )
 
 
-def profile(*transports: board.Transport, cells: tuple[int, int] = (2, 2)) -> board.Board:
+def profile(*transports: model.Transport, cells: tuple[int, int] = (2, 2)) -> model.Board:
     links = []
     for number, transport in enumerate(transports):
-        kind = "doorbell" if isinstance(transport, board.Doorbell) else "mailbox"
-        memory = board.Region(MEMORY.base + number * MEMORY.size, MEMORY.size)
-        links.append(board.Link(f"r{number}", memory, None, {kind: transport}, kind))
-    return board.Board(
+        kind = "doorbell" if isinstance(transport, model.Doorbell) else "mailbox"
+        memory = Region(MEMORY.base + number * MEMORY.size, MEMORY.size)
+        links.append(model.Link(f"r{number}", memory, None, {kind: transport}, kind))
+    return model.Board(
         name="test",
         description="a board",
         compatible=("vendor,board",),
@@ -119,7 +123,7 @@ def profile(*transports: board.Transport, cells: tuple[int, int] = (2, 2)) -> bo
     )
 
 
-def merged(made: board.Board, base: Base, style: str = "rsl") -> Tree:
+def merged(made: model.Board, base: Base, style: str = "rsl") -> Tree:
     blob = base.blob()
     fitted = overlay.for_base(made, style, tree.from_blob(blob, "base"))
     source = subprocess.run(
@@ -132,7 +136,7 @@ def merged(made: board.Board, base: Base, style: str = "rsl") -> Tree:
     return tree.from_blob(overlay.merge(fitted, blob), "merged")
 
 
-def problems(made: board.Board, base: Base) -> list[str]:
+def problems(made: model.Board, base: Base) -> list[str]:
     try:
         merged(made, base)
     except SeveralError as error:
@@ -140,7 +144,7 @@ def problems(made: board.Board, base: Base) -> list[str]:
     return []
 
 
-def reads_back(made: board.Board, result: Tree) -> None:
+def reads_back(made: model.Board, result: Tree) -> None:
     """Check that a merged tree says what the profile asked for."""
     assert overlay.unlike(made, result) == []
     for link in made.links:
@@ -152,17 +156,17 @@ def reads_back(made: board.Board, result: Tree) -> None:
         (number,) = result.cells(client, "memory-region")
         assert result.phandles[number] == place
         by = link.by
-        if isinstance(by, board.Doorbell):
+        if isinstance(by, model.Doorbell):
             spis = [each.cells[1] for each in result.interrupts(client)]
             assert (spis, result.interrupts(client)[0].controller) == (list(by.spis), GIC)
             assert result.cells(client, "rsl,kick-values") == by.kick_values
             continue
         channels = result.specifiers(client, "mboxes", "#mbox-cells")
-        if isinstance(by, board.Channels):
+        if isinstance(by, model.Channels):
             pairs = zip(by.tx, by.rx, strict=True)
             asked = [each for pair in pairs for each in (pair[:1] if by.tx == by.rx else pair)]
             assert channels == [(MU, each) for each in asked]
-        elif isinstance(by, board.Fifos):
+        elif isinstance(by, model.Fifos):
             ((controller, (sub_node,)),) = channels
             path = result.phandles[sub_node]
             assert (controller, tree.parent(path)) == (CLUSTER, CLUSTER)
@@ -252,7 +256,7 @@ def test_every_transport_fits_a_base_with_and_without_labels_and_phandles(
             "channel: r0: user 1 is not Linux, which is 2 in /soc/mailbox@2000/mbox-other",
         ),
         (
-            profile(IPI, board.Ipi(8, 7)),
+            profile(IPI, model.Ipi(8, 7)),
             Base(),
             "agent: r1: remote 7 is an agent of Linux's",
         ),
@@ -284,7 +288,7 @@ def test_every_transport_fits_a_base_with_and_without_labels_and_phandles(
         ),
         (
             profile(DOORBELL),
-            Base(ram=board.Region(0, 0x1000), extra=MEMORY_THAT_IS_OFF),
+            Base(ram=Region(0, 0x1000), extra=MEMORY_THAT_IS_OFF),
             "ram: r0: memory at 0x50000000, 0x100000 bytes, is outside RAM",
         ),
         (
@@ -304,7 +308,7 @@ def test_every_transport_fits_a_base_with_and_without_labels_and_phandles(
         (profile(DOORBELL, DOORBELL), Base(), "interrupt: r1: SPI 40 is used by link r0"),
     ],
 )
-def test_a_conflict_is_named(made: board.Board, base: Base, expected: str) -> None:
+def test_a_conflict_is_named(made: model.Board, base: Base, expected: str) -> None:
     found = problems(made, base)
     assert [each for each in found if each.startswith(expected)], found
 
@@ -353,13 +357,13 @@ def test_a_machine_that_runs_with_something_else_is_told_in_what_it_differs() ->
         ),
     ],
 )
-def test_the_base_is_seen_as_the_profile_changes_it(made: board.Board, base: Base) -> None:
+def test_the_base_is_seen_as_the_profile_changes_it(made: model.Board, base: Base) -> None:
     assert problems(made, base) == []
 
 
 def test_an_mu_has_four_channels_of_each_type() -> None:
     mu = Base(extra='mu2: mu2 { compatible = "fsl,imx6sx-mu"; #mbox-cells = <2>; };')
-    wrong = board.Channels(NodeRef("", ("/mu2",)), ((3, 1),), ((3, 4),), 2)
+    wrong = model.Channels(NodeRef("", ("/mu2",)), ((3, 1),), ((3, 4),), 2)
     found = problems(profile(wrong), mu)
     assert [each.partition(": the types")[0] for each in found] == [
         "channel: r0: /mu2 has no tx channel <3 1>",
@@ -377,17 +381,17 @@ def test_a_node_that_has_only_a_path_needs_a_base() -> None:
 
 pages = st.integers(0, 0x8F000).map(lambda page: page << 12)
 regions = st.builds(
-    board.Region, pages, st.sampled_from([1, 16, 256, 4096]).map(lambda count: count << 12)
+    Region, pages, st.sampled_from([1, 16, 256, 4096]).map(lambda count: count << 12)
 )
 cell = st.integers(0, 7)
 pairs = st.lists(st.tuples(cell, cell), min_size=2, max_size=8, unique=True)
 channels = pairs.map(
-    lambda each: board.Channels(
+    lambda each: model.Channels(
         NodeRef("mu", (MU,)), tuple(each[0 : len(each) // 2 * 2 : 2]), tuple(each[1::2])
     )
 )
 fifos = st.builds(
-    lambda both, user, vectors: board.Fifos(
+    lambda both, user, vectors: model.Fifos(
         NodeRef("cluster", (CLUSTER,)), both[0], both[1], user, vectors
     ),
     st.lists(st.integers(0, 15), min_size=2, max_size=2, unique=True),
@@ -396,20 +400,20 @@ fifos = st.builds(
 )
 doorbells = st.integers(1, 4).flatmap(
     lambda count: st.builds(
-        lambda register, values, spis, trigger: board.Doorbell(
+        lambda register, values, spis, trigger: model.Doorbell(
             register * 4, tuple(values), tuple(spis), trigger
         ),
         st.integers(0, 2**20),
         st.lists(st.integers(0, 2**32 - 1), min_size=count, max_size=count),
         st.lists(st.integers(0, 987), min_size=count, max_size=count, unique=True),
-        st.sampled_from(sorted(board.TRIGGERS)),
+        st.sampled_from(sorted(model.TRIGGERS)),
     )
 )
-ipis = st.builds(board.Ipi, st.sampled_from(zynqmp.LOCAL), st.sampled_from((1, 2)))
+ipis = st.builds(model.Ipi, st.sampled_from(zynqmp.LOCAL), st.sampled_from((1, 2)))
 
 
 @st.composite
-def boards(draw: st.DrawFn) -> board.Board:
+def boards(draw: st.DrawFn) -> model.Board:
     transports = draw(st.lists(channels | fifos | doorbells | ipis, min_size=1, max_size=3))
     made = profile(*transports)
     links = tuple(
@@ -425,7 +429,7 @@ bases = st.builds(
     symbols=st.booleans(),
     used=st.booleans(),
     disabled=st.booleans(),
-    ram=st.sampled_from([board.Region(0, 0x80000000), board.Region(0x20000000, 0x60000000)]),
+    ram=st.sampled_from([Region(0, 0x80000000), Region(0x20000000, 0x60000000)]),
     taken=st.none() | regions,
     spi=st.none() | st.integers(0, 100),
 )
@@ -434,7 +438,7 @@ bases = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(boards(), bases)
 def test_what_is_accepted_reads_back_and_what_is_refused_is_refused_by_a_check(
-    made: board.Board, base: Base
+    made: model.Board, base: Base
 ) -> None:
     try:
         result = merged(made, base)
@@ -449,7 +453,7 @@ def test_what_is_accepted_reads_back_and_what_is_refused_is_refused_by_a_check(
 @given(st.text(max_size=300) | st.binary(max_size=300).map(lambda data: data.decode("latin-1")))
 def test_any_text_is_a_profile_or_refused_in_one_line(text: str) -> None:
     try:
-        profiles.parse(tables.read(text, "x.toml"), "x")
+        reader.parse(toml.read(text, "x.toml"), "x")
     except RslError as error:
         assert str(error).startswith("x.toml:")
         assert "\n" not in str(error)
@@ -495,6 +499,6 @@ def test_the_base_of_that_is_right_as_it_is(rich: bytes) -> None:
 def test_monstrous_values_are_refused_in_one_line(value: str) -> None:
     text = f"description = {value}\n" if value[0] == "0" else f"description.{value} = 1\n"
     with pytest.raises(RslError) as error:
-        profiles.parse(tables.read(text, "x.toml"), "x")
+        reader.parse(toml.read(text, "x.toml"), "x")
     assert str(error.value).startswith("x.toml:1: ")
     assert len(str(error.value)) < 200

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rslctl import bench, mbox, report
+from rslctl.bench import measure, report
+from rslctl.bench.paths import check_unused
 from rslctl.errors import RslError, UsageError
-from rslctl.paths import check_unused
+from rslctl.linux import mbox
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -23,11 +24,11 @@ TIMES = st.lists(st.integers(1, 10**10), min_size=1, max_size=50)
 def document(scale: int = 1, *, memory: bool = True) -> dict[str, Any]:
     """A run of two paths, of whose times *scale* is a factor."""
     rounds = [[scale * value for value in (900, 1000, 1000, 5000)], [scale * 1100] * 4]
-    times = bench.summary(rounds)
+    times = measure.summary(rounds)
     path = {"kick": times, "round_trip": times, "wake": times, "kicks_per_second": 10}
     path.update(kicks=4, kicks_coalesced=1, other_notifications=0)
     copies = [
-        {"copy": name, "block": bench.BLOCK, "bytes_per_second": 10**6, "of_rounds": [10**6]}
+        {"copy": name, "block": measure.BLOCK, "bytes_per_second": 10**6, "of_rounds": [10**6]}
         for name in ("private", "read")
     ]
     return {
@@ -55,14 +56,14 @@ def runs(tmp_path: Path) -> list[str]:
 
 @given(TIMES, st.floats(0.001, 1))
 def test_a_percentile_is_a_value_that_so_many_do_not_exceed(times: list[int], share: float) -> None:
-    found = bench.percentile(times, share)
+    found = measure.percentile(times, share)
     assert sum(value <= found for value in times) >= share * len(times)
     assert sum(value < found for value in times) < share * len(times)
 
 
 @given(TIMES)
 def test_a_histogram_has_every_sample_in_its_step(times: list[int]) -> None:
-    found = bench.summary([times])
+    found = measure.summary([times])
     assert found
     lowers = [lower for lower, _ in found["histogram"]]
     assert lowers == sorted(set(lowers))
@@ -75,7 +76,7 @@ def test_a_histogram_has_every_sample_in_its_step(times: list[int]) -> None:
 
 
 def test_what_has_no_samples_has_no_summary() -> None:
-    assert bench.summary([[], []]) is None
+    assert measure.summary([[], []]) is None
 
 
 def test_runs_are_compared_with_the_first_round_by_round(rslctl: Rslctl, runs: list[str]) -> None:
@@ -197,7 +198,7 @@ def test_a_link_in_use_is_left_alone(
     machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/{attribute}", f"{value}\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(RslError, match=f"link 'rpu0' is in use: .*{how}"):
-        bench.run(machine.host, link, bench.Plan(("chardev",), vector=2), print)
+        measure.run(machine.host, link, measure.Settings(("chardev",), vector=2), print)
     assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
 
 
@@ -218,13 +219,13 @@ def test_a_module_that_cannot_tell_who_uses_a_link_is_too_old(machine: Machine) 
     assert error.value.hint == "load the module rsl_mbox that came with this rslctl"
 
 
-@pytest.mark.parametrize("offset", [-4, 2, 0x1000000 - bench.BLOCK + 4])
+@pytest.mark.parametrize("offset", [-4, 2, 0x1000000 - measure.BLOCK + 4])
 def test_a_place_to_write_at_has_to_be_in_the_memory(machine: Machine, offset: int) -> None:
     machine.with_link()
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/vector0/bound", "\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(UsageError, match=rf"--write-at: {offset:#x} "):
-        bench.run(machine.host, link, bench.Plan(("chardev",), write_at=offset), print)
+        measure.run(machine.host, link, measure.Settings(("chardev",), write_at=offset), print)
 
 
 def test_a_page_of_a_run_without_memory_says_nothing_of_it() -> None:

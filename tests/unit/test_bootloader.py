@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rslctl import bootloader, bootoverlay, changes, overlay, profiles, tree
+from rslctl.boot import installer, loaders, transaction
+from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, SeveralError
-from rslctl.host import Host
+from rslctl.linux.host import Host
+from rslctl.profile import reader
 
 from tests.unit.machine import Machine, Rslctl
 from tests.unit.test_overlay import BASE, dtc, needs_dtc
@@ -80,22 +82,22 @@ def options(loader: str) -> list[str]:
     return ["--dtb", "/boot/board.dtb"] if loader == "dtb" else []
 
 
-def how(loader: str) -> bootoverlay.How:
-    return bootoverlay.How(dtb="/boot/board.dtb" if loader == "dtb" else None)
+def how(loader: str) -> installer.How:
+    return installer.How(dtb="/boot/board.dtb" if loader == "dtb" else None)
 
 
-def install(machine: Machine, how: bootoverlay.How | None = None) -> bool:
-    return bootoverlay.install(
+def install(machine: Machine, how: installer.How | None = None) -> bool:
+    return installer.install(
         machine.host,
         machine.board,
-        how or bootoverlay.How(),
+        how or installer.How(),
         dry_run=False,
         report=lambda _: None,
     )
 
 
 def uninstall(machine: Machine, *, force: bool = False) -> bool:
-    return bootoverlay.uninstall(
+    return installer.uninstall(
         machine.host, "qemu-virt", force=force, dry_run=False, report=lambda _: None
     )
 
@@ -156,7 +158,7 @@ def test_an_installation_can_be_repeated_and_undone(
     assert snapshot(machine) == after
     assert rslctl_uninstall(machine, rslctl)[0] == 3
     assert snapshot(machine) == before
-    assert machine.host.names(changes.STATE) == []
+    assert machine.host.names(transaction.STATE) == []
     assert rslctl_uninstall(machine, rslctl)[::2] == (
         0,
         "rslctl: no overlay is installed: nothing to undo\n",
@@ -203,7 +205,7 @@ def test_u_boot_menu_is_asked_where_its_overlays_are(machine: Machine) -> None:
 def test_u_boot_menu_that_is_turned_off_leaves_extlinux_to_its_owner(machine: Machine) -> None:
     prepare(machine, "u-boot-menu")
     machine.write("/etc/default/u-boot", "U_BOOT_UPDATE=false\n")
-    assert bootloader.choose(bootloader.View(machine.host), None).name == "extlinux"
+    assert loaders.choose(loaders.View(machine.host), None).name == "extlinux"
 
 
 def test_u_boot_update_is_run_and_what_it_made_is_looked_at(
@@ -274,7 +276,7 @@ def test_uenv_gets_the_first_free_of_the_variables_for_own_overlays(machine: Mac
 def test_a_tree_is_replaced_by_the_merged_one_also_behind_a_link(machine: Machine) -> None:
     prepare(machine, "dtb")
     machine.host.path("/boot/current.dtb").symlink_to("/boot/board.dtb")
-    install(machine, bootoverlay.How(dtb="/boot/current.dtb"))
+    install(machine, installer.How(dtb="/boot/current.dtb"))
     merged = tree.from_blob(machine.host.read("/boot/board.dtb"), "merged")
     assert "/rsl-mbox@8020040" in merged
     assert machine.host.link_target("/boot/current.dtb") == "/boot/board.dtb"
@@ -339,7 +341,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
     assert status == 1
     assert message in err
     assert snapshot(machine) == before
-    assert changes.names(machine.host) == []
+    assert transaction.names(machine.host) == []
 
 
 def test_options_that_make_no_sense_are_told(machine: Machine, rslctl: Rslctl) -> None:
@@ -393,10 +395,10 @@ def test_labels_that_the_tree_lacks_are_told_now_and_not_at_boot(
 
 def test_an_overlay_that_u_boot_makes_no_room_for_is_refused(machine: Machine) -> None:
     prepare(machine, "extlinux")
-    loader = bootloader.Extlinux(bootloader.View(machine.host))
-    loader.plan(FILE, bytes(8192))
+    loader = loaders.Extlinux(loaders.View(machine.host))
+    loader.edit(FILE, bytes(8192))
     with pytest.raises(RslError, match=r"8193 bytes, U-Boot makes room for 8192 \(FDT_ERR_NOSPAC"):
-        loader.plan(FILE, bytes(8193))
+        loader.edit(FILE, bytes(8193))
 
 
 def test_another_overlay_of_the_board_is_not_put_over_one(
@@ -405,7 +407,7 @@ def test_another_overlay_of_the_board_is_not_put_over_one(
     prepare(machine, "extlinux")
     install(machine)
     after = snapshot(machine)
-    other = overlay.build(profiles.load("zcu102"))
+    other = overlay.build(reader.load("zcu102"))
     monkeypatch.setattr(overlay, "build", lambda *_: other)
     status, _, err = rslctl_install(machine, rslctl)
     assert status == 1
@@ -545,7 +547,7 @@ def killed(machine: Machine, at: int, work: Callable[[], object]) -> bool:
 
 
 def left_behind(machine: Machine) -> list[Path]:
-    return [each for each in machine.host.path(changes.STATE).rglob("*") if each.is_file()]
+    return [each for each in machine.host.path(transaction.STATE).rglob("*") if each.is_file()]
 
 
 @pytest.mark.parametrize("loader", needs_dtc_for_dtb)

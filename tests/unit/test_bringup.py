@@ -68,7 +68,7 @@ def run(tmp_path: Path) -> Run:
 def real_rslctl(tmp_path: Path) -> None:
     (tmp_path / "bin/rslctl").write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(SCRIPTS.parent)!r})\n"
-        "from rslctl.cli import main\nmain()\n"
+        "from rslctl.cli.main import main\nmain()\n"
     )
 
 

@@ -20,25 +20,27 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from rslctl import broker, client, handoff, offer, profiles
-from rslctl.board import Access
+from rslctl import client
+from rslctl.daemon import broker, descriptors, execute
 from rslctl.errors import RslError
+from rslctl.profile import reader
+from rslctl.profile.model import Access
 
 from tests.unit.machine import Machine, Rslctl
 
 NOBODY = pwd.getpwnam("nobody")
-BOARD = profiles.load("sim")
+BOARD = reader.load("sim")
 
 
-def played() -> offer.Offer:
+def played() -> descriptors.Offer:
     """A link's descriptors, without hardware."""
-    daemon, remote = offer.of_programs(BOARD, BOARD.links[0])
+    daemon, remote = descriptors.of_programs(BOARD, BOARD.links[0])
     remote.close()
     os.close(daemon.fds.pop("manifest"))
     return daemon
 
 
-def serving_played(offers: Callable[[], offer.Offer] = played) -> broker.Broker:
+def serving_played(offers: Callable[[], descriptors.Offer] = played) -> broker.Broker:
     """A broker that gives the link to root and to this user."""
     return broker.Broker("rpu0", offers, Access, print, print)
 
@@ -85,7 +87,7 @@ def connect(path: Path) -> socket.socket:
     return connection
 
 
-def descriptors(pid: int | str = "self") -> int:
+def open_descriptors(pid: int | str = "self") -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
@@ -96,14 +98,14 @@ def memory(pid: int) -> int:
 
 
 def test_who_connects_gets_manifest_and_descriptors(serving: int, path: Path) -> None:
-    before = descriptors()
+    before = open_descriptors()
     with client.receive(path) as link:
         assert (link.name, link.vectors, len(link.memory)) == ("rpu0", 4, 0x1000000)
         assert list(link.fds) == link.manifest["descriptors"]
         assert not any(os.get_inheritable(fd) for fd in link.fds.values())
         link.memory[0] = 1
         link.kick(0)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_the_reply_is_one_document_until_the_end(serving: int, path: Path) -> None:
@@ -121,7 +123,7 @@ def test_two_hundred_clients_at_once_of_all_kinds(serving: int, path: Path) -> N
     """Half of them never read, some send garbage or a million bytes, one is the wrong user."""
     client.receive(path).close()
     time.sleep(0.1)
-    before, held = descriptors(serving), memory(serving)
+    before, held = open_descriptors(serving), memory(serving)
     for _ in range(5):
         silent = [connect(path) for _ in range(100)]
         for connection in silent[:20]:
@@ -145,7 +147,7 @@ def test_two_hundred_clients_at_once_of_all_kinds(serving: int, path: Path) -> N
         for connection in silent:
             connection.close()
     deadline = time.monotonic() + 10
-    while descriptors(serving) > before:
+    while open_descriptors(serving) > before:
         assert time.monotonic() < deadline, "descriptors leak"
         time.sleep(0.05)
     assert memory(serving) - held < 4096  # KiB, after 1000 clients
@@ -270,7 +272,7 @@ def test_what_is_no_socket_of_a_unit_is_told(
     monkeypatch.setenv("LISTEN_FDS", "1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, open("/dev/null") as file:
         number = {"closed": 999, "file": file.fileno(), "datagram": datagram.fileno()}[kind]
-        monkeypatch.setattr(handoff, "LISTEN_FDS_START", os.dup(number) if number < 999 else 999)
+        monkeypatch.setattr(execute, "LISTEN_FDS_START", os.dup(number) if number < 999 else 999)
         with pytest.raises(RslError, match=r"of the service manager|no such socket"):
             broker._inherited()
 
@@ -306,7 +308,7 @@ def test_an_unknown_user_of_the_profile_is_named() -> None:
 
 
 def test_a_link_that_is_gone_is_told_to_the_client(path: Path) -> None:
-    def gone() -> offer.Offer:
+    def gone() -> descriptors.Offer:
         raise RslError("no link 'rpu0' is up")
 
     ours, theirs = socket.socketpair()
@@ -319,10 +321,10 @@ def test_a_link_that_is_gone_is_told_to_the_client(path: Path) -> None:
 def test_a_client_that_hung_up_harms_nobody() -> None:
     ours, theirs = socket.socketpair()
     ours.close()
-    before = descriptors()
+    before = open_descriptors()
     with theirs:
         serving_played().answer(theirs)
-        assert descriptors() <= before
+        assert open_descriptors() <= before
 
 
 def test_a_second_broker_is_refused_and_a_dead_ones_socket_is_not(path: Path) -> None:
@@ -381,11 +383,11 @@ def test_a_client_refuses_what_it_does_not_understand_and_keeps_nothing(
 
         thread = threading.Thread(target=answer)
         thread.start()
-        before = descriptors()
+        before = open_descriptors()
         with pytest.raises(RslError, match=text):
             client.receive(path)
         thread.join()
-        assert descriptors() <= before
+        assert open_descriptors() <= before
 
 
 def test_a_client_without_a_broker_is_told(path: Path) -> None:

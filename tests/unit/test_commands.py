@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rslctl import profiles
+from rslctl.profile import reader
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -18,9 +18,9 @@ from tests.unit.machine import Machine, Rslctl
 def test_boards_lists_every_profile(rslctl: Rslctl) -> None:
     status, out, _ = rslctl("boards")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == profiles.built_in()
+    assert [line.split()[0] for line in out.splitlines()] == reader.built_in()
     status, out, _ = rslctl("boards", "--json")
-    assert [each["name"] for each in json.loads(out)] == profiles.built_in()
+    assert [each["name"] for each in json.loads(out)] == reader.built_in()
 
 
 def test_kick_writes_the_mask_of_the_vector(rslctl: Rslctl, machine: Machine) -> None:
@@ -186,7 +186,7 @@ def test_the_version_is_told(rslctl: Rslctl) -> None:
 
 def test_a_profile_may_be_named_by_its_file(rslctl: Rslctl, tmp_path: Path) -> None:
     profile = tmp_path / "mine.toml"
-    profile.write_text((Path(profiles.__file__).parent / "boards/qemu-virt.toml").read_text())
+    profile.write_text((Path(reader.__file__).parent / "boards/qemu-virt.toml").read_text())
     status, out, _ = rslctl("overlay", "--board", profile)
     assert status == 0
     assert "--board mine" in out

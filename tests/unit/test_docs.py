@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import mkman
 import pytest
 import typer
-from rslctl import application
+from rslctl.cli import application
 
 from tests import documents
 from tests.unit.machine import Rslctl

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rslctl import board, checks, doctor, tree
-from rslctl.checks import Finding
-from rslctl.devicetree import NodeRef
-from rslctl.host import DEVICE_TREE, Host
+from rslctl.devicetree import tree
+from rslctl.linux.host import DEVICE_TREE, Host
+from rslctl.profile import model
+from rslctl.profile.model import NodeRef
+from rslctl.setup import checks, doctor
+from rslctl.setup.checks import Finding
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -44,7 +46,7 @@ def set_up(machine: Machine, *, complete: bool = True, **more: str) -> None:
     machine.write("/run/rslctl/rpu0.json", json.dumps(document))
 
 
-def look(machine: Machine, profile: board.Board | None = None) -> list[Finding]:
+def look(machine: Machine, profile: model.Board | None = None) -> list[Finding]:
     profile = profile or machine.board
     now = tree.from_machine(machine.host)
     return doctor.look(doctor.Patient(machine.host, profile, profile.links, now))
@@ -67,7 +69,7 @@ def with_uio(machine: Machine, driver: str | None, number: int = 0, base: int = 
     machine.host.path(f"{directory}/device").symlink_to(device)
 
 
-def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> board.Board:
+def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
     """The board with a mailbox link, a controller and somebody else who has its channel."""
     machine.write(f"{TREE}/mailbox/phandle", (77).to_bytes(4, "big"))
     machine.write(f"{TREE}/mailbox/#mbox-cells", (1).to_bytes(4, "big"))
@@ -80,7 +82,7 @@ def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> board.Board:
             (device / "driver").symlink_to(f"/drivers/{name}-driver")
     machine.write(f"{TREE}/rpmsg/mboxes", bytes([0, 0, 0, 77, 0, 0, 0, 2]))
     machine.write(f"{TREE}/rsl-mbox-rpu0/mboxes", bytes([0, 0, 0, 77, 0, 0, 0, 2]))
-    channels = board.Channels(NodeRef("", ("/mailbox",)), ((2,),), ((3,),))
+    channels = model.Channels(NodeRef("", ("/mailbox",)), ((2,),), ((3,),))
     link = machine.board.links[0]
     link = dataclasses.replace(link, offers={"mailbox": channels}, transport="mailbox")
     return dataclasses.replace(machine.board, links=(link,))
@@ -98,11 +100,11 @@ def hidden(machine: Machine) -> None:
     machine.write("/proc/iomem", "00000000-00000000 : System RAM\n")
 
 
-def no_driver(machine: Machine) -> board.Board:
+def no_driver(machine: Machine) -> model.Board:
     return with_mailbox(machine, driver=False, other=False)
 
 
-def busy_channel(machine: Machine) -> board.Board:
+def busy_channel(machine: Machine) -> model.Board:
     return with_mailbox(machine, driver=True, other=True)
 
 
@@ -199,7 +201,7 @@ def tap_down(machine: Machine) -> None:
     machine.write("/sys/class/net/tap0/flags", "0x1002\n")
 
 
-Provoke = Callable[[Machine], board.Board | None]
+Provoke = Callable[[Machine], model.Board | None]
 
 PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("machine", "error", wrong_tree, 'label is "rpu1", the profile says "rpu0"'),

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from rslctl import inotify
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.linux import inotify
+from rslctl.linux.host import Host
 
 
 @pytest.fixture

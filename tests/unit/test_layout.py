@@ -11,7 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rslctl import profiles, remote, tree, virtio
+from rslctl.devicetree import remote_dt, tree
+from rslctl.profile import reader, virtio
 
 from tests.unit.machine import REAL_BOARDS, Rslctl
 
@@ -117,8 +118,8 @@ def test_a_wrong_argument_is_named(
 
 
 def compiled(name: str, form: str = "dts") -> tree.Tree:
-    board = profiles.load(name)
-    data = remote.render(board, board.links[0], form)
+    board = reader.load(name)
+    data = remote_dt.render(board, board.links[0], form)
     if form == "dts":
         command = ["dtc", "-I", "dts", "-O", "dtb"]
         done = subprocess.run(command, input=data, capture_output=True, check=True)
@@ -175,8 +176,8 @@ def test_the_header_compiles_without_a_warning(name: str, tmp_path: Path, rslctl
 @needs_dtc
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_zephyrs_overlay_compiles_over_a_base(name: str) -> None:
-    board = profiles.load(name)
-    text = remote.render(board, board.links[0], "zephyr").decode()
+    board = reader.load(name)
+    text = remote_dt.render(board, board.links[0], "zephyr").decode()
     # The preprocessor would replace these.
     text = "".join(line for line in text.splitlines(True) if not line.startswith("#include"))
     text = text.replace("DT_MEM_ARM(ATTR_MPU_RAM_NOCACHE)", "1")
@@ -250,8 +251,8 @@ def test_a_profile_without_room_cannot_be_placed(rslctl: Rslctl) -> None:
     ],
 )
 def test_the_remote_is_told_its_mailbox(name: str, expected: dict[str, tuple[int, ...]]) -> None:
-    board = profiles.load(name)
-    facts = {fact.name: fact.values for fact in remote.Side(board, board.links[0]).facts}
+    board = reader.load(name)
+    facts = {fact.name: fact.values for fact in remote_dt.Side(board, board.links[0]).facts}
     assert expected.items() <= facts.items()
 
 
@@ -262,8 +263,8 @@ def test_a_doorbell_of_ones_own_is_not_the_ipis(tmp_path: Path) -> None:
         "[link.doorbell]\nregister = 0xa0000000\nkick-values = [1, 2]\nspis = [89, 90]\n"
         'trigger = "edge-rising"\n'
     )
-    board = profiles.load(str(mine))
-    facts = {fact.name: fact.values for fact in remote.Side(board, board.links[0]).facts}
+    board = reader.load(str(mine))
+    facts = {fact.name: fact.values for fact in remote_dt.Side(board, board.links[0]).facts}
     assert facts == {"vectors": (2,)}
 
 
@@ -273,7 +274,7 @@ def test_memory_past_4_gib_is_told_to_zephyr_in_two_cells(tmp_path: Path) -> Non
         'extends = "zcu102"\n[[link]]\nname = "rpu0"\nmemory.base = 0x800000000\n'
         "memory.size = 0x100000000\n"
     )
-    board = profiles.load(str(mine))
-    text = remote.render(board, board.links[0], "zephyr").decode()
+    board = reader.load(str(mine))
+    text = remote_dt.render(board, board.links[0], "zephyr").decode()
     assert "reg = <0x8 0x0 0x1 0x0>;" in text
     assert "ranges = <0x0 0x0 0x8 0x0 0x1 0x0>;" in text

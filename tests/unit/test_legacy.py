@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from rslctl import legacy, mbox
+from rslctl.daemon import legacy
 from rslctl.errors import RslError, UsageError
+from rslctl.linux import mbox
 
 from tests.unit.machine import Machine, Rslctl
 

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from rslctl import life, remoteproc
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.linux import remoteproc
+from rslctl.linux.host import Host
+from rslctl.setup import order
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -252,19 +253,19 @@ def test_status_tells_of_board_remote_and_rates(machine: Machine, rslctl: Rslctl
 
 def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     set_up(machine).with_remote("running")
-    monkeypatch.setattr(life, "_WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr(order, "_WATCH_INTERVAL", 0.01)
     # The kernel's own change is no write to the file.
     threading.Timer(0.1, lambda: machine.host.put(STATE, b"crashed\n")).start()
-    assert life.watch(machine.host, life.of(machine.host, "rpu0"), print) == "crashed"
+    assert order.watch(machine.host, order.of(machine.host, "rpu0"), print) == "crashed"
     # One that does not run is not waited for.
-    assert life.watch(machine.host, life.of(machine.host, "rpu0"), print) == "crashed"
+    assert order.watch(machine.host, order.of(machine.host, "rpu0"), print) == "crashed"
 
 
 def test_watching_ends_when_somebody_restarts_the_remote(machine: Machine) -> None:
     set_up(machine).with_remote("running")
     began = time.monotonic()
     threading.Timer(0.1, lambda: machine.host.path(STATE).write_text("running\n")).start()
-    life.watch(machine.host, life.of(machine.host, "rpu0"), print)
+    order.watch(machine.host, order.of(machine.host, "rpu0"), print)
     assert time.monotonic() - began < 60
 
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Linters, import levels and licence tags."""
+"""Linters and licence tags."""
 
 from __future__ import annotations
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -12,32 +11,6 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-
-#: Each module may import only from the levels after its own.
-LEVELS = (
-    {"__main__"},
-    {"cli"},
-    {"application"},
-    {"quick"},
-    {"commands"},
-    {"report"},
-    {"bench"},
-    {"paths"},
-    {"setup", "doctor", "broker", "sim", "store", "legacy"},
-    {"handoff"},
-    {"life", "running", "bootoverlay", "liveoverlay", "offer"},
-    {"remote_steps", "lock"},
-    {"steps"},
-    {"checks"},
-    {"overlay", "mbox", "modules", "devices", "journal", "remote", "remoteproc", "uio", "manifest"},
-    {"conflicts", "differences", "fit", "profiles", "bootloader"},
-    {"platform_bus", "transports"},
-    {"tree", "changes"},
-    {"board", "host"},
-    {"devicetree", "tables", "virtio", "zynqmp", "client"},
-    {"inotify"},
-    {"errors", "uapi"},
-)
 
 
 def files() -> list[Path]:
@@ -110,33 +83,6 @@ def test_every_source_file_names_its_licence() -> None:
         tags = [line.split("SPDX-License-Identifier: ")[1] for line in head if "SPDX-" in line]
         found = [tag.replace("*/", "").replace("-->", "").strip() for tag in tags]
         assert found == [licences[place]], path
-
-
-def imported(path: Path) -> set[str]:
-    """The modules of rslctl that a file imports, without the package's name."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rslctl"):
-            parts = (node.module or "").split(".")
-            names |= {parts[1]} if parts[1:] else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {
-                alias.name.split(".")[1] for alias in node.names if alias.name[:7] == "rslctl."
-            }
-    return names - {"__version__"}
-
-
-def test_modules_import_only_from_the_levels_below_their_own() -> None:
-    package = REPOSITORY / "tools/rslctl"
-    for path in package.rglob("*.py"):
-        own = path.relative_to(package).parts[0].removesuffix(".py")
-        if own == "__init__":
-            continue
-        level = next(at for at, names in enumerate(LEVELS) if own in names)
-        allowed = set[str]().union(*LEVELS[level + 1 :])
-        if own == "commands":
-            allowed |= {"commands"}
-        assert imported(path) <= allowed, path
 
 
 def test_no_python_file_grows_past_what_one_reads() -> None:

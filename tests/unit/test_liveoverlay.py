@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rslctl import board, changes, devicetree, liveoverlay, overlay, profiles, tree
+from rslctl.boot import live, transaction
+from rslctl.devicetree import nodes, overlay, tree
 from rslctl.errors import SeveralError
-from rslctl.host import DEVICE_TREE
+from rslctl.linux.host import DEVICE_TREE
+from rslctl.profile import model, reader
+from rslctl.profile.model import NodeRef
 
 from tests.unit.machine import Machine, Rslctl
 from tests.unit.test_overlay import BASE, dtc, needs_dtc
@@ -108,7 +111,7 @@ def test_an_overlay_is_applied_listed_and_removed(
 def test_what_the_kernel_gets_refers_to_the_memory_that_boot_reserved(
     machine: Machine, kernel: Kernel
 ) -> None:
-    liveoverlay.apply(machine.host, machine.board)
+    live.apply(machine.host, machine.board)
     blob = tree.from_blob((kernel.directory / "qemu-virt/dtbo").read_bytes(), "blob")
     root = "/fragment@0/__overlay__"
     assert blob.texts("/fragment@0", "target-path") == ["/"]
@@ -128,7 +131,7 @@ def test_what_the_kernel_gets_makes_the_tree_that_the_profile_asks_for(machine: 
     for path, properties in tree.from_blob(base, "base").nodes.items():
         for key, value in properties.items():
             machine.write(f"{DEVICE_TREE}{path}/{key}", value)
-    made = liveoverlay.make(machine.host, machine.board)
+    made = live.make(machine.host, machine.board)
     merged = tree.from_blob(overlay.merge(made, base), "merged")
     assert overlay.unlike(machine.board, merged) == []
     assert overlay.unlike(machine.board, tree.from_machine(machine.host)) != []
@@ -138,7 +141,7 @@ def test_a_status_that_the_tree_has_already_is_not_changed(
     machine: Machine, kernel: Kernel
 ) -> None:
     machine.write(f"{DEVICE_TREE}/intc@8000000/v2m@8020000/status", b"disabled\0")
-    made = liveoverlay.make(machine.host, machine.board)
+    made = live.make(machine.host, machine.board)
     assert [each.path for each in made.fragments] == ["/"]
     assert kernel.directory.is_dir()
 
@@ -196,14 +199,14 @@ def test_a_node_whose_device_has_a_driver_is_not_disabled(
 
 
 def test_a_mailbox_controller_that_has_a_driver_gets_no_sub_nodes(machine: Machine) -> None:
-    am64 = profiles.load("am642-evm")
+    am64 = reader.load("am642-evm")
     (link,) = am64.links
-    assert isinstance(link.by, board.Fifos)
+    assert isinstance(link.by, model.Fifos)
     path = link.by.controller.paths[0]
     machine.write(f"{DEVICE_TREE}{path}/status", b"okay\0")
     bind(machine, path)
     with pytest.raises(SeveralError) as error:
-        liveoverlay.make(machine.host, am64)
+        live.make(machine.host, am64)
     assert any(
         f"mailbox controller {path} has a driver al" in each for each in error.value.messages
     )
@@ -213,12 +216,12 @@ def test_a_node_of_the_tree_without_a_phandle_cannot_be_given_one(
     machine: Machine, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = overlay.build(machine.board)
-    target = devicetree.NodeRef(paths=("/intc@8000000",))
-    label = devicetree.Fragment(target, devicetree.Node("", (), label="_base0"))
-    given = devicetree.Overlay("", (*made.fragments, label))
+    target = NodeRef(paths=("/intc@8000000",))
+    label = nodes.Fragment(target, nodes.Node("", (), label="_base0"))
+    given = nodes.Overlay("", (*made.fragments, label))
     monkeypatch.setattr(overlay, "for_base", lambda *_: given)
     with pytest.raises(SeveralError, match="/intc@8000000 has no phandle, and a run-t"):
-        liveoverlay.make(machine.host, machine.board)
+        live.make(machine.host, machine.board)
     assert kernel.directory.is_dir()
 
 
@@ -279,4 +282,4 @@ def test_a_machine_that_was_booted_with_the_overlay_needs_none(
     machine.host.path(OVERLAYS).mkdir(parents=True)
     assert run(rslctl, machine, "apply")[:2] == (0, "overlay qemu-virt: already applied\n")
     assert machine.host.names(OVERLAYS) == []
-    assert changes.names(machine.host) == []
+    assert transaction.names(machine.host) == []

@@ -17,7 +17,7 @@ from typing import Any
 import mkman
 import pytest
 import typer
-from rslctl.application import app
+from rslctl.cli.application import app
 
 from tests.unit.machine import Rslctl
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> str:
     starter.parent.mkdir()
     starter.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT / 'tools')!r})\n"
-        "from rslctl.cli import main\nmain()\n"
+        "from rslctl.cli.main import main\nmain()\n"
     )
     starter.chmod(0o755)
     return f"{starter.parent}:{os.environ['PATH']}"

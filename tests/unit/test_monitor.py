@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from rslctl.commands.monitor import render
+from rslctl.cli.commands.monitor import render
 
 from tests.unit.machine import Machine, Rslctl
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import fdt
 import pytest
-from rslctl import board, devicetree, overlay, profiles, tree
+from rslctl.devicetree import nodes, overlay, tree
 from rslctl.errors import RslError, SeveralError
+from rslctl.profile import model, reader
+from rslctl.region import Region
 
 from tests.unit.machine import REAL_BOARDS, Rslctl
 
@@ -86,7 +88,7 @@ def variants() -> list[tuple[str, str, str]]:
     """Board, transport and style of every overlay that can be made."""
     found = []
     for name in REAL_BOARDS:
-        (link,) = profiles.load(name).links
+        (link,) = reader.load(name).links
         found += [(name, transport, "rsl") for transport in link.offers]
         if name.startswith("zcu"):
             found.append((name, "mailbox", "user-mailbox"))
@@ -96,13 +98,13 @@ def variants() -> list[tuple[str, str, str]]:
 @needs_dtc
 @pytest.mark.parametrize(("name", "transport", "style"), variants())
 def test_source_and_blob_are_the_same_overlay(name: str, transport: str, style: str) -> None:
-    made = overlay.build(overlay.choose(profiles.load(name), transport), style)
-    compiled = dtc(devicetree.to_source(made), INHERITED, NO_CONTROLLER)
-    assert normal(compiled) == normal(devicetree.to_blob(made))
+    made = overlay.build(overlay.choose(reader.load(name), transport), style)
+    compiled = dtc(nodes.to_source(made), INHERITED, NO_CONTROLLER)
+    assert normal(compiled) == normal(nodes.to_blob(made))
 
 
 def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
-    made = overlay.build(profiles.load("zcu102"), "user-mailbox")
+    made = overlay.build(reader.load("zcu102"), "user-mailbox")
     nodes = dict(made.nodes())
     assert [key for key, _ in nodes["/umb"].properties] == ["compatible", "mboxes", "mbox-names"]
     assert dict(nodes["/umb"].properties)["mbox-names"] == ("tx", "rx")
@@ -128,15 +130,15 @@ def test_overlays_are_the_same_from_run_to_run(tmp_path: Path) -> None:
 
 
 def merged(base: bytes, name: str = "qemu-virt") -> bytes:
-    made = overlay.for_base(profiles.load(name), "rsl", tree.from_blob(base, "base"))
+    made = overlay.for_base(reader.load(name), "rsl", tree.from_blob(base, "base"))
     return overlay.merge(made, base)
 
 
-def problems(base: str, profile: board.Board | None = None) -> list[str]:
+def problems(base: str, profile: model.Board | None = None) -> list[str]:
     """What is found against the overlay on a base."""
     parsed = tree.from_blob(dtc(base), "base")
     try:
-        overlay.for_base(profile or profiles.load("qemu-virt"), "rsl", parsed)
+        overlay.for_base(profile or reader.load("qemu-virt"), "rsl", parsed)
     except SeveralError as error:
         assert all(message.startswith("base: ") for message in error.messages)
         return [message.removeprefix("base: ") for message in error.messages]
@@ -221,7 +223,7 @@ def test_all_problems_are_told_in_one_run(tmp_path: Path, rslctl: Rslctl) -> Non
 def test_an_overlay_that_is_there_already_is_told() -> None:
     twice = tree.from_blob(merged(dtc(BASE)), "base")
     with pytest.raises(SeveralError, match="node: it has /rsl-mbox@8020040 already"):
-        overlay.for_base(profiles.load("qemu-virt"), "rsl", twice)
+        overlay.for_base(reader.load("qemu-virt"), "rsl", twice)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +245,9 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
         v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
     made = tree.from_blob(merged(dtc(one)), "merged")
     assert made.cells("/reserved-memory/memory@70000000", "reg") == (0x70000000, 0x1000000)
-    high = profiles.load("qemu-virt").links[0]
-    high = dataclasses.replace(high, memory=board.Region(1 << 32, 4096))
-    found = problems(one, dataclasses.replace(profiles.load("qemu-virt"), links=(high,)))
+    high = reader.load("qemu-virt").links[0]
+    high = dataclasses.replace(high, memory=Region(1 << 32, 4096))
+    found = problems(one, dataclasses.replace(reader.load("qemu-virt"), links=(high,)))
     assert any(each.startswith("cells: rpu0: memory at 0x100000000") for each in found)
 
 

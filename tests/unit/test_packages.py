@@ -15,7 +15,7 @@ from rslctl import __version__
 from tests.amp import packages
 from tests.amp.machine import REPOSITORY
 
-PROFILES = {path.name for path in (REPOSITORY / "tools/rslctl/boards").glob("*.toml")}
+PROFILES = {path.name for path in (REPOSITORY / "tools/rslctl/profile/boards").glob("*.toml")}
 OVERLAYS = {path.name for path in (REPOSITORY / "dt-overlays").glob("*.dtso")}
 LICENCES = {"LICENSE", *(path.name for path in (REPOSITORY / "LICENSES").iterdir())}
 
@@ -33,7 +33,7 @@ def below(names: list[str], place: str) -> set[str]:
 def test_the_wheel_has_the_profiles_the_overlays_and_the_licences(made: Path) -> None:
     with zipfile.ZipFile(packages.wheel(made, Path(sys.executable))) as wheel:
         names = wheel.namelist()
-    assert below(names, "rslctl/boards") == PROFILES
+    assert below(names, "rslctl/profile/boards") == PROFILES
     data = f"rslctl-{__version__}.data/data/share/rslctl/dt-overlays"
     assert below(names, data) == OVERLAYS
     licences = {Path(name).name for name in names if ".dist-info/" in name}
@@ -51,7 +51,7 @@ def test_the_source_archive_has_what_the_packages_are_made_of(made: Path) -> Non
     unwanted = {name for name in wanted if name.startswith(".")}
     added = {name for name in files if name == "PKG-INFO" or ".egg-info/" in name}
     assert files - added - {"setup.cfg"} == wanted - unwanted
-    assert {f"tools/rslctl/boards/{name}" for name in PROFILES} <= files
+    assert {f"tools/rslctl/profile/boards/{name}" for name in PROFILES} <= files
     assert {f"dt-overlays/{name}" for name in OVERLAYS} <= files
     assert {"LICENSE", "kmod/rsl_mbox/dkms.conf", "docs/how-to/debian.md", "debian/rules"} <= files
 

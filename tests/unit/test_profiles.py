@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rslctl import board, profiles, tables
-from rslctl.devicetree import NodeRef
 from rslctl.errors import RslError
+from rslctl.profile import model, reader, toml
+from rslctl.profile.model import NodeRef
+from rslctl.region import Region
 
 from tests.unit.machine import Rslctl
 
@@ -35,21 +36,21 @@ trigger = "edge-rising"
 """
 
 
-def parse(text: str) -> board.Board:
-    return profiles.parse(tables.read(text, "test.toml"), "test")
+def parse(text: str) -> model.Board:
+    return reader.parse(toml.read(text, "test.toml"), "test")
 
 
 def test_a_profile_is_read() -> None:
     made = parse(PROFILE)
-    doorbell = board.Doorbell(0x8020040, (80, 81), (90, 91), "edge-rising")
-    assert made == board.Board(
+    doorbell = model.Doorbell(0x8020040, (80, 81), (90, 91), "edge-rising")
+    assert made == model.Board(
         name="test",
         description="a board",
         compatible=("vendor,board",),
         links=(
-            board.Link(
+            model.Link(
                 name="rpu0",
-                memory=board.Region(0x70000000, 0x1000000),
+                memory=Region(0x70000000, 0x1000000),
                 firmware=None,
                 offers={"doorbell": doorbell},
                 transport="doorbell",
@@ -59,9 +60,9 @@ def test_a_profile_is_read() -> None:
     assert made.links[0].vectors == 2
 
 
-@pytest.mark.parametrize("name", profiles.built_in())
+@pytest.mark.parametrize("name", reader.built_in())
 def test_the_profiles_that_come_with_rslctl_are_read(name: str) -> None:
-    assert profiles.load(name).name == name
+    assert reader.load(name).name == name
 
 
 @pytest.mark.parametrize(
@@ -149,18 +150,18 @@ def test_links_do_not_take_from_each_other(old: str, new: str, message: str) -> 
 
 def test_an_unknown_board_lists_the_known_ones() -> None:
     with pytest.raises(RslError, match="unknown board 'qemu-vrit'") as error:
-        profiles.load("qemu-vrit")
+        reader.load("qemu-vrit")
     assert error.value.hint.startswith("did you mean 'qemu-virt'? known boards: ")
-    for name in profiles.built_in():
+    for name in reader.built_in():
         assert name in error.value.hint
 
 
 def test_a_profile_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(RslError, match=r"cannot read board profile '.*x.toml': No such file"):
-        profiles.load(str(tmp_path / "x.toml"))
+        reader.load(str(tmp_path / "x.toml"))
     (tmp_path / "y.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(RslError, match=r"y\.toml:1: is not UTF-8 text"):
-        profiles.load(str(tmp_path / "y.toml"))
+        reader.load(str(tmp_path / "y.toml"))
 
 
 values = st.recursive(
@@ -175,13 +176,13 @@ values = st.recursive(
 )
 
 
-def toml(value: object) -> str:
+def as_toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
+        return "[" + ", ".join(map(as_toml, value)) + "]"
     if isinstance(value, str):
         return '"' + "".join(f"\\U{ord(character):08x}" for character in value) + '"'
     return str(value)
@@ -192,7 +193,7 @@ def test_whatever_a_key_holds_a_profile_is_read_or_refused_in_one_line(
     line: str, value: object
 ) -> None:
     key, equals, _ = line.partition(" = ")
-    changed = f"{key} = {toml(value)}" if equals else ""
+    changed = f"{key} = {as_toml(value)}" if equals else ""
     try:
         parse(PROFILE.replace(line, changed, 1))
     except RslError as error:
@@ -213,26 +214,26 @@ def test_a_profile_extends_another(tmp_path: Path) -> None:
         "memory.base = 0x20000000\n[[link]]\nname = 'rpu1'\nmemory.base = 0x21000000\n"
         "memory.size = 0x1000\nzynqmp-ipi = { agent = 8, remote = 2 }\n",
     )
-    made = profiles.load(str(mine))
+    made = reader.load(str(mine))
     assert (made.name, made.description, made.compatible[0]) == (
         *("mine", "mine"),
         "xlnx,zynqmp-zcu102",
     )
     assert [link.memory for link in made.links] == [
-        board.Region(0x20000000, 0x1000000),
-        board.Region(0x21000000, 0x1000),
+        Region(0x20000000, 0x1000000),
+        Region(0x21000000, 0x1000),
     ]
-    assert [link.offers["mailbox"] for link in made.links] == [board.Ipi(7, 1), board.Ipi(8, 2)]
+    assert [link.offers["mailbox"] for link in made.links] == [model.Ipi(7, 1), model.Ipi(8, 2)]
 
 
 def test_mistakes_are_told_where_they_stand_in_whichever_file(tmp_path: Path) -> None:
     base = write(tmp_path / "base.toml", PROFILE.replace("0x1000000", "0x1000001"))
     mine = write(tmp_path / "mine.toml", 'extends = "base.toml"\n\ncompatible = 3\n')
     with pytest.raises(RslError, match=rf"^{mine}:3: compatible: 3 is not a string"):
-        profiles.load(str(mine))
+        reader.load(str(mine))
     mine.write_text('extends = "base.toml"\n')
     with pytest.raises(RslError, match=rf"^{base}:9: link\[0\]\.memory\.size: 0x1000001 is not"):
-        profiles.load(str(mine))
+        reader.load(str(mine))
 
 
 @pytest.mark.parametrize(
@@ -247,15 +248,15 @@ def test_mistakes_are_told_where_they_stand_in_whichever_file(tmp_path: Path) ->
 def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: str) -> None:
     mine = write(tmp_path / "mine.toml", text)
     with pytest.raises(RslError, match=message):
-        profiles.load(str(mine))
+        reader.load(str(mine))
 
 
 def test_a_machines_own_profiles_come_first(tmp_path: Path) -> None:
     write(tmp_path / "etc/rslctl/boards/mine.toml", PROFILE)
     write(tmp_path / "etc/rslctl/boards/zcu102.toml", PROFILE)
-    assert set(profiles.known(tmp_path)) == {"mine", *profiles.built_in()}
-    assert profiles.load("mine", tmp_path).description == "a board"
-    assert profiles.load("zcu102", tmp_path).description == "a board"
+    assert set(reader.known(tmp_path)) == {"mine", *reader.built_in()}
+    assert reader.load("mine", tmp_path).description == "a board"
+    assert reader.load("zcu102", tmp_path).description == "a board"
 
 
 MAILBOX = PROFILE[: PROFILE.index("[link.doorbell]")] + "[link.mailbox]\n"
@@ -352,7 +353,7 @@ def test_a_board_of_ones_own_takes_less_than_25_lines() -> None:
     text = (Path(__file__).parents[2] / "README.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert len(example.splitlines()) < 25
-    made = profiles.parse(tables.read(example, "README.md"), "imx8mm-evk")
+    made = reader.parse(toml.read(example, "README.md"), "imx8mm-evk")
     assert made.links[0].vectors == 3
 
 
@@ -377,9 +378,9 @@ def test_a_mistake_is_told_by_its_line(text: str, line: int) -> None:
 
 def test_a_machines_own_profile_may_extend_the_one_it_goes_before(tmp_path: Path) -> None:
     write(tmp_path / "etc/rslctl/boards/zcu102.toml", 'extends = "zcu102"\ndescription = "ours"\n')
-    assert profiles.load("zcu102", tmp_path).description == "ours"
+    assert reader.load("zcu102", tmp_path).description == "ours"
     # Those that extend it have it, too.
-    assert profiles.load("kv260", tmp_path).links == profiles.load("zcu102").links
+    assert reader.load("kv260", tmp_path).links == reader.load("zcu102").links
 
 
 def test_what_an_extended_profile_has_can_be_taken_away(tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_what_an_extended_profile_has_can_be_taken_away(tmp_path: Path) -> None:
         tmp_path / "mine.toml",
         'extends = "zcu102"\n[[link]]\nname = "rpu0"\nremote-dt = false\nfirmware = false\n',
     )
-    (link,) = profiles.load(str(mine)).links
+    (link,) = reader.load(str(mine)).links
     assert (link.remote_dt, link.firmware) == (None, None)
 
 
@@ -395,23 +396,23 @@ def test_a_broken_profile_hides_no_other(tmp_path: Path, rslctl: Rslctl) -> None
     write(tmp_path / "etc/rslctl/boards/mine.toml", "oops")
     status, out, err = rslctl("boards", "--root", tmp_path)
     assert status == 1
-    assert [line.split()[0] for line in out.splitlines()] == profiles.built_in()
+    assert [line.split()[0] for line in out.splitlines()] == reader.built_in()
     assert "mine.toml:1: is not TOML" in err
 
 
 def test_names_that_cannot_be_printed_and_links_in_circles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RslError, match="the name of a profile has to be printable"):
-        profiles.load("a\nb.toml")
+        reader.load("a\nb.toml")
     (tmp_path / "loop.toml").symlink_to("loop.toml")
     mine = write(tmp_path / "mine.toml", 'extends = "loop.toml"\n')
     with pytest.raises(RslError, match="cannot read board profile"):
-        profiles.load(str(mine))
+        reader.load(str(mine))
 
 
 def test_a_profile_says_what_boots_the_remote() -> None:
     table = '\n[link.remoteproc]\nnode = "&r5f0 /remoteproc/r5f@0"\n'
     made = parse(PROFILE + table).links[0].remoteproc
-    assert made == board.Remoteproc(NodeRef("r5f0", ("/remoteproc/r5f@0",)), "", "daemon")
+    assert made == model.Remoteproc(NodeRef("r5f0", ("/remoteproc/r5f@0",)), "", "daemon")
     made = parse(PROFILE + table + 'firmware = "a/b.elf"\nstart = "setup"\n').links[0].remoteproc
     assert made and (made.firmware, made.start) == ("a/b.elf", "setup")
 
@@ -425,7 +426,7 @@ def test_firmware_is_below_its_directory(name: str) -> None:
 
 def test_every_board_with_hardware_has_its_bring_up_script() -> None:
     scripts = Path(__file__).parents[2] / "tools/bringup"
-    boards = {name for name in profiles.built_in() if name != "sim"}
+    boards = {name for name in reader.built_in() if name != "sim"}
     assert {path.name for path in scripts.iterdir()} == {*boards, "common.sh"}
     for name in boards:
         assert f"\nBOARD={name}\n" in (scripts / name).read_text()

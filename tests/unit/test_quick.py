@@ -16,9 +16,10 @@ import pytest
 import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rslctl import application, journal, quick
+from rslctl.cli import application, quick
 from rslctl.errors import RslError
-from rslctl.host import Host
+from rslctl.linux.host import Host
+from rslctl.setup import journal
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -38,7 +39,7 @@ DAEMON = ["daemon", "--link", "x"]
 
 def function(name: str) -> Any:
     module, attribute = quick.COMMANDS[name].split(".")
-    return getattr(import_module(f"rslctl.commands.{module}"), attribute)
+    return getattr(import_module(f"rslctl.cli.commands.{module}"), attribute)
 
 
 def command(name: str) -> Any:
@@ -127,7 +128,7 @@ def test_frequent_commands_load_no_more_than_they_need(
     saved.facts = facts
     saved.finish()
     program = (
-        "import sys; from rslctl import cli\ntry: cli.main()\nfinally: print(*sys.modules, "
+        "import sys; from rslctl.cli.main import main\ntry: main()\nfinally: print(*sys.modules, "
         "file=sys.stderr)"
     )
     done = subprocess.run(
@@ -135,7 +136,7 @@ def test_frequent_commands_load_no_more_than_they_need(
         capture_output=True,
         text=True,
         check=False,
-        env={"PYTHONPATH": str(Path(quick.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(quick.__file__).parents[2])},
     )
     loaded = set(done.stderr.splitlines()[-1].split())
     heavy = {"typer", "rich", "json", "dataclasses", "typing", "pathlib", "subprocess", "re"}
@@ -175,7 +176,7 @@ def test_an_interrupt_ends_a_command_silently_both_ways(machine: Machine, root: 
         [*command, *root.format(machine.root).split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"PYTHONPATH": str(Path(quick.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(quick.__file__).parents[2])},
     )
     # It sleeps when it has read what there is.
     sleeping = Path(f"/proc/{process.pid}/wchan")

@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rslctl import handoff, manifest, offer, profiles
+from rslctl.daemon import descriptors, execute, manifest
 from rslctl.errors import RslError
+from rslctl.profile import reader
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -29,13 +30,13 @@ RUN = (sys.executable, "-m", "rslctl", "run")
 
 def test_the_environment_keeps_no_word_of_the_callers_own_descriptors() -> None:
     base = {"A": "b", "LISTEN_FDS": "9", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x"}
-    assert handoff.environment(base, None, clean=False, more=[]) == {"A": "b"}
+    assert execute.environment(base, None, clean=False, more=[]) == {"A": "b"}
 
 
 def test_a_clean_environment_has_what_is_needed_and_what_is_asked_for() -> None:
     base = {"PATH": "/bin", "SECRET": "x", "LD_PRELOAD": "y", "NOTIFY_SOCKET": "/n", "B": "2"}
-    who = handoff.User("u", 7, 7, (), "/home/u")
-    env = handoff.environment(base, who, clean=True, more=["A=1=1", "B"])
+    who = execute.User("u", 7, 7, (), "/home/u")
+    env = execute.environment(base, who, clean=True, more=["A=1=1", "B"])
     expected = {"PATH": "/bin", "NOTIFY_SOCKET": "/n", "A": "1=1", "B": "2"}
     user = {"HOME": "/home/u", "USER": "u", "LOGNAME": "u", "SHELL": "/bin/sh"}
     assert env == {**expected, **user}
@@ -44,31 +45,31 @@ def test_a_clean_environment_has_what_is_needed_and_what_is_asked_for() -> None:
 @pytest.mark.parametrize("text", ["=1", "NOT_SET", "", "LISTEN_PID=1"])
 def test_a_variable_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RslError, match="is not NAME=VALUE, nor a variable that is set"):
-        handoff.environment({}, None, clean=True, more=[text])
+        execute.environment({}, None, clean=True, more=[text])
 
 
 def test_a_user_has_its_groups_or_those_that_are_given() -> None:
     entry = pwd.getpwnam("nobody")
-    assert handoff.user("nobody").gid == entry.pw_gid
-    assert handoff.user(str(entry.pw_uid)).name == "nobody"
+    assert execute.user("nobody").gid == entry.pw_gid
+    assert execute.user(str(entry.pw_uid)).name == "nobody"
     daemon = grp.getgrnam("daemon").gr_gid
-    who = handoff.user("nobody", "daemon", ["77", "daemon"])
+    who = execute.user("nobody", "daemon", ["77", "daemon"])
     assert (who.gid, who.groups) == (daemon, (77, daemon))
-    assert handoff.user("nobody", None, []).groups == ()
+    assert execute.user("nobody", None, []).groups == ()
 
 
 def test_a_number_without_an_entry_needs_a_group() -> None:
     with pytest.raises(RslError, match="unknown user '345678'") as error:
-        handoff.user("345678")
+        execute.user("345678")
     assert error.value.hint == "a number without an entry needs --group"
-    who = handoff.user("345678", "345679")
+    who = execute.user("345678", "345679")
     assert (who.uid, who.gid, who.groups) == (345678, 345679, ())
 
 
 @pytest.mark.parametrize("name", ["root", "0"])
 def test_root_is_no_user_without_privilege(name: str) -> None:
     with pytest.raises(RslError, match="would not be without privilege"):
-        handoff.user(name, "daemon")
+        execute.user(name, "daemon")
 
 
 def test_an_unknown_group_is_named(rslctl: Rslctl) -> None:
@@ -98,8 +99,8 @@ def test_options_that_do_not_go_together_are_refused(
 
 
 def test_a_manifest_tells_what_the_profile_does() -> None:
-    board = profiles.load("sim")
-    daemon, remote = offer.of_programs(board, board.links[0])
+    board = reader.load("sim")
+    daemon, remote = descriptors.of_programs(board, board.links[0])
     with daemon, remote:
         document = json.loads(os.pread(daemon.fds[manifest.NAME], 65536, 0))
         assert document["version"] == 1
@@ -115,8 +116,8 @@ def test_a_manifest_tells_what_the_profile_does() -> None:
 
 
 def test_nobody_can_change_a_manifest_or_the_size_of_the_memory() -> None:
-    board = profiles.load("sim")
-    daemon, remote = offer.of_programs(board, board.links[0])
+    board = reader.load("sim")
+    daemon, remote = descriptors.of_programs(board, board.links[0])
     with daemon, remote:
         with pytest.raises(PermissionError):
             os.pwrite(daemon.fds[manifest.NAME], b"x", 0)
@@ -129,7 +130,7 @@ def test_nobody_can_change_a_manifest_or_the_size_of_the_memory() -> None:
 
 
 def test_a_link_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    board = profiles.load("sim")
+    board = reader.load("sim")
     left = [7]
 
     def eventfd(*_: int) -> int:
@@ -141,7 +142,7 @@ def test_a_link_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.Mon
     before = os.listdir("/proc/self/fd")
     monkeypatch.setattr(os, "eventfd", eventfd)
     with pytest.raises(RslError, match="cannot make link 'rpu0' with 0x1000000 bytes"):
-        offer.of_programs(board, board.links[0])
+        descriptors.of_programs(board, board.links[0])
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -167,12 +168,12 @@ def test_somebody_else_has_neither_our_terminal_nor_our_keys() -> None:
         "except OSError as error: print('refused')\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "print(libc.syscall({number}, 10, -3, b'user', b'rsltest', 0) < 0)\n"
-    ).replace("{number}", str(handoff._KEYCTL.get(os.uname().machine, handoff._KEYCTL_GENERIC)))
+    ).replace("{number}", str(execute._KEYCTL.get(os.uname().machine, execute._KEYCTL_GENERIC)))
     # A shell with a terminal of its own, a key in its session, and a daemon that is not its leader.
     pid, master = pty.fork()
     if not pid:
         libc = ctypes.CDLL(None)
-        libc.syscall(handoff._KEYCTL.get(os.uname().machine, handoff._KEYCTL_GENERIC), 1, None)
+        libc.syscall(execute._KEYCTL.get(os.uname().machine, execute._KEYCTL_GENERIC), 1, None)
         libc.syscall({"x86_64": 248}.get(os.uname().machine, 217), b"user", b"rsltest", b"s", 1, -3)
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
         command = [*RUN, "--board", "sim", "--remote", "sleep 9", "--user", "nobody", "--"]

@@ -12,10 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from rslctl import checks, setup, steps, tree
+from rslctl.devicetree import tree
 from rslctl.errors import RslError
-from rslctl.journal import Facts, Journal
-from rslctl.lock import locked
+from rslctl.setup import bring_up, checks, steps
+from rslctl.setup.journal import Facts, Journal
+from rslctl.setup.lock import locked
 
 from tests.unit.machine import Machine, Rslctl
 
@@ -32,8 +33,8 @@ def target(machine: Machine, ownership: steps.Ownership | None = None) -> steps.
 def up(machine: Machine, ownership: steps.Ownership | None = None) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
     wanted = target(machine, ownership)
-    setup.up(
-        setup.plan(wanted, None),
+    bring_up.up(
+        bring_up.steps_for(wanted, None),
         Facts("qemu-virt", "doorbell", wanted.node, "rsl"),
         dry_run=False,
         report=lambda step, result, _: said.append((step, result)),
@@ -43,7 +44,7 @@ def up(machine: Machine, ownership: steps.Ownership | None = None) -> list[tuple
 
 def down(machine: Machine) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
-    setup.down(
+    bring_up.down(
         machine.host,
         "rpu0",
         dry_run=False,
@@ -223,17 +224,17 @@ def test_teardown_of_a_link_that_was_not_set_up_says_so(machine: Machine, rslctl
 
 def test_an_unknown_owner_is_named() -> None:
     with pytest.raises(RslError, match="unknown user 'nosuch'"):
-        setup.parse_owner("nosuch")
+        bring_up.parse_owner("nosuch")
     with pytest.raises(RslError, match="unknown group 'nosuch'"):
-        setup.parse_owner("0:nosuch")
-    assert setup.parse_owner("0") == (0, None)
-    assert setup.parse_owner("root:0") == (0, 0)
+        bring_up.parse_owner("0:nosuch")
+    assert bring_up.parse_owner("0") == (0, None)
+    assert bring_up.parse_owner("root:0") == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["99999999999", "4294967295", "0:4294967295"])
 def test_an_owner_that_no_file_can_have_is_refused(text: str) -> None:
     with pytest.raises(RslError, match=r"unknown (user|group) '\d+'"):
-        setup.parse_owner(text)
+        bring_up.parse_owner(text)
 
 
 def test_teardown_of_one_link_leaves_the_module_to_the_other(machine: Machine) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rslctl import uapi
+from rslctl.linux import uapi
 
 KMOD = Path(__file__).parents[2] / "kmod/rsl_mbox"
 

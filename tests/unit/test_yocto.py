@@ -387,7 +387,7 @@ def test_the_package_of_rslctl_is_what_its_wheel_has(tmp_path: Path, checkout: P
         for file in contents(str(tmp_path / "whole"))
         if any(fnmatch.fnmatch(file, each) for each in packages) and "__pycache__" not in file
     }
-    assert "rslctl/boards/zcu102.toml" in whole
+    assert "rslctl/profile/boards/zcu102.toml" in whole
     (site,) = Path(variables["D"]).glob("usr/lib/python3*/site-packages")
     prefix = Path(variables["D"]) / "usr"
     for file in whole:

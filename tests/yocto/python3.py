@@ -113,7 +113,7 @@ def main() -> None:
     for module in pkgutil.walk_packages(rslctl.__path__, "rslctl."):
         if module.name != "rslctl.__main__":
             importlib.import_module(module.name)
-    cli = importlib.import_module("rslctl.cli")
+    cli = importlib.import_module("rslctl.cli.main")
     for arguments, wanted in COMMANDS:
         sys.argv = ["rslctl", *arguments]
         status: object = 0

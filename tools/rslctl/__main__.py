@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``python -m rslctl``."""
 
-from rslctl.cli import main
+from rslctl.cli.main import main
 
 main()

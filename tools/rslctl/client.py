@@ -30,7 +30,7 @@ import time
 from typing import Any
 
 from rslctl.errors import RslError, os_error
-from rslctl.uapi import MASK
+from rslctl.linux.uapi import MASK
 
 #: The version of manifests that is understood.
 VERSION = 1

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The paths that bench compares: how a process kicks the remote, and how it is woken."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import signal
+import stat
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import ClassVar
+
+from rslctl.errors import RslError, os_error
+from rslctl.linux import devices, mbox, modules, platform_bus, uapi, uio
+from rslctl.linux.host import Host
+from rslctl.setup import lock
+from rslctl.setup.journal import Journal, UndoPlan
+from rslctl.setup.steps import DriverBound, ModuleLoaded, Step
+
+#: What has UIO enable its interrupt: an int that is 1.
+_ENABLE = struct.pack("=i", 1)
+#: What signals an eventfd.
+_ONE = struct.pack("=Q", 1)
+#: Those that end a process, and here have it give back what it took first.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Seconds that a device is given to come, and another rslctl to end.
+_TIMEOUT = 5.0
+
+
+class NotificationPath(ABC):
+    """One path; usable in ``with``, and only there."""
+
+    #: What the command line calls it.
+    name: ClassVar[str]
+    #: Whether it tells when an interrupt was.
+    stamps: ClassVar[bool] = True
+
+    def __init__(self, host: Host, link: mbox.LinkDevice, vector: int) -> None:
+        """Of *vector*, which the link has."""
+        self.host = host
+        self.link = link
+        self.vector = vector
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> NotificationPath:
+        with contextlib.ExitStack() as stack:
+            self.open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @abstractmethod
+    def open(self, stack: contextlib.ExitStack) -> None:
+        """Get what the path needs; *stack* gives it back.
+
+        Raises:
+            RslError: this link does not have the path, or something refuses.
+        """
+
+    @abstractmethod
+    def kick(self) -> None:
+        """Kick the vector."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Sleep until the vector is notified, and take the notification."""
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Forget the notifications that are there."""
+
+    def stamp(self) -> mbox.Last:
+        """The last notification; all 0 where the path does not tell: see :attr:`stamps`."""
+        return mbox.Last(0, 0)
+
+    @abstractmethod
+    def ready(self) -> None:
+        """Do what the next notification takes; it is not part of a path's way to user space."""
+
+
+class CharDevice(NotificationPath):
+    """write(2) and read(2) of /dev/rsl_mboxN."""
+
+    name = "chardev"
+
+    def open(self, stack: contextlib.ExitStack) -> None:
+        # The module counts who may write as a daemon; who looks at counts of ours may not.
+        self._mailbox = stack.enter_context(mbox.Mailbox(self.host, self.link))
+        self._fd = self._mailbox.fileno()
+        self._mask = uapi.MASK.pack(1 << self.vector)
+
+    def kick(self) -> None:
+        os.write(self._fd, self._mask)
+
+    def wait(self) -> None:
+        wanted = 1 << self.vector
+        while not uapi.MASK.unpack(os.read(self._fd, 4))[0] & wanted:
+            pass
+
+    def drain(self) -> None:
+        os.set_blocking(self._fd, False)
+        self._mailbox.read()
+        os.set_blocking(self._fd, True)
+
+    def ready(self) -> None:
+        pass
+
+    def stamp(self) -> mbox.Last:
+        return self._mailbox.last(self.vector)
+
+
+class Eventfd(CharDevice):
+    """Eventfds that the kernel module signals and is signalled by."""
+
+    name = "eventfd"
+
+    def open(self, stack: contextlib.ExitStack) -> None:
+        super().open(stack)
+        # A binding lives as long as its eventfd.
+        self._notified, self._kicked = (os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2))
+        for fd, direction in ((self._notified, uapi.NOTIFY), (self._kicked, uapi.KICK)):
+            stack.callback(os.close, fd)
+            self._mailbox.bind(self.vector, direction, fd)
+
+    def kick(self) -> None:
+        os.write(self._kicked, _ONE)
+
+    def wait(self) -> None:
+        os.read(self._notified, 8)  # eventfd_read() of Python 3.11 ends at a signal
+
+    def drain(self) -> None:
+        os.set_blocking(self._notified, False)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._notified, 8)
+        os.set_blocking(self._notified, True)
+
+
+class Sysfs(CharDevice):
+    """A write to the attribute kick; sysfs wakes nobody, so that the character device does."""
+
+    name = "sysfs"
+
+    def open(self, stack: contextlib.ExitStack) -> None:
+        super().open(stack)
+        path = self.host.where(f"{mbox.CLASS}/{self.link.device}/kick")
+        try:
+            self._kick = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise os_error(f"open '{path}'", error) from error
+        stack.callback(os.close, self._kick)
+        self._text = str(self.vector).encode()
+
+    def kick(self) -> None:
+        os.pwrite(self._kick, self._text, 0)
+
+
+class Uio(NotificationPath):
+    """uio_pdrv_genirq on the same interrupt: a register that is written, and read(2).
+
+    The driver has a device's first interrupt and its registers. It leaves the interrupt off
+    until it is written to (drivers/uio/uio_pdrv_genirq.c of Linux), so a cycle takes one system
+    call more. The module is without the link meanwhile.
+    """
+
+    name = "uio"
+    stamps = False
+
+    def open(self, stack: contextlib.ExitStack) -> None:
+        node = platform_bus.node_of(self.host, f"{mbox.CLASS}/{self.link.device}/device")
+        offset, value = self._doorbell(node)
+        device = platform_bus.at(self.host, node)
+        stack.enter_context(_given_to_uio(self.host, self.link, device))
+        found = uio.of_device(self.host, device)
+        if found is None:
+            raise RslError(f"{uio.DRIVER} made no device of {node}")
+        path = self.host.where(found.path)
+        registers = f"/sys/class/uio/{found.device}/maps/map0"
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            stack.callback(os.close, self._fd)
+            memory = mmap.mmap(self._fd, found.maps[0].size)
+        except OSError as error:
+            raise os_error(f"open '{path}'", error) from error
+        offset += int(self.host.read_text(f"{registers}/offset"), 16)
+        self._register = ctypes.c_uint32.from_buffer(memory, offset)
+        stack.callback(self._forget)
+        self._value = value
+
+    def _doorbell(self, node: str) -> tuple[int, int]:
+        """The offset of the register that rings the remote, and what is written there."""
+        cells = {}
+        for name in ("rsl,kick-values", "rsl,kick-offset", "rsl,status-offset"):
+            path = f"{mbox.CLASS}/{self.link.device}/device/of_node/{name}"
+            data = self.host.read(path) if self.host.exists(path) else b""
+            cells[name] = [
+                int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data), 4)
+            ]
+        if not cells["rsl,kick-values"] or cells["rsl,status-offset"] or self.vector:
+            raise RslError(
+                f"vector {self.vector} of link {self.link.name!r} is nothing for UIO, which takes "
+                f"the first interrupt of {node}, and no mailbox",
+                hint="it is for vector 0 of a doorbell without a status register",
+            )
+        return (cells["rsl,kick-offset"] or [0])[0], cells["rsl,kick-values"][0]
+
+    def _forget(self) -> None:
+        # The mapping ends with the last who refers to it.
+        del self._register
+
+    def kick(self) -> None:
+        self._register.value = self._value
+
+    def wait(self) -> None:
+        os.read(self._fd, 4)
+
+    def ready(self) -> None:
+        os.write(self._fd, _ENABLE)
+
+    def drain(self) -> None:
+        self.ready()
+        os.set_blocking(self._fd, False)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 4)
+            self.ready()
+        os.set_blocking(self._fd, True)
+
+
+#: By name; UIO last, as it is had on demand only.
+PATHS: dict[str, type[NotificationPath]] = {
+    each.name: each for each in (CharDevice, Eventfd, Sysfs, Uio)
+}
+
+
+def check_unused(host: Host, name: str, vectors: Iterable[int] | None = None) -> None:
+    """Check that nobody has a link open, or an eventfd bound to one of *vectors*, or to any.
+
+    Raises:
+        RslError: somebody has, or the module is too old to tell.
+    """
+    link = mbox.pick(host, name)
+    how = f"{link.node} is open" if link.open_files else ""
+    for vector in range(link.vectors) if vectors is None else vectors:
+        attribute = f"{mbox.CLASS}/{link.device}/vector{vector}/bound"
+        if not host.exists(attribute):
+            raise RslError(
+                f"cannot tell who uses link {name!r}: there is no '{host.where(attribute)}'",
+                hint="load the module rsl_mbox that came with this rslctl",
+            )
+        if host.read_text(attribute):
+            how = how or f"vector {vector} has eventfds"
+    if how:
+        raise RslError(
+            f"link {name!r} is in use: {how}", hint="stop its daemon: bench wants it alone"
+        )
+
+
+def _ended(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[None]:
+    """Let UIO have a link's device, and the module have it again afterwards.
+
+    Both stand in the link's journal meanwhile, so that teardown gives it back if we are killed.
+    """
+    names = modules.needed(host, uio.DRIVER)
+    absent = [name for name in names if not modules.loaded(host, name)]
+    driver = platform_bus.driver_of(host, device) or ""
+    override = platform_bus.override(host, device)
+    bound = {"device": device, "driver": uio.DRIVER, "before": driver, "override": override}
+    node = os.stat(host.where(link.node))
+    signals = {number: signal.signal(number, _ended) for number in _SIGNALS}
+    try:
+        with lock.locked(host, _TIMEOUT, lambda _: None), contextlib.ExitStack() as undoing:
+            check_unused(host, link.name)
+            journal = Journal.load(host, link.name)
+            undoing.callback(_own, host, link, node)
+            undoing.callback(_settle, journal, journal.complete, list(journal.entries))
+            try:
+                if absent:
+                    _journaled(undoing, journal, ModuleLoaded, {"modules": absent})
+                    modules.load(host, uio.DRIVER, hint="is it built for this kernel?")
+                _journaled(undoing, journal, DriverBound, bound)
+                platform_bus.unbind(host, device, driver)
+                platform_bus.set_override(host, device, uio.DRIVER)
+                platform_bus.bind(host, device, uio.DRIVER)
+                yield
+            finally:
+                # What is half undone is worse than what takes a moment longer.
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
+    finally:
+        for number, before in signals.items():
+            signal.signal(number, before)
+
+
+def _journaled(
+    undoing: contextlib.ExitStack, journal: Journal, step: type[Step], plan: UndoPlan
+) -> None:
+    """Write down what is about to be done; at the end it is undone, and then taken out again."""
+
+    def undo() -> None:
+        step.undo(journal.host, plan)
+        journal.drop(step.name, plan)
+
+    journal.add(step.name, plan)
+    undoing.callback(undo)
+
+
+def _settle(journal: Journal, complete: bool, entries: list[UndoPlan]) -> None:
+    """Say that the link is whole again, where it was and everything is undone."""
+    if complete and journal.entries == entries:
+        journal.finish()
+
+
+def _own(host: Host, link: mbox.LinkDevice, before: os.stat_result) -> None:
+    """Give the device's node, which was made anew, the owner and mode that it had."""
+    what = f"the device of link {link.name!r}"
+    devices.wait(host, mbox.SUBSYSTEM, what, lambda: host.exists(link.node), _TIMEOUT)
+    host.own(link.node, before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What bench found, as tables and histograms: on a terminal, or as a page of HTML."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rslctl.bench.measure import percentile
+
+#: Characters that the longest bar of a histogram has.
+_BAR = 40
+_WIDTH = 110
+_MEASURES = {
+    "round_trip": "round trip, kick to woken process",
+    "wake": "interrupt to woken process",
+    "kick": "the kick's call alone",
+}
+
+
+_TIMES = {
+    **dict.fromkeys(("min", "p50", "p90", "p99", "p99.9", "max"), 0),
+    "samples": 1,
+    "p50_of_rounds": [0],
+    "histogram": [[0]],
+}
+#: What a run has: keys, items of lists, text, least numbers, and in a tuple what may be null.
+_RUN = {
+    **dict.fromkeys(("link", "transport", "machine", "kernel"), str),
+    "vector": 0,
+    "paths": [
+        {
+            "path": str,
+            "kick": (_TIMES,),
+            "round_trip": _TIMES,
+            "wake": (_TIMES,),
+            "kicks": 1,
+            "kicks_per_second": 0,
+            "kicks_coalesced": (0,),
+            "other_notifications": 0,
+        }
+    ],
+    "memory": [{"copy": str, "block": 1, "bytes_per_second": 1}],
+}
+
+
+def check(document: Any) -> None:
+    """Check that a document is a run.
+
+    Raises:
+        ValueError: it is not; the message names what is wrong.
+    """
+    _check(document, _RUN, "the document")
+    if not document["paths"]:
+        raise ValueError("paths is empty")
+
+
+def _check(value: Any, wanted: Any, what: str) -> None:
+    """Check a value against an entry of :data:`_RUN`."""
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            raise ValueError(f"{what} is no object")
+        for key, kind in wanted.items():
+            if key not in value:
+                raise ValueError(f"{what} has no {key!r}")
+            _check(value[key], kind, key)
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            raise ValueError(f"{what} is no list")
+        for each in value:
+            _check(each, wanted[0], f"an item of {what}")
+    elif not isinstance(wanted, tuple):
+        _check_scalar(value, wanted, what)
+    elif value is not None:
+        _check(value, wanted[0], what)
+
+
+def _check_scalar(value: Any, wanted: Any, what: str) -> None:
+    if wanted is str:
+        if not isinstance(value, str) or not value.isprintable():
+            raise ValueError(f"{what} is no text")
+    elif type(value) not in (int, float) or not wanted <= value < 1e18:
+        raise ValueError(f"{what} is no number from {wanted} on")
+
+
+def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
+    """One run: a table and histograms for each measure, kicks in a row, and memory."""
+    yield f"{title or 'run'}: link {document['link']}, vector {document['vector']}, " + ", ".join(
+        str(document[key]) for key in ("transport", "machine", "kernel")
+    )
+    for measure, text in _MEASURES.items():
+        found = [each for each in document["paths"] if each[measure]]
+        if found:
+            yield _times([(each["path"], each[measure]) for each in found], text)
+    for each in document["paths"]:
+        yield _histogram(each["round_trip"], f"{each['path']}: round trips")
+    yield _kicks(document["paths"])
+    if document["memory"]:
+        yield _memory(document["memory"])
+    for each in document["paths"]:
+        if each["other_notifications"]:
+            yield (
+                f"{each['path']}: {each['other_notifications']} notifications were no answers: "
+                "the remote has something else to say"
+            )
+
+
+def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableType]:
+    """Several runs by name: for each path and measure, all of them against the first."""
+    paths = list(dict.fromkeys(each["path"] for _, run in runs for each in run["paths"]))
+    for measure, text in _MEASURES.items():
+        for path in paths:
+            found = [
+                (name, each[measure])
+                for name, run in runs
+                for each in run["paths"]
+                if each["path"] == path and each[measure]
+            ]
+            if len(found) > 1:
+                yield _times(found, f"{path}: {text}")
+
+
+def html(parts: Iterator[RenderableType]) -> str:
+    """A page that needs nothing else, of what a terminal would show."""
+    console = Console(
+        record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True, legacy_windows=False
+    )
+    for part in parts:
+        console.print(part, highlight=False, markup=False)
+    return console.export_html(inline_styles=True)
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
+    """Percentiles, and the ratio of the medians to the first row's, of all rounds and of each."""
+    shares = ("min", "p50", "p90", "p99", "p99.9", "max")
+    table = _table(f"{title}, in us", "", *shares, "ratio", "of rounds", "samples")
+    first = rows[0][1]
+    for name, found in rows:
+        ratios = [
+            mine / its
+            for mine, its in zip(found["p50_of_rounds"], first["p50_of_rounds"], strict=False)
+            if its
+        ]
+        table.add_row(
+            Text(name),
+            *(f"{found[share] / 1000:.1f}" for share in shares),
+            f"{percentile(ratios, 0.5):.2f}" if ratios else "",
+            f"{min(ratios):.2f}-{max(ratios):.2f}" if ratios else "",
+            str(found["samples"]),
+        )
+    return table
+
+
+def _histogram(found: dict[str, Any], title: str) -> Table:
+    table = _table(title, "from, in us", "samples")
+    table.add_column("")
+    most = max((count for _, count in found["histogram"]), default=0) or 1
+    for lower, count in found["histogram"]:
+        bar = "█" * round(count / most * _BAR) or "▏"
+        table.add_row(f"{lower / 1000:.1f}", str(count), bar)
+    return table
+
+
+def _kicks(paths: list[dict[str, Any]]) -> Table:
+    table = _table("kicks in a row", "", "a second", "of them coalesced")
+    for each in paths:
+        coalesced = each["kicks_coalesced"]
+        share = "" if coalesced is None else f"{coalesced / each['kicks']:.0%}"
+        table.add_row(Text(each["path"]), str(each["kicks_per_second"]), share)
+    return table
+
+
+def _memory(copies: list[dict[str, Any]]) -> Table:
+    table = _table(
+        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "to private memory"
+    )
+    names = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
+    for each in copies:
+        rate = each["bytes_per_second"]
+        to_first = f"{rate / copies[0]['bytes_per_second']:.2f}"
+        table.add_row(Text(names.get(each["copy"], each["copy"])), f"{rate / 1e6:.0f}", to_first)
+    return table

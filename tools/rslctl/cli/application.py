@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The typer application: which commands there are, each loaded when it is wanted."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from rslctl import __version__
+from rslctl.cli import quick
+from rslctl.cli.group import SETTINGS, Group
+
+#: The sections of the help, and of each command there its line, the first of its own help.
+SECTIONS = {
+    "Describe a board": {
+        "boards": "List the boards that rslctl knows.",
+        "overlay": "Make the device tree overlay of a board; its source goes to stdout.",
+        "layout": "Show what the daemon's virtio devices take of a link's shared memory, in bytes.",
+        "remote-dt": "Tell what the remote has to know of a link: memory, virtio headers, vectors, "
+        "doorbells.",
+    },
+    "Bring its links up": {
+        "remote": "Start, stop and look at the remote of a link.",
+        "setup": "Bring the links of a board up; run again, it does only what is missing.",
+        "teardown": "Undo what setup did, in reverse, and nothing else.",
+        "doctor": "Look for what is wrong, and say what to do about it; nothing is changed.",
+    },
+    "Hand them to daemons": {
+        "run": "Become a daemon that has the descriptors of a link.",
+        "serve": "Give a link's descriptors to daemons that others start, and that connect to a "
+        "socket.",
+        "store": "Have systemd keep a link's descriptors for a unit, whose daemon gets them at "
+        "each start.",
+    },
+    "Use and watch them": {
+        "status": "Show the links that are up, what they carry, and whether their remotes run.",
+        "kick": "Notify the remote on a vector.",
+        "wait": "Wait for a notification of the remote that comes from now on.",
+        "monitor": "Show notifications of the remote as they come, until interrupted.",
+        "bench": "Measure how long kicks, notifications and copies of memory take, or compare such "
+        "runs.",
+    },
+}
+
+#: The module and the function of each command, or "app" where it has commands below it.
+_PLACES = {
+    **quick.COMMANDS,
+    "bench": "bench.bench",
+    "boards": "boards.app",
+    "doctor": "doctor.doctor_command",
+    "layout": "layout.layout",
+    "monitor": "monitor.monitor",
+    "overlay": "overlay.app",
+    "remote-dt": "remote_dt.remote_dt_command",
+}
+
+_REMOTE = """Start, stop and look at the remote of a link.
+
+Example: rslctl remote start --link rpu0
+"""
+
+
+class Commands(Group):
+    """The commands, of which only the one that is wanted is loaded."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of the help."""
+        return [name for rows in SECTIONS.values() for name in rows]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, loaded; None if there is none."""
+        return _load(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands into the help, section by section."""
+        for section, rows in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(rows.items()))
+
+
+def _load(name: str) -> Any:
+    if name == "remote":
+        made = typer.Typer(**SETTINGS, cls=Group, no_args_is_help=True, help=_REMOTE)
+        for words in quick.COMMANDS:
+            if words.startswith("remote "):
+                made.command(words.removeprefix("remote "))(_function(words))
+    elif _PLACES[name].endswith(".app"):
+        made = import_module(f"rslctl.cli.commands.{_PLACES[name].removesuffix('.app')}").app
+    else:
+        made = typer.Typer(**SETTINGS)
+        made.command()(_function(name))
+    command: Any = typer.main.get_command(made)
+    command.name = name
+    return command
+
+
+def _function(name: str) -> Any:
+    """The function of a command; the names that it declares its parameters by get a meaning."""
+    from rslctl.cli import options
+
+    module, attribute = _PLACES[name].split(".")
+    place = import_module(f"rslctl.cli.commands.{module}")
+    function = getattr(place, attribute)
+    if name in quick.COMMANDS:
+        for parameter, declared in function.__annotations__.items():
+            if parameter != "return":
+                setattr(place, declared, getattr(options, declared))
+    return function
+
+
+app = typer.Typer(
+    name="rslctl",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **{**SETTINGS, "add_completion": True},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rslctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rslctl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Shared memory and notifications between Linux and a second runtime on the same chip.
+
+    Exit status: 0 done, 1 a known error, 2 usage, 3 done but a reboot is needed,
+    4 timed out.
+
+    Example: rslctl setup --board zcu102
+    """

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The board that a command is told to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rslctl.devicetree import overlay
+from rslctl.errors import RslError, UsageError
+from rslctl.profile import reader
+from rslctl.profile.model import TRANSPORTS, Board
+
+
+def chosen(board: str, transport: str | None, root: Path = Path("/")) -> Board:
+    """The profile *board*, on another transport where that is given.
+
+    Raises:
+        RslError: there is no such profile, or a link does not offer the transport.
+    """
+    loaded = reader.load(board, root)
+    played = [link.name for link in loaded.links if link.sim]
+    if played:
+        raise RslError(
+            f"link {played[0]!r} of board {loaded.name!r} has no hardware",
+            hint=f"rslctl run --board {board} --remote COMMAND -- DAEMON plays it",
+        )
+    if transport is None:
+        return loaded
+    if transport not in TRANSPORTS:
+        raise UsageError(f"--transport: {transport!r} is not one of {', '.join(TRANSPORTS)}")
+    return overlay.choose(loaded, transport)

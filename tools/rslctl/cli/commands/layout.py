@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl layout``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rslctl.cli.common import ROOT, host, print_json
+from rslctl.cli.options import BoardOption, JsonOption, LinkOption, RootOption, among
+from rslctl.errors import RslError, UsageError
+from rslctl.profile import reader, virtio
+from rslctl.profile.model import Link, Virtio
+
+
+def layout(
+    board: BoardOption,
+    link: LinkOption = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            metavar="KIND",
+            help="Instead of the profile's; repeat it.",
+            autocompletion=among(virtio.KINDS),
+        ),
+    ] = None,
+    device_tree: Annotated[
+        bool | None,
+        typer.Option("--dtb/--no-dtb", help="Whether the daemon puts a device tree first."),
+    ] = None,
+    json: JsonOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Show what the daemon's virtio devices take of a link's shared memory, in bytes.
+
+    Example: rslctl layout --board zcu102 --device rng --device net
+    """
+    chosen = reader.load(board, host(root).root).link(link)
+    served = _served(chosen, device, device_tree)
+    room = chosen.remote_dt.base - chosen.memory.base if chosen.remote_dt else None
+    misfit = virtio.misfit(
+        served.devices, device_tree=served.device_tree, size=chosen.memory.size, room=room
+    )
+    if misfit:
+        raise RslError(
+            f"link {chosen.name!r}: {misfit}",
+            hint="make link.memory.size larger, or serve fewer devices",
+        )
+    devices = virtio.arrange(served.devices, device_tree=served.device_tree)
+    used = virtio.end(served.devices, device_tree=served.device_tree)
+    free = chosen.memory.size - used - (chosen.remote_dt.size if chosen.remote_dt else 0)
+    head = virtio.head(served.devices, device_tree=served.device_tree)
+    if json:
+        print_json(_document(chosen, head, devices, free))
+    else:
+        _print(chosen, head, devices, free)
+
+
+def _served(link: Link, kinds: list[str] | None, device_tree: bool | None) -> Virtio:
+    served = link.virtio or Virtio((), device_tree=False)
+    for kind in kinds or []:
+        if kind not in virtio.KINDS:
+            raise UsageError(f"--device: {kind!r} is not one of {', '.join(virtio.KINDS)}")
+    devices = tuple(kinds) if kinds else served.devices
+    if not devices:
+        raise RslError(
+            f"the profile of link {link.name!r} names no virtio devices",
+            hint="add --device KIND, or a table link.virtio to the profile",
+        )
+    return Virtio(devices, served.device_tree if device_tree is None else device_tree)
+
+
+def _document(
+    link: Link, head: virtio.Area, devices: list[virtio.Device], free: int
+) -> dict[str, Any]:
+    base = link.memory.base
+    return {
+        "link": link.name,
+        "memory": {"base": base, "size": link.memory.size},
+        "head": {"what": head.name, "base": base + head.offset, "size": head.size},
+        "devices": [
+            {
+                "kind": each.kind,
+                "header": base + each.header,
+                "region": {"base": base + each.region.offset, "size": each.region.size},
+                "queues": each.queues,
+                "queue_size": each.queue_size,
+                "queue_bytes": each.queue_bytes,
+                "buffers": each.buffers,
+            }
+            for each in devices
+        ],
+        "remote_dt": {"base": link.remote_dt.base, "size": link.remote_dt.size}
+        if link.remote_dt
+        else None,
+        "free": free,
+    }
+
+
+def _print(link: Link, head: virtio.Area, devices: list[virtio.Device], free: int) -> None:
+    base = link.memory.base
+    print(f"{link.name}: shared memory at {base:#x}, {link.memory.size:#x} bytes")
+    table = Table("part", "base", "size", "header", "queues", "each", "buffers", box=None)
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "right" if column.header != "part" else "left"
+    table.add_row(head.name, f"{base + head.offset:#x}", f"{head.size:#x}")
+    for each in devices:
+        table.add_row(
+            each.kind,
+            f"{base + each.region.offset:#x}",
+            f"{each.region.size:#x}",
+            f"{base + each.header:#x}",
+            f"{each.queues} of {each.queue_size}",
+            f"{each.queue_bytes:#x}",
+            f"{each.buffers:#x}",
+        )
+    if link.remote_dt:
+        table.add_row("remote-dt", f"{link.remote_dt.base:#x}", f"{link.remote_dt.size:#x}")
+    table.add_row("free", "", f"{free:#x}")
+    # Addresses that are cut off are worse than long lines.
+    Console(width=max(100, Console().width)).print(table)

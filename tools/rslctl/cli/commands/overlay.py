@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl overlay``: made, installed for the boot loader, applied to the running kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rslctl.boot import installer, live, loaders, transaction
+from rslctl.cli.board import chosen
+from rslctl.cli.common import ROOT, busy, host, note, print_json
+from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.options import (
+    BoardOption,
+    DryRunOption,
+    JsonOption,
+    RootOption,
+    TransportOption,
+    among,
+    board_names,
+    write,
+)
+from rslctl.devicetree import nodes, overlay, tree
+from rslctl.errors import RslError, UsageError
+from rslctl.linux.host import Host
+from rslctl.profile.model import Board
+from rslctl.setup import lock
+
+app = typer.Typer(cls=Group, **SETTINGS)
+
+_REBOOT = 3
+
+
+@app.callback(invoke_without_command=True)
+def overlay_command(
+    context: typer.Context,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board",
+            metavar="NAME|FILE.toml",
+            help="Board, or the file of a profile.",
+            autocompletion=board_names,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="FILE.dtso for source, FILE.dtbo for a blob."
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
+    ] = None,
+    transport: TransportOption = None,
+    style: Annotated[
+        str,
+        typer.Option(
+            "--style",
+            metavar="NAME",
+            help="rsl, or user-mailbox for the nodes of the original module and daemon.",
+            autocompletion=among(overlay.STYLES),
+        ),
+    ] = overlay.STYLES[0],
+    merge: Annotated[
+        Path | None,
+        typer.Option("--merge", metavar="FILE.dtb", help="Write the base with it applied."),
+    ] = None,
+    root: RootOption = ROOT,
+) -> None:
+    """Make the device tree overlay of a board; its source goes to stdout.
+
+    With --base it is checked against that tree, and fits it: by label where the tree has
+    labels, else by path and phandle.
+
+    Example: rslctl overlay --board qemu-virt --base virt.dtb --merge merged.dtb
+    """
+    if context.invoked_subcommand is not None:
+        if any((board, output, base, transport, merge, root != ROOT)):
+            raise UsageError(
+                f"options of 'overlay {context.invoked_subcommand}' go behind it",
+                hint=f"rslctl overlay {context.invoked_subcommand} --board NAME ...",
+            )
+        return
+    if board is None:
+        raise UsageError("overlay needs --board", hint="rslctl boards lists the boards")
+    _check_options(output, base, style, merge)
+    profile = chosen(board, transport, host(root).root)
+    blob = b""
+    files = {}
+    with busy("making the overlay"):
+        if base:
+            parsed, blob = overlay.read_base(base)
+            made = overlay.for_base(profile, style, parsed)
+        else:
+            made = overlay.build(profile, style)
+        if output:
+            binary = output.suffix == ".dtbo"
+            data = nodes.to_blob(made) if binary else nodes.to_source(made).encode()
+            files[output] = data
+        if merge:
+            files[merge] = overlay.merge(made, blob)
+    if files:
+        write(files)
+    else:
+        sys.stdout.write(nodes.to_source(made))
+
+
+def _check_options(output: Path | None, base: Path | None, style: str, merge: Path | None) -> None:
+    if merge and not base:
+        raise UsageError("--merge needs --base", hint="--base FILE.dtb is what to merge into")
+    if output and output.suffix not in (".dtso", ".dtbo"):
+        raise UsageError(f"-o: '{output}' has to end in .dtso or .dtbo")
+    if style not in overlay.STYLES:
+        raise UsageError(f"--style: {style!r} is not one of {', '.join(overlay.STYLES)}")
+    if output and merge and output.resolve() == merge.resolve():
+        raise UsageError(f"-o and --merge are both '{output}'")
+
+
+@app.command()
+def install(
+    board: BoardOption,
+    transport: TransportOption = None,
+    loader: Annotated[
+        str | None,
+        typer.Option(
+            "--loader",
+            metavar="NAME",
+            help=f"How it boots: {', '.join(each.name for each in loaders.LOADERS)}.",
+            autocompletion=among([each.name for each in loaders.LOADERS]),
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
+    ] = None,
+    dtb: Annotated[
+        str | None,
+        typer.Option(
+            "--dtb", metavar="FILE.dtb", help="Merge it into this tree of the machine instead."
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Put the overlay of a board where the boot loader takes it.
+
+    Exit status 3: it is there, and a reboot is needed.
+
+    Example: rslctl overlay install --board zcu102
+    """
+    if dtb and (loader or base):
+        raise UsageError("--dtb goes without --loader and --base")
+    machine = host(root)
+    profile = chosen(board, transport, machine.root)
+    how = installer.How(loader, dtb, base)
+    with _locked(machine, dry_run):
+        done = installer.install(machine, profile, how, dry_run=dry_run, report=print)
+    if not done:
+        print(f"the overlay of board {profile.name} is installed already")
+    if not dry_run and (done or _awaits_boot(machine, profile)):
+        note("reboot to have it applied")
+        raise typer.Exit(_REBOOT)
+
+
+def _locked(machine: Host, dry_run: bool) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if dry_run else lock.locked(machine, 5.0, note)
+
+
+def _awaits_boot(machine: Host, profile: Board) -> bool:
+    return machine.live and bool(overlay.unlike(profile, tree.from_machine(machine)))
+
+
+@app.command()
+def uninstall(
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="May be left out where one is installed."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Put files back that somebody else changed since.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Put back, byte for byte, what installing an overlay changed.
+
+    Exit status 3: it is, and a reboot is needed.
+
+    Example: rslctl overlay uninstall
+    """
+    machine = host(root)
+    name = _installed(machine, board)
+    if name is None:
+        note("no overlay is installed: nothing to undo")
+        return
+    with _locked(machine, dry_run):
+        done = installer.uninstall(machine, name, force=force, dry_run=dry_run, report=print)
+    if not done:
+        note(f"no overlay of board {name!r} is installed: nothing to undo")
+    elif not dry_run:
+        note("reboot to be without it")
+        raise typer.Exit(_REBOOT)
+
+
+def _installed(machine: Host, board: str | None) -> str | None:
+    """The name of the installation that is meant; None where there is none."""
+    names = transaction.names(machine)
+    if board is not None:
+        return board if board in names else chosen(board, None, machine.root).name
+    if len(names) > 1:
+        raise RslError(
+            f"several overlays are installed: {', '.join(names)}", hint="choose one with --board"
+        )
+    return names[0] if names else None
+
+
+@app.command()
+def apply(
+    board: BoardOption,
+    transport: TransportOption = None,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Apply the overlay of a board to the running kernel, where it has an interface for that.
+
+    Example: rslctl overlay apply --board zcu102
+    """
+    machine = host(root)
+    profile = chosen(board, transport, machine.root)
+    with _locked(machine, dry_run):
+        done = live.apply(machine, profile, dry_run=dry_run)
+    print(f"overlay {profile.name}: {_result(done, dry_run, 'apply', 'applied')}")
+
+
+def _result(done: bool, dry_run: bool, would: str, result: str) -> str:
+    if not done:
+        return f"already {result}"
+    return f"would {would}" if dry_run else result
+
+
+@app.command()
+def remove(
+    board: BoardOption,
+    dry_run: DryRunOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Remove an overlay that was applied to the running kernel.
+
+    Example: rslctl overlay remove --board zcu102
+    """
+    machine = host(root)
+    profile = chosen(board, None, machine.root)
+    with _locked(machine, dry_run):
+        done = live.remove(machine, profile, dry_run=dry_run)
+    print(f"overlay {profile.name}: {_result(done, dry_run, 'remove', 'removed')}")
+
+
+@app.command(name="list")
+def list_(json: JsonOption = False, root: RootOption = ROOT) -> None:
+    """List the overlays that are installed for the boot loader or applied to the kernel.
+
+    Example: rslctl overlay list
+    """
+    machine = host(root)
+    rows: list[dict[str, Any]] = []
+    for name in transaction.names(machine):
+        record = transaction.load(machine, name)
+        if record:
+            rows.append(
+                {
+                    "name": name,
+                    "where": record.about["loader"],
+                    "state": installer.state(machine, record),
+                    "files": [each.path for each in record.changes],
+                }
+            )
+    for name, status in live.applied(machine).items():
+        rows.append({"name": name, "where": "kernel", "state": status, "files": []})
+    if json:
+        print_json(rows)
+        return
+    table = Table("overlay", "where", "state", box=None)
+    for row in rows:
+        table.add_row(row["name"], row["where"], row["state"])
+    if rows:
+        Console().print(table)
+    else:
+        note("no overlay is installed or applied")

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``rslctl serve``."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from rslctl.cli.common import ROOT, host, note
+from rslctl.daemon import broker, descriptors
+from rslctl.errors import RslError
+from rslctl.profile.model import Access
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.cli.options import (
+        EventfdOption,
+        LinkOption,
+        RootOption,
+        SocketOption,
+        VerboseOption,
+    )
+
+
+def serve(
+    link: LinkOption = None,
+    socket: SocketOption = None,
+    eventfd: EventfdOption = False,
+    verbose: VerboseOption = False,
+    root: RootOption = ROOT,
+) -> None:
+    """Give a link's descriptors to daemons that others start, and that connect to a socket.
+
+    Who may have them is the profile's to say, in the table link.access; otherwise the group
+    "rsl" may. Runs until SIGTERM or SIGINT.
+
+    Example: rslctl serve --link rpu0
+    """
+    machine = host(root)
+    source = descriptors.Source(machine, link, eventfds=eventfd)
+
+    def access() -> Access | None:
+        try:
+            profile = source.about.profile  # which is not read each time
+        except RslError:
+            profile = descriptors.known(machine, source.name)[1]
+        return profile.access if profile else None
+
+    def say(text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it
+            note(text)
+
+    served = broker.Broker(source.name, source, access, say if verbose else lambda _: None, say)
+    path = Path(socket) if socket else machine.path(f"{broker.DIRECTORY}/{source.name}.sock")
+    with broker.until_told_to_end(), broker.listening(path) as listener:
+        say(f"serving link {source.name} at {listener.getsockname()}")
+        broker.serve(served, listener)

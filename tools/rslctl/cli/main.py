@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The start of the command line, and errors turned into exit statuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from rslctl.cli import quick
+from rslctl.errors import RslError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; a known error is one line and a hint, a bug a traceback."""
+    # A closed descriptor is as good as nobody who reads.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    try:
+        try:
+            if not quick.run(sys.argv[1:]):
+                _application()
+        finally:
+            sys.stdout.flush()
+    except RslError as error:
+        print(f"rslctl: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("rslctl: cannot write the result: No space left on device", file=sys.stderr)
+        os._exit(1)  # the interpreter would try again
+    sys.exit(0)
+
+
+def _application() -> None:
+    """Run typer's application, which may end the process."""
+    import gc
+
+    # What is loaded stays to the end: looking for garbage in it, then and there, is a sixth
+    # of the start.
+    gc.disable()
+    from rslctl.cli.application import app
+
+    gc.freeze()
+    gc.enable()
+    app()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The quick way into the commands of scripts and units: what their lines mean, without typer.
+
+Loading typer takes several times as long as a kick. So a line that is nothing but what the
+help of its command says is read here, by what the command's own function declares; any other
+one, and with it help, errors and completion, is left to typer, which reads the same function.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+#: The module and the function of each; the modules declare parameters by names of
+#: commands/options.py alone, and do not load it.
+COMMANDS = {
+    "kick": "kick.kick",
+    "remote start": "remote.start",
+    "remote stop": "remote.stop",
+    "remote status": "remote.status",
+    "remote watch": "remote.watch",
+    "run": "run.run",
+    "serve": "serve.serve",
+    "setup": "setup.setup",
+    "status": "status.status",
+    "store": "store.store_command",
+    "teardown": "setup.teardown",
+    "wait": "wait.wait",
+}
+
+
+def run(words: list[str]) -> bool:
+    """Run the command line *words*; False if it is typer's.
+
+    Raises:
+        RslError: what the command raises.
+    """
+    name = " ".join(words[: 2 if words[:1] == ["remote"] else 1])
+    count = name.count(" ") + 1
+    if name not in COMMANDS or words[:count] != name.split() or "_RSLCTL_COMPLETE" in os.environ:
+        return False
+    module, attribute = COMMANDS[name].split(".")
+    loaded = __import__(f"rslctl.cli.commands.{module}", fromlist=[attribute])
+    function = getattr(loaded, attribute)
+    arguments = parse(function, words[count:])
+    if arguments is None:
+        return False
+    function(**arguments)
+    return True
+
+
+def parse(function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] | None:
+    """The arguments that *words* are for a command's function; None if that is for typer to say.
+
+    Parameters whose type is called ...Argument stand without a name, in their order; the others
+    are options called as they are, and flags where they are False unless given.
+    """
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = function.__defaults__ or ()
+    required = names[: len(names) - len(defaults)]
+    optional = zip(names[len(required) :], defaults, strict=True)
+    flags = [name for name, value in optional if value is False]
+    types = {name: function.__annotations__[name] for name in names}
+    places = [name for name in names if types[name].endswith("Argument")]
+    options = {_option(name): name for name in names if name not in places}
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--" and rest and places and types[places[0]] == "CommandArgument":
+            found[places.pop(0)], rest = rest, []
+            continue
+        name = options.get(word) or (places.pop(0) if places else "")
+        if not name or name in found:
+            return None
+        if name in flags:
+            found[name] = True
+            continue
+        if word in options:
+            word = rest.pop(0) if rest else ""
+        found[name] = _READERS.get(types[name], _text)(word)
+        if found[name] is None:
+            return None
+    return found if all(name in found for name in required) else None
+
+
+def _option(name: str) -> str:
+    return _OPTIONS.get(name) or f"--{name.replace('_', '-')}"
+
+
+def _text(word: str) -> str | None:
+    return word if word and word[0] != "-" else None
+
+
+def _number(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 10 else None
+
+
+def _seconds(word: str) -> float | None:
+    return float(word) if word.isascii() and word.replace(".", "", 1).isdigit() else None
+
+
+def _timeout(word: str) -> float | None:
+    value = _seconds(word)
+    return value if value is not None and value < 1e9 else None
+
+
+def _interval(word: str) -> float | None:
+    value = _seconds(word)
+    return value if value is not None and 0.01 <= value <= 1e6 else None
+
+
+def _mode(word: str) -> str | None:
+    return word if 0 < len(word) <= 4 and not set(word) - set("01234567") else None
+
+
+def _left_to_typer(_: str) -> None:
+    """What is said too seldom, or has too many rules."""
+
+
+#: Those of options that are not called as their parameters.
+_OPTIONS = {"as_legacy": "--legacy"}
+
+#: Of types that are more than text.
+_READERS: dict[str, Callable[[str], Any]] = {
+    "AnyVectorArgument": _number,
+    "CommandArgument": _left_to_typer,  # without the "--" before it
+    "FirmwareOption": _left_to_typer,
+    "IntervalOption": _interval,
+    "ModeOption": _mode,
+    "SetenvOption": _left_to_typer,
+    "TimeoutOption": _timeout,
+    "VectorArgument": _number,
+}

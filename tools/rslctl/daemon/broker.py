@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Give the descriptors of a link to processes that somebody else starts: docs/reference/serve.md.
+
+Who connects gets one reply, the manifest or an error, with the descriptors by SCM_RIGHTS.
+Nothing is read from a client and none is waited for; that an answer was not taken yet is all
+that is kept of it, because such descriptors count as ours.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import resource
+import signal
+import socket
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rslctl.daemon import descriptors, execute, manifest
+from rslctl.errors import RslError, os_error
+from rslctl.profile.model import Access
+
+#: Where the sockets are, named after the links.
+DIRECTORY = "/run/rsl"
+
+#: Who may have a link whose profile leaves that open: the group of the units' udev rule.
+DEFAULT = Access(groups=("rsl",))
+
+#: Linux's include/uapi/asm-generic/socket.h; Python has no names for it.
+_SO_PEERGROUPS = 59
+#: The longest option that Python reads: 256 groups.
+_OPTION_MAX = 1024
+
+#: struct ucred, unix(7).
+_UCRED = struct.Struct("=iII")
+_GID = struct.Struct("=I")
+
+
+#: So many answers may wait for a user to take them; of 66 descriptors at the most.
+UNTAKEN_MAX = 256
+#: Seconds between two looks at them.
+_SWEEP = 1.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A process that connected, as it was then."""
+
+    pid: int
+    uid: int
+    #: Its group and its supplementary groups.
+    gids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Who is given the link, beside root and whoever the broker runs as."""
+
+    uids: frozenset[int]
+    gids: frozenset[int]
+
+    def admits(self, peer: Peer) -> bool:
+        return peer.uid in self.uids | {0, os.geteuid()} or bool(peer.gids & self.gids)
+
+
+def policy(access: Access | None) -> Policy:
+    """Whom *access* names, or :data:`DEFAULT` where there is none.
+
+    Raises:
+        RslError: a user or group that *access* names is not known here.
+    """
+    if access is None:
+        with contextlib.suppress(KeyError):
+            return Policy(frozenset(), frozenset(grp.getgrnam(x).gr_gid for x in DEFAULT.groups))
+        return Policy(frozenset(), frozenset())
+    return Policy(
+        frozenset(_uid(name) for name in access.users),
+        frozenset(execute.group_id(name) for name in access.groups),
+    )
+
+
+def _uid(name: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as error:
+        raise RslError(
+            f"unknown user {name!r}", hint="key users of the profile's table link.access"
+        ) from error
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Who is at the other end; of more than 256 supplementary groups none is known."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, gid = _UCRED.unpack(data)
+    more = b""
+    try:
+        more = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _OPTION_MAX)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+    return Peer(pid, uid, frozenset([gid, *(each for (each,) in _GID.iter_unpack(more))]))
+
+
+class Broker:
+    """Answers those who connect."""
+
+    def __init__(
+        self,
+        link: str,
+        offers: Callable[[], descriptors.Offer],
+        access: Callable[[], Access | None],
+        tell: Callable[[str], None],
+        note: Callable[[str], None],
+    ) -> None:
+        """For *link*.
+
+        *offers* makes new descriptors of it or raises RslError, *access* is what the profile
+        says now, *tell* is told in a line who got what, and *note* what went wrong here.
+        """
+        self._link = link
+        self._offers = offers
+        self._access = access
+        self._tell = tell
+        self._note = note
+        self._policies: dict[Access | None, Policy] = {}
+        #: Answers that their clients have not taken yet, by user.
+        self._untaken: dict[int, list[socket.socket]] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are answers to be taken."""
+        return bool(self._untaken)
+
+    def _policy(self) -> Policy:
+        access = self._access()
+        if access not in self._policies:
+            self._policies = {access: policy(access)}
+        return self._policies[access]
+
+    def answer(self, connection: socket.socket) -> None:
+        """Give whoever is at the other end what it may have, without waiting for it."""
+        try:
+            peer = peer_of(connection)
+            try:
+                self._give(connection, peer)
+                self._tell(f"gave link {self._link!r} to process {peer.pid} of user {peer.uid}")
+            except RslError as error:
+                _send(connection, {"version": manifest.VERSION, "error": str(error)}, [])
+                self._tell(f"refused process {peer.pid} of user {peer.uid}: {error}")
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):
+            connection.close()
+            self._tell("a client did not wait for its answer")
+        except OSError as error:
+            connection.close()
+            self._note(f"cannot answer a client: {error}")
+
+    def _give(self, connection: socket.socket, peer: Peer) -> None:
+        if not self._policy().admits(peer):
+            raise RslError(f"user {peer.uid} may not have link {self._link!r}")
+        if len(self._untaken.get(peer.uid, [])) >= UNTAKEN_MAX:
+            self.sweep()
+        count = len(self._untaken.get(peer.uid, []))
+        if count >= UNTAKEN_MAX:
+            raise RslError(f"user {peer.uid} has {count} answers that it has not taken")
+        with self._offers() as made:
+            try:
+                _send(connection, made.document, list(made.fds.values()))
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:
+                    raise
+                raise RslError("there are too many descriptors that nobody has taken") from error
+        # Until it has taken them, they count as ours.
+        self._untaken.setdefault(peer.uid, []).append(connection.dup())
+
+    def sweep(self) -> None:
+        """Forget the answers that were taken, or whose client has gone."""
+        for uid, waiting in list(self._untaken.items()):
+            for each in [each for each in waiting if not _is_untaken(each)]:
+                each.close()
+                waiting.remove(each)
+            if not waiting:
+                del self._untaken[uid]
+
+
+def _is_untaken(connection: socket.socket) -> bool:
+    left = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4))
+    return left != bytes(4)
+
+
+def _send(connection: socket.socket, document: dict[str, object], fds: list[int]) -> None:
+    """Send the whole of an answer, as much as a socket takes at once: nobody is waited for."""
+    connection.setblocking(False)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    data = manifest.encode(document)
+    if connection.sendmsg([data], rights, socket.MSG_NOSIGNAL) != len(data):
+        raise BlockingIOError
+    connection.shutdown(socket.SHUT_RDWR)  # nothing is read, ever
+
+
+class _ToldToEnd(BaseException):
+    pass
+
+
+@contextlib.contextmanager
+def until_told_to_end() -> Iterator[None]:
+    """Leave the block when SIGTERM or SIGINT comes."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def end(*_: object) -> None:
+        for number in numbers:  # to be told once is enough
+            signal.signal(number, signal.SIG_IGN)
+        raise _ToldToEnd
+
+    for number in numbers:
+        signal.signal(number, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # whoever started us may block them
+    with contextlib.suppress(_ToldToEnd):
+        yield
+
+
+def serve(broker: Broker, listener: socket.socket) -> None:
+    """Answer whoever connects, for ever.
+
+    Raises:
+        RslError: the socket is of no use any more.
+    """
+    # Descriptors that nobody has taken out of a socket yet count as ours (unix(7)).
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    while True:
+        listener.settimeout(_SWEEP if broker.waits else None)
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            broker.sweep()
+            continue
+        except ConnectionAbortedError:
+            continue
+        except OSError as error:
+            raise os_error("accept a connection", error) from error
+        with connection:
+            broker.answer(connection)
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """The socket that the service manager gave us, or one of our own at *path* until the end.
+
+    Everybody may connect: who may have the link is asked then.
+
+    Raises:
+        RslError: another process serves there, or the socket cannot be made.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        yield _inherited()
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make_way(path)
+            listener.bind(str(path))
+            path.chmod(0o666)
+            listener.listen(socket.SOMAXCONN)
+        except OSError as error:
+            raise os_error(f"listen at '{path}'", error) from error
+        made = path.stat().st_ino
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(OSError):
+                if path.stat().st_ino == made:
+                    path.unlink()
+
+
+def _inherited() -> socket.socket:
+    hint = "the socket unit has one ListenStream="
+    count = os.environ.get("LISTEN_FDS")
+    if count != "1":
+        raise RslError(f"got {count} descriptors from the service manager, not one", hint=hint)
+    try:
+        given = socket.socket(fileno=execute.LISTEN_FDS_START)
+        listens = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise os_error("use the socket of the service manager", error, hint=hint) from error
+    if not listens or (given.family, given.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+        raise RslError("what the service manager gave is no such socket", hint=hint)
+    return given
+
+
+def _make_way(path: Path) -> None:
+    """Remove a socket that nobody listens at any more."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+        attempt.setblocking(False)
+        try:
+            attempt.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except BlockingIOError:
+            pass  # its queue is full
+    raise RslError(
+        f"another process serves at '{path}'", hint="stop it, or choose another with --socket"
+    )

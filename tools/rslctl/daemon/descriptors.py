@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The descriptors that a daemon is given: of a link, or of one that two programs play.
+
+Names and meanings: docs/reference/daemon.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import Any
+
+from rslctl.daemon import manifest
+from rslctl.errors import RslError, os_error
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
+from rslctl.profile import reader
+from rslctl.profile.model import Board, Link
+from rslctl.region import Region
+from rslctl.setup import journal
+
+
+class Offer:
+    """Open descriptors by name, in their order, and what the manifest says of them.
+
+    Usable in ``with``, at whose end they are closed.
+    """
+
+    def __init__(self, about: manifest.About) -> None:
+        self.about = about
+        self.fds: dict[str, int] = {}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The manifest of the descriptors."""
+        return manifest.document(self.about, list(self.fds))
+
+    def seal(self) -> None:
+        """Add the manifest itself, as the last descriptor."""
+        text = manifest.document(self.about, [*self.fds, manifest.NAME])
+        self.fds[manifest.NAME] = manifest.sealed(manifest.encode(text))
+
+    def close(self) -> None:
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds.clear()
+
+    def __enter__(self) -> Offer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def known(host: Host, link: str) -> tuple[str | None, Link | None]:
+    """The board that *link* was set up for, and what its profile says of the link.
+
+    Raises:
+        RslError: the profile cannot be read any more.
+    """
+    facts = journal.Journal.load(host, link).facts if link in journal.Journal.links(host) else None
+    if facts is None:
+        return None, None
+    board = reader.load(facts.board, host.root)
+    return board.name, board.link(link)
+
+
+class Source:
+    """Makes descriptors of a link again and again, also after it went away and came back."""
+
+    def __init__(self, host: Host, link: str | None, *, eventfds: bool) -> None:
+        """For the link called *link*, which need not be up, or for the only one that is.
+
+        Raises:
+            RslError: no link is named, and none is up or several are.
+        """
+        self._host = host
+        self.name = link or mbox.pick(host, None).name
+        self.eventfds = eventfds
+        self._looked: tuple[int, mbox.LinkDevice, manifest.About] | None = None
+
+    def _stamp(self) -> int:
+        """What changes when the link is set up anew."""
+        try:
+            return self._host.path(f"{journal.STATE}/{self.name}.json").stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _look(self) -> tuple[mbox.LinkDevice, manifest.About]:
+        stamp = self._stamp()
+        if self._looked is None or self._looked[0] != stamp:
+            device = mbox.pick(self._host, self.name)
+            self._looked = stamp, device, _about(self._host, device)
+        return self._looked[1:]
+
+    @property
+    def device(self) -> mbox.LinkDevice:
+        """The link as it is up.
+
+        Raises:
+            RslError: it is not up.
+        """
+        return self._look()[0]
+
+    @property
+    def about(self) -> manifest.About:
+        """What is to be said of it.
+
+        Raises:
+            RslError: it is not up.
+        """
+        return self._look()[1]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the descriptors with the manifest, in their order."""
+        vectors = range(self.about.vectors)
+        rings = [f"{ring}{n}" for ring in ("notify", "kick") for n in vectors]
+        memory = ["shmem"] if self.about.memory else []
+        return [*memory, *(rings if self.eventfds else ["mbox"]), manifest.NAME]
+
+    def __call__(self) -> Offer:
+        """New descriptors: ``shmem`` and ``mbox``, or eventfds in place of ``mbox``.
+
+        Eventfds are bound in the kernel, in the place of those that were bound before.
+
+        Raises:
+            RslError: the link is not up, its device cannot be opened, or the kernel does not bind
+                an eventfd.
+        """
+        try:
+            return self._offer()
+        except mbox.GoneError:
+            self._looked = None
+        return self._offer()
+
+    def _offer(self) -> Offer:
+        device, about = self._look()
+        offer = Offer(about)
+        try:
+            if about.memory:
+                offer.fds["shmem"] = _open(self._host, device)
+            if self.eventfds:
+                with mbox.Mailbox(self._host, device) as mailbox:
+                    mailbox.check()
+                    _bind(offer, mailbox)
+            else:
+                offer.fds["mbox"] = _open(self._host, device)
+        except BaseException as error:
+            offer.close()
+            if isinstance(error, OSError):
+                what = f"make descriptors of link {self.name!r}"
+                raise os_error(what, error) from error
+            raise
+        return offer
+
+
+def _open(host: Host, device: mbox.LinkDevice) -> int:
+    with mbox.Mailbox(host, device) as mailbox:
+        mailbox.check()
+        fd = mailbox.detach()
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
+    board, profile = known(host, device.name)
+    return manifest.About(
+        role=manifest.ROLES[0],
+        link=device.name,
+        transport=device.transport,
+        vectors=device.vectors,
+        memory=Region(device.memory_base, device.memory_size) if device.memory_size else None,
+        board=board,
+        profile=profile,
+    )
+
+
+def _bind(offer: Offer, mailbox: mbox.Mailbox) -> None:
+    for name, direction in (("notify", uapi.NOTIFY), ("kick", uapi.KICK)):
+        for vector in range(offer.about.vectors):
+            fd = offer.fds[f"{name}{vector}"] = _eventfd()
+            mailbox.bind(vector, direction, fd)
+
+
+def _eventfd() -> int:
+    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+
+def of_programs(board: Board, link: Link) -> tuple[Offer, Offer]:
+    """The descriptors of a link without hardware, for a daemon and for its remote.
+
+    The memory is a file in memory; what is a kick of one is a notification of the other.
+
+    Raises:
+        RslError: there is no memory of that size, or there are no more descriptors to be had.
+    """
+    daemon, remote = offers = tuple(
+        Offer(manifest.About(role, link.name, "sim", link.vectors, link.memory, board.name, link))
+        for role in manifest.ROLES
+    )
+    try:
+        memory = os.memfd_create("rsl-shmem", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        daemon.fds["shmem"] = memory
+        os.ftruncate(memory, link.memory.size)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, manifest.SIZE_SEALS)
+        remote.fds["shmem"] = os.dup(memory)
+        for name in ("notify", "kick"):
+            for vector in range(link.vectors):
+                daemon.fds[f"{name}{vector}"] = _eventfd()
+        for name, other in (("notify", "kick"), ("kick", "notify")):
+            for vector in range(link.vectors):
+                remote.fds[f"{name}{vector}"] = os.dup(daemon.fds[f"{other}{vector}"])
+        for offer in offers:
+            offer.seal()
+    except BaseException as error:
+        for offer in offers:
+            offer.close()
+        what = f"make link {link.name!r} with {link.memory.size:#x} bytes of memory"
+        if isinstance(error, OSError):
+            raise os_error(what, error) from error
+        if isinstance(error, OverflowError):
+            raise RslError(f"cannot {what}: that is too large for a file") from error
+        raise
+    return daemon, remote

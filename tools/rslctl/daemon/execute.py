@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Become a daemon that has the descriptors of a link and no other right.
+
+The descriptors are passed as sd_listen_fds_with_names(3) describes: from 3 on,
+counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for the process LISTEN_PID.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import shutil
+import signal
+import termios
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from rslctl.daemon.descriptors import Offer
+from rslctl.errors import RslError, os_error
+
+LISTEN_FDS_START = 3
+
+#: What the service manager told this process of its own descriptors and readiness.
+_LISTEN = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
+
+#: What is left of the environment where a clean one is asked for.
+_KEPT = ("PATH", "LANG", "TZ", "TERM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+# include/uapi/linux/prctl.h, capability.h
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_PR_SET_PDEATHSIG = 1
+_CAPABILITY_VERSION_3 = 0x20080522
+# keyctl(2), by machine; include/uapi/asm-generic/unistd.h is for arm64, riscv and newer ones
+_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "armv8l": 311}
+_KEYCTL_GENERIC = 219
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom the daemon runs as."""
+
+    name: str
+    uid: int
+    gid: int
+    #: The supplementary groups.
+    groups: tuple[int, ...]
+    home: str = "/"
+
+
+def user(name: str, group: str | None = None, groups: Sequence[str] | None = None) -> User:
+    """Look up the user *name*, in *group* and *groups* instead of those that it has.
+
+    All are names or numbers.
+
+    Raises:
+        RslError: there is no such user or group, or the user is root, which cannot be
+            unprivileged.
+    """
+    entry = _passwd(name)
+    number = name.isdecimal() and len(name) <= 10 and int(name) < 2**32 - 1
+    if entry is None and not (number and group is not None):
+        hint = "a number without an entry needs --group" if number else ""
+        raise RslError(f"unknown user {name!r}", hint=hint or "--user takes a name, as nobody")
+    uid = entry.pw_uid if entry else int(name)
+    gid = entry.pw_gid if entry and group is None else group_id(group or "")
+    if uid == 0:
+        raise RslError(
+            f"user {name!r} has user id 0 and would not be without privilege",
+            hint="leave out --user to keep the rights that you have",
+        )
+    if groups is not None:
+        more = tuple(group_id(each) for each in groups)
+    else:
+        more = tuple(os.getgrouplist(entry.pw_name, gid)) if entry else ()
+    return User(entry.pw_name if entry else name, uid, gid, more, entry.pw_dir if entry else "/")
+
+
+def _passwd(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError, ValueError):
+        return None
+
+
+def group_id(name: str) -> int:
+    """The number of a group, given by its name or number.
+
+    Raises:
+        RslError: there is none.
+    """
+    # The last number stands for "leave it as it is" in setresgid(2).
+    if name.isdecimal() and len(name) <= 10 and int(name) < 2**32 - 1:
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise RslError(f"unknown group {name!r}") from error
+
+
+def environment(
+    base: Mapping[str, str], who: User | None, *, clean: bool, more: Sequence[str]
+) -> dict[str, str]:
+    """The environment of a daemon: *base*, or the *clean* part of it, and *more*.
+
+    *more* are NAME=VALUE, or NAME of a variable of *base*. A user's HOME, LOGNAME, USER and
+    SHELL are in a clean one.
+
+    Raises:
+        RslError: *more* has something else.
+    """
+    made = {key: value for key, value in base.items() if not clean or key in _KEPT}
+    for key in _LISTEN:
+        made.pop(key, None)
+    if who and clean:
+        made |= {"HOME": who.home, "LOGNAME": who.name, "USER": who.name, "SHELL": "/bin/sh"}
+    for each in more:
+        key, equals, value = each.partition("=")
+        if not key or key in _LISTEN or not (equals or key in base):
+            raise RslError(
+                f"--setenv: {each!r} is not NAME=VALUE, nor a variable that is set",
+                hint="as --setenv DEBUG=1",
+            )
+        made[key] = value if equals else base[key]
+    return made
+
+
+def find_program(command: Sequence[str]) -> str:
+    """The path of the program of *command*.
+
+    Raises:
+        RslError: it is not to be found or not executable.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise RslError(f"cannot find the program {command[0]!r}", hint="give its path")
+    return program
+
+
+def become(
+    command: Sequence[str],
+    offer: Offer | None,
+    who: User | None,
+    env: dict[str, str],
+    *,
+    with_parent: bool = False,
+) -> NoReturn:
+    """Become *command*, with the descriptors that it is offered, as *who*.
+
+    It is told to end when this process's parent ends, where it is to end *with_parent*.
+
+    Raises:
+        RslError: the user or the program is not to be had. The process has not changed then,
+            unless it was dropping its rights.
+    """
+    program = find_program(command)
+    if who and os.geteuid() != 0:
+        raise RslError(f"cannot become user {who.name!r}", hint="run it as root")
+    fds = offer.fds if offer else {}
+    if fds:
+        env["LISTEN_FDS"] = str(len(fds))
+        env["LISTEN_PID"] = str(os.getpid())
+        env["LISTEN_FDNAMES"] = ":".join(fds)
+    try:
+        _place(list(fds.values()))
+    except OSError as error:
+        raise os_error("pass the link's descriptors", error, hint="see ulimit -n") from error
+    if who:
+        _leave_terminal()
+        drop_rights(who)
+    if with_parent:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # changing the user would undo it
+    # Python ignores these, and what is ignored stays so in the daemon.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(program, list(command), env)
+    except OSError as error:
+        raise os_error(f"execute '{program}'", error) from error
+
+
+def _place(fds: Sequence[int]) -> None:
+    """Put copies of *fds* at LISTEN_FDS_START and on; let nothing else be inherited."""
+    behind = LISTEN_FDS_START + len(fds)
+    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, behind) for fd in fds]
+    for number, fd in enumerate(copies, LISTEN_FDS_START):
+        os.dup2(fd, number, inheritable=True)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= behind:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                continue  # the descriptor of the listing itself
+
+
+def _leave_terminal() -> None:
+    """Give up the terminal of a session that others have, too: who has it can type for them.
+
+    Its signals are still got (tty_ioctl(4): TIOCNOTTY, TIOCSTI).
+    """
+    if os.getsid(0) == os.getpid():
+        return
+    with contextlib.suppress(OSError):  # there is none
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, termios.TIOCNOTTY)
+        finally:
+            os.close(fd)
+
+
+def _prctl(option: int, *arguments: int) -> int:
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.prctl(option, *(ctypes.c_ulong(value) for value in padded))
+    return result
+
+
+def drop_rights(who: User) -> None:
+    """Become *who* without a capability, without a way to get one back, and without our keys.
+
+    Raises:
+        RslError: the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def must(result: int, what: str) -> None:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise os_error(what, OSError(number, os.strerror(number)))
+
+    capability = 0
+    while _prctl(_PR_CAPBSET_READ, capability) >= 0:
+        must(_prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
+        capability += 1
+    try:
+        os.setgroups(who.groups)
+        os.setresgid(who.gid, who.gid, who.gid)
+        os.setresuid(who.uid, who.uid, who.uid)
+    except OSError as error:
+        raise os_error(f"become user {who.name!r}", error) from error
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    must(libc.capset(header, (ctypes.c_uint32 * 6)()), "clear the capabilities")
+    must(_prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
+    must(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "set no-new-privileges")
+    # keyrings(7): the session's keys are whoever's has the session, whatever the user.
+    number = _KEYCTL.get(os.uname().machine, _KEYCTL_GENERIC)
+    joined = libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
+    if joined < 0 and ctypes.get_errno() != errno.ENOSYS:
+        must(joined, "have a session keyring of its own")

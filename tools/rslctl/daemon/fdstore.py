@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Descriptors that systemd keeps for a unit while its daemon is restarted.
+
+The protocol: sd_notify(3), FDSTORE=1, FDSTOREREMOVE=1, FDNAME= and BARRIER=1; the manager hands
+them to the unit's processes as sd_listen_fds_with_names(3) describes.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import socket
+from collections.abc import Sequence
+
+from rslctl.daemon import manifest
+from rslctl.daemon.descriptors import Offer, Source
+from rslctl.errors import RslError, WaitTimeoutError, os_error
+from rslctl.linux.host import Host
+from rslctl.linux.uapi import MAX_VECTORS
+
+#: All that was ever given that way, in whatever mode.
+_NAMES = ["shmem", "mbox", manifest.NAME] + [
+    f"{ring}{vector}" for ring in ("notify", "kick") for vector in range(MAX_VECTORS)
+]
+
+#: Seconds that the manager has to take in what it was sent.
+_TIMEOUT = 30.0
+
+
+def keep(host: Host, unit: str, source: Source) -> bool:
+    """Have the manager keep descriptors of a link for *unit*; False if it has them already.
+
+    Systemd drops those of a device that is gone; all are made anew then. The manifest always is:
+    the profile may have changed.
+
+    Raises:
+        RslError: this is no process of a unit, the unit keeps no descriptors, or the link is not
+            up.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        raise RslError(
+            "there is no service manager to keep descriptors: NOTIFY_SOCKET is not set",
+            hint="this is for ExecStartPre= of a unit with FileDescriptorStoreMax=",
+        )
+    wanted = len(source.names)
+    # What an eventfd is bound to cannot be seen when there is no memory whose end tells.
+    lasting = bool(source.about.memory) or not source.eventfds
+    if _kept(host, unit) == wanted and lasting:
+        with Offer(source.about) as told:
+            told.fds[manifest.NAME] = manifest.sealed(
+                manifest.encode(manifest.document(source.about, source.names))
+            )
+            _send(address, told, [manifest.NAME])
+        return False
+    with source() as offer:
+        offer.seal()
+        _send(address, offer, _NAMES)
+    kept = _kept(host, unit)
+    if kept != wanted:
+        raise RslError(
+            f"the service manager keeps {kept} descriptors for {unit}, not {wanted}",
+            hint=f"set FileDescriptorStoreMax={wanted} or more and NotifyAccess=exec in the unit",
+        )
+    return True
+
+
+def _kept(host: Host, unit: str) -> int:
+    shown = host.run(["systemctl", "show", "--value", "-p", "NFileDescriptorStore", unit])
+    return int(shown.strip() or 0)
+
+
+def _send(address: str, offer: Offer, places: Sequence[str]) -> None:
+    """Send descriptors in the place of those of the names *places*, and wait until they are in."""
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.connect(address)
+            for name in places:
+                manager.send(f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
+            for name, fd in offer.fds.items():
+                _pass(manager, f"FDSTORE=1\nFDNAME={name}", fd)
+            ours, theirs = os.pipe2(os.O_CLOEXEC)
+            try:
+                _pass(manager, "BARRIER=1", theirs)
+            finally:
+                os.close(theirs)
+            _wait(ours)
+    except OSError as error:
+        raise os_error("hand descriptors to the service manager", error) from error
+
+
+def _pass(manager: socket.socket, text: str, fd: int) -> None:
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
+    manager.sendmsg([text.encode()], [rights])
+
+
+def _wait(ours: int) -> None:
+    """Wait until the manager has closed the other end of the barrier."""
+    try:
+        poll = select.poll()
+        poll.register(ours, 0)  # only the end of it
+        if not poll.poll(_TIMEOUT * 1000):
+            raise WaitTimeoutError(
+                f"the service manager did not take the descriptors in {_TIMEOUT:g} s"
+            )
+    finally:
+        os.close(ours)

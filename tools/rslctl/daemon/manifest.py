@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a daemon is told of the descriptors that it is given: docs/reference/daemon.md."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rslctl.profile import virtio
+from rslctl.profile.model import Link
+from rslctl.region import Region
+
+VERSION = 1
+
+#: Who the descriptors are for. A remote gets some where two programs play a link.
+ROLES = ("daemon", "remote")
+
+#: The name of the descriptor that has the manifest itself.
+NAME = "manifest"
+
+#: What keeps the size of a file in memory as it is (fcntl(2)): nobody who maps it can be hurt.
+SIZE_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+@dataclass(frozen=True)
+class About:
+    """A link as its manifest describes it."""
+
+    role: str
+    link: str
+    transport: str
+    vectors: int
+    #: The shared memory; None where the link has none.
+    memory: Region | None
+    #: The board that was set up, and what its profile says of the link, where that is known.
+    board: str | None = None
+    profile: Link | None = None
+
+
+def document(about: About, descriptors: Sequence[str]) -> dict[str, Any]:
+    """The manifest of *descriptors*, given by their names; sizes and offsets are in bytes."""
+    memory, profile = about.memory, about.profile
+    room = profile.remote_dt if profile and memory else None
+    return {
+        "version": VERSION,
+        "role": about.role,
+        "link": about.link,
+        "board": about.board,
+        "transport": about.transport,
+        "vectors": about.vectors,
+        "memory": {"base": memory.base, "size": memory.size, "offset": 0} if memory else None,
+        "descriptors": list(descriptors),
+        "virtio": _virtio(profile) if profile and memory else None,
+        "remote_dt": {"offset": room.base - memory.base, "size": room.size}
+        if room and memory
+        else None,
+    }
+
+
+def _virtio(link: Link) -> dict[str, Any] | None:
+    served = link.virtio
+    if served is None:
+        return None
+    return {
+        "device_tree": served.device_tree,
+        "devices": [
+            {
+                "kind": each.kind,
+                "header": each.header,
+                "region": {"offset": each.region.offset, "size": each.region.size},
+                "queues": each.queues,
+                "queue_size": each.queue_size,
+            }
+            for each in virtio.arrange(served.devices, device_tree=served.device_tree)
+        ],
+    }
+
+
+def encode(manifest: dict[str, Any]) -> bytes:
+    """A manifest as it is given away."""
+    return json.dumps(manifest).encode()
+
+
+def sealed(data: bytes) -> int:
+    """A descriptor of a file in memory that holds *data* and that nobody can change."""
+    fd = os.memfd_create(f"rsl-{NAME}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SIZE_SEALS | fcntl.F_SEAL_WRITE)
+    return fd

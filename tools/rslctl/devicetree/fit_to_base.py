@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An overlay made to fit one base: nodes by label where the base has them, else by path."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rslctl.devicetree.nodes import Fragment, Node, Overlay, Ref, Value
+from rslctl.devicetree.tree import Tree
+from rslctl.profile.model import NodeRef
+
+
+def to_base(overlay: Overlay, base: Tree) -> Overlay:
+    """*overlay* for *base*, which has all the nodes that it changes or refers to.
+
+    Where a node is not labelled there, its phandle is used, or given to it where it has none.
+    """
+    return _Fit(base).overlay(overlay)
+
+
+class _Fit:
+    def __init__(self, base: Tree) -> None:
+        self._base = base
+        #: The labels of the nodes that get a phandle, by path.
+        self._given: dict[str, str] = {}
+
+    def overlay(self, overlay: Overlay) -> Overlay:
+        fragments = [
+            Fragment(self._target(each.target), self._node(each.body)) for each in overlay.fragments
+        ]
+        for path, name in self._given.items():
+            target = NodeRef(paths=(path,))
+            changed = [at for at, each in enumerate(fragments) if each.target == target]
+            if changed:
+                body = dataclasses.replace(fragments[changed[0]].body, label=name)
+                fragments[changed[0]] = Fragment(target, body)
+            else:
+                fragments.append(Fragment(target, Node("", (), label=name)))
+        return dataclasses.replace(overlay, fragments=tuple(fragments))
+
+    def _path(self, node: NodeRef) -> str:
+        path = self._base.find(node)
+        if path is None:
+            raise KeyError(str(node))
+        return path
+
+    def _labelled(self, node: NodeRef) -> bool:
+        # fdtoverlay takes a label for the phandle that the node has.
+        return bool(self._base.phandle(self._base.labels.get(node.label, "")))
+
+    def _target(self, node: NodeRef) -> NodeRef:
+        return NodeRef(node.label) if self._labelled(node) else NodeRef(paths=(self._path(node),))
+
+    def _node(self, node: Node) -> Node:
+        properties = tuple((key, self._value(value)) for key, value in node.properties)
+        children = tuple(self._node(child) for child in node.children)
+        return dataclasses.replace(node, properties=properties, children=children)
+
+    def _value(self, value: Value) -> Value:
+        if not isinstance(value, tuple) or not any(isinstance(cell, NodeRef) for cell in value):
+            return value
+        return tuple(
+            self._reference(cell) if isinstance(cell, NodeRef) else cell
+            for cell in value
+            if not isinstance(cell, str)
+        )
+
+    def _reference(self, node: NodeRef) -> int | Ref | NodeRef:
+        if self._labelled(node):
+            return NodeRef(node.label)
+        path = self._path(node)
+        # Labels of links have no digit first, so these are nobody else's.
+        return self._base.phandle(path) or Ref(
+            self._given.setdefault(path, f"_base{len(self._given)}")
+        )

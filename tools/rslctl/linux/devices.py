@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wait for the devices that drivers make and for their nodes in /dev."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from rslctl.errors import RslError, WaitTimeoutError
+from rslctl.linux.host import Host
+
+#: There while udevd runs.
+_UDEV = "/run/udev/control"
+
+
+def is_ready(host: Host, subsystem: str, device: str) -> bool:
+    """Whether the node of a device is there and udev, where it runs, is done with it."""
+    if not host.exists(f"/dev/{device}"):
+        return False
+    number = host.read_text(f"/sys/class/{subsystem}/{device}/dev")
+    return not host.exists(_UDEV) or host.exists(f"/run/udev/data/c{number}")
+
+
+def below(host: Host, subsystem: str, parent: str) -> str | None:
+    """The device of *subsystem* that the device with the directory *parent* in sysfs has."""
+    above = os.path.realpath(host.path(parent))
+    for name in host.names(f"/sys/class/{subsystem}"):
+        device = host.path(f"/sys/class/{subsystem}/{name}/device")
+        if device.exists() and os.path.realpath(device) == above:
+            return name
+    return None
+
+
+def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeout: float) -> None:
+    """Wait until *what* has *come*, looking at each event of *subsystem*; *timeout* is in seconds.
+
+    Raises:
+        WaitTimeoutError: it did not come.
+        RslError: libudev is missing.
+    """
+    try:
+        import pyudev  # loads libudev, which only waiting needs
+    except ImportError as error:
+        raise RslError(
+            f"cannot wait for devices: {error}", hint="install libudev (package libudev1)"
+        ) from error
+    # Where no udevd runs, only the kernel sends events. Either comes after the node is there.
+    source = "udev" if host.exists(_UDEV) else "kernel"
+    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source)
+    monitor.filter_by(subsystem)
+    monitor.start()
+    deadline = time.monotonic() + timeout
+    while not come():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise WaitTimeoutError(
+                f"{what} did not come up in {timeout:g} s",
+                hint="the kernel log (dmesg) says why the driver refused it",
+            )
+        monitor.poll(left)

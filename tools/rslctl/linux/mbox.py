@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The links that the kernel module has: find them, wait for them, kick and be notified."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import time
+
+from rslctl.errors import RslError, WaitTimeoutError, os_error
+from rslctl.linux import platform_bus
+from rslctl.linux.host import Host
+from rslctl.linux.uapi import BINDING, INFO, IOC_BIND, IOC_INFO, IOC_STAT, MASK, VECTOR_STAT
+
+SUBSYSTEM = "rsl_mbox"
+
+CLASS = f"/sys/class/{SUBSYSTEM}"
+
+_BRING_BACK = "bring it back: rslctl setup"
+
+
+class Counters:
+    """What the kernel has counted for one vector since the device is there."""
+
+    NAMES = ("kicks", "kicks_coalesced", "notifications")
+
+    def __init__(self, kicks: int, kicks_coalesced: int, notifications: int) -> None:
+        """*kicks_coalesced* is those of the *kicks* that coalesced with one not taken yet."""
+        self.kicks = kicks
+        self.kicks_coalesced = kicks_coalesced
+        self.notifications = notifications
+
+
+class Last:
+    """The last notification of a vector."""
+
+    def __init__(self, count: int, time: int) -> None:
+        """*count* is how many there were since the device is there; *time* is CLOCK_MONOTONIC in
+        nanoseconds, taken in the interrupt, 0 if there was none.
+        """
+        self.count = count
+        self.time = time
+
+
+class LinkDevice:
+    """A link as sysfs shows it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        device: str,
+        transport: str,
+        vectors: int,
+        memory_base: int,
+        memory_size: int,
+        open_files: int,
+        stalled_ms: int | None,
+    ) -> None:
+        #: The name from the device tree, the same as in the board profile.
+        self.name = name
+        #: The kernel's name of the device, as "rsl_mbox0".
+        self.device = device
+        self.transport = transport
+        self.vectors = vectors
+        #: Physical address and size in bytes of the shared memory; size 0 without one.
+        self.memory_base = memory_base
+        self.memory_size = memory_size
+        self.open_files = open_files
+        #: For how many milliseconds the remote has not taken a kick; None where nothing can tell.
+        self.stalled_ms = stalled_ms
+
+    @property
+    def node(self) -> str:
+        """The path of the character device."""
+        return f"/dev/{self.device}"
+
+    def vector(self, vector: int) -> int:
+        """The mask of one vector.
+
+        Raises:
+            RslError: the link has no such vector.
+        """
+        if not 0 <= vector < self.vectors:
+            last = self.vectors - 1
+            has = "its vectors are 0 to " + str(last) if last else "its only vector is 0"
+            raise RslError(f"link {self.name!r} has no vector {vector}", hint=has)
+        return 1 << vector
+
+
+def find(host: Host) -> list[LinkDevice]:
+    """The links that are there, by device number."""
+    names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
+    return [_read(host, name) for name in names]
+
+
+def _read(host: Host, device: str) -> LinkDevice:
+    def attribute(name: str) -> str:
+        return host.read_text(f"{CLASS}/{device}/{name}")
+
+    return LinkDevice(
+        name=attribute("label"),
+        device=device,
+        transport=attribute("transport"),
+        vectors=int(attribute("vectors")),
+        memory_base=int(attribute("memory_base"), 16),
+        memory_size=int(attribute("memory_size"), 16),
+        open_files=int(attribute("open_files")),
+        stalled_ms=int(attribute("stalled_ms"))
+        if host.exists(f"{CLASS}/{device}/stalled_ms")
+        else None,
+    )
+
+
+def at(host: Host, node: str) -> LinkDevice | None:
+    """The link of a device tree node."""
+    return next(
+        (
+            link
+            for link in find(host)
+            if platform_bus.node_of(host, f"{CLASS}/{link.device}/device") == node
+        ),
+        None,
+    )
+
+
+def pick(host: Host, name: str | None) -> LinkDevice:
+    """The link called *name*, or the only one where that is None.
+
+    Raises:
+        RslError: there is no such link, or several and none is named.
+    """
+    links = find(host)
+    if not links:
+        raise RslError(
+            f"no link is up: '{host.where(CLASS)}' has no device",
+            hint="bring it up with: rslctl setup --board NAME",
+        )
+    known = ", ".join(link.name for link in links)
+    if name is not None:
+        links = [link for link in links if link.name == name]
+        if not links:
+            raise RslError(f"no link {name!r} is up", hint=f"links that are up: {known}")
+    if len(links) > 1:
+        raise RslError(f"more than one link is up: {known}", hint="name one with --link")
+    return links[0]
+
+
+def counters(host: Host, link: LinkDevice) -> list[Counters]:
+    """The counters of each vector."""
+
+    def count(vector: int, name: str) -> int:
+        return int(host.read_text(f"{CLASS}/{link.device}/vector{vector}/{name}"))
+
+    return [Counters(*(count(n, name) for name in Counters.NAMES)) for n in range(link.vectors)]
+
+
+def place(link: LinkDevice, base: int, data: bytes) -> None:
+    """Put *data* at the physical address *base* of a link's shared memory.
+
+    Raises:
+        RslError: the memory does not reach there, or cannot be had.
+    """
+    from periphery import MMIO, MMIOError  # slow to load, and seldom wanted
+
+    offset = base - link.memory_base
+    if offset < 0 or offset + len(data) > link.memory_size:
+        raise RslError(
+            f"link {link.name!r} has shared memory at {link.memory_base:#x}, "
+            f"{link.memory_size:#x} bytes: {base:#x} is not in it",
+            hint="is the board's profile the one that it was booted with?",
+        )
+    try:
+        memory = MMIO(offset, len(data), path=link.node)
+        memory.write(0, data)
+        memory.close()
+    except MMIOError as error:
+        raise RslError(f"cannot write to '{link.node}': {error}", hint="run it as root") from error
+
+
+class GoneError(RslError):
+    """The device of a link is not there any more."""
+
+
+class Mailbox:
+    """An open link device; usable in ``with`` and in ``select``.
+
+    Notifications count from the moment of opening.
+    """
+
+    def __init__(self, host: Host, link: LinkDevice, *, flags: int = os.O_RDWR) -> None:
+        """Open the device of *link*.
+
+        Raises:
+            RslError: it cannot be opened.
+        """
+        self.link = link
+        path = host.where(link.node)
+        try:
+            self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            hint = ""
+            if isinstance(error, FileNotFoundError):
+                raise GoneError(
+                    f"cannot open '{path}': No such file or directory",
+                    hint="rslctl doctor says whether the link is",
+                ) from error
+            if isinstance(error, PermissionError):
+                hint = "run it as root, or give yourself the device: rslctl setup --owner USER"
+            raise self._gone(error, f"open '{path}'", hint) from error
+
+    def __enter__(self) -> Mailbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def detach(self) -> int:
+        """The descriptor, which is the caller's to close from now on."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def _gone(self, error: OSError, action: str, hint: str = "") -> RslError:
+        """What to tell of an error of the device, which may be gone."""
+        if error.errno in (errno.ENODEV, errno.ENXIO):
+            return GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
+        return os_error(action, error, hint=hint)
+
+    def check(self) -> None:
+        """Check that this is the device of the link still, and not of one that came after it.
+
+        Raises:
+            GoneError: it is not.
+        """
+        try:
+            label = INFO.unpack(fcntl.ioctl(self._fd, IOC_INFO, bytes(INFO.size)))[6]
+        except OSError as error:
+            raise self._gone(error, f"ask the name of '{self.link.node}'") from error
+        if label.rstrip(b"\0").decode(errors="replace") != self.link.name:
+            raise GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
+
+    def kick(self, mask: int) -> None:
+        """Kick the vectors in *mask*.
+
+        Raises:
+            RslError: the device is gone or refuses.
+        """
+        try:
+            os.write(self._fd, MASK.pack(mask))
+        except OSError as error:
+            raise self._gone(error, f"write to '{self.link.node}'") from error
+
+    def read(self) -> int:
+        """The mask of vectors notified since the last call; 0 if there are none.
+
+        Raises:
+            RslError: the device is gone.
+        """
+        try:
+            mask: int = MASK.unpack(os.read(self._fd, MASK.size))[0]
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._gone(error, f"read from '{self.link.node}'") from error
+        return mask
+
+    def last(self, vector: int) -> Last:
+        """The last notification of *vector*.
+
+        Raises:
+            RslError: the device is gone.
+        """
+        asked = VECTOR_STAT.pack(vector, *[0] * 8)
+        try:
+            answer = fcntl.ioctl(self._fd, IOC_STAT, asked)
+        except OSError as error:
+            raise self._gone(error, f"read counters of '{self.link.node}'") from error
+        _, _, _, _, count, time_of, *_ = VECTOR_STAT.unpack(answer)
+        return Last(count, time_of)
+
+    def bind(self, vector: int, direction: int, eventfd: int) -> None:
+        """Bind *eventfd* to *vector* in the kernel, for as long as it is open anywhere.
+
+        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. What was bound there is not any
+        more.
+
+        Raises:
+            RslError: the device is gone or refuses.
+        """
+        try:
+            fcntl.ioctl(self._fd, IOC_BIND, BINDING.pack(vector, direction, eventfd, 0))
+        except OSError as error:
+            raise self._gone(
+                error, f"bind an eventfd to vector {vector} of '{self.link.node}'"
+            ) from error
+
+    def wait(self, mask: int, timeout: float | None) -> int:
+        """Wait until a vector in *mask* is notified and return those that were.
+
+        *timeout* is in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeoutError: none came in time.
+            RslError: the device is gone.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            # poll(2) takes its milliseconds as an int.
+            ready = poll.poll(None if left is None else min(left, 3600) * 1000)
+            notified = self.read() & mask if ready else 0
+            if notified:
+                return notified
+            if left == 0:
+                raise WaitTimeoutError(
+                    f"no notification on link {self.link.name!r} in {timeout:g} s"
+                )
+
+
+def vectors_of(mask: int) -> list[int]:
+    """The numbers of the vectors in a mask, ascending."""
+    return [n for n in range(mask.bit_length()) if mask >> n & 1]

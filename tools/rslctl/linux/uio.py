@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""UIO devices, found by their device tree node and never by their number.
+
+Attributes: drivers/uio/uio.c of Linux.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from rslctl.errors import RslError
+from rslctl.linux import platform_bus
+from rslctl.linux.host import Host
+from rslctl.region import Region
+
+SUBSYSTEM = "uio"
+#: The driver, and the module that has it.
+DRIVER = "uio_pdrv_genirq"
+
+CLASS = f"/sys/class/{SUBSYSTEM}"
+
+
+@dataclass(frozen=True)
+class UioDevice:
+    """A UIO device as sysfs shows it."""
+
+    #: The kernel's name of the device, as "uio0".
+    device: str
+    name: str
+    #: The device tree node that it was made of; "" if of none.
+    node: str
+    maps: tuple[Region, ...]
+
+    @property
+    def path(self) -> str:
+        """The path of the character device."""
+        return f"/dev/{self.device}"
+
+
+def find(host: Host) -> list[UioDevice]:
+    """The UIO devices that are there, by number."""
+    names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
+    return [_read(host, name) for name in names]
+
+
+def at(host: Host, node: str) -> UioDevice | None:
+    """The UIO device of a device tree node."""
+    return next((each for each in find(host) if each.node == node), None)
+
+
+def of_device(host: Host, device: str) -> UioDevice | None:
+    """The UIO device of a platform device, by its name."""
+    for name in host.names(CLASS):
+        above = os.path.realpath(host.path(f"{CLASS}/{name}/device"))
+        if os.path.basename(above) == device:
+            return _read(host, name)
+    return None
+
+
+def users(host: Host, uio: UioDevice) -> list[int]:
+    """The processes that have a UIO device open or mapped, as far as they may be looked at."""
+    if not host.live or not host.exists(uio.path):
+        return []
+    number = host.path(uio.path).stat().st_rdev
+    pids = [name for name in host.names("/proc") if name.isdecimal()]
+    return [int(pid) for pid in pids if number in _device_numbers(host, pid)]
+
+
+def _device_numbers(host: Host, pid: str) -> set[int]:
+    """The numbers of the devices that a process has open or mapped."""
+    found = set()
+    for directory in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
+        with contextlib.suppress(RslError):  # it has ended, or is not ours to look at
+            for name in host.names(directory):
+                with contextlib.suppress(OSError):
+                    found.add(host.path(f"{directory}/{name}").stat().st_rdev)
+    return found
+
+
+def _read(host: Host, device: str) -> UioDevice:
+    directory = f"{CLASS}/{device}"
+
+    def number(name: str) -> int:
+        return int(host.read_text(f"{directory}/maps/{name}"), 16)
+
+    maps = host.names(f"{directory}/maps")
+    return UioDevice(
+        device=device,
+        name=host.read_text(f"{directory}/name"),
+        node=platform_bus.node_of(host, f"{directory}/device"),
+        maps=tuple(Region(number(f"{each}/addr"), number(f"{each}/size")) for each in maps),
+    )

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Board profiles: found by name or file, read from TOML.
+
+The format is described in docs/reference/board-profile.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from rslctl.errors import RslError, os_error
+from rslctl.linux.uapi import LABEL_SIZE, MAX_VECTORS
+from rslctl.profile import transports, virtio
+from rslctl.profile.model import (
+    STARTS,
+    TRANSPORTS,
+    Access,
+    Board,
+    Ipi,
+    Link,
+    NodeRef,
+    Remoteproc,
+    Virtio,
+    clashes,
+)
+from rslctl.profile.toml import Document, Table, overlay, read, shown
+from rslctl.profile.transports import node_ref
+from rslctl.region import Region
+
+#: Linux maps the shared memory in pages; arm64 boards may run 4, 16 or 64 KiB ones.
+PAGE_SIZE = 4096
+
+#: The name of a firmware file; may have directories.
+FIRMWARE = re.compile(r"(?!/|.*\.\.)[A-Za-z0-9._+@/-]*")
+
+_BUILT_IN = Path(__file__).parent / "boards"
+#: The machine's own profiles.
+_LOCAL = "etc/rslctl/boards"
+#: A link's name is also part of device tree labels.
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def built_in() -> list[str]:
+    """The names of the profiles that come with rslctl, sorted."""
+    return sorted(path.stem for path in _BUILT_IN.glob("*.toml"))
+
+
+def known(root: Path = Path("/")) -> dict[str, Path]:
+    """The profiles that have a name, those of the machine before those that come with rslctl."""
+    paths = [*_BUILT_IN.glob("*.toml"), *(root / _LOCAL).glob("*.toml")]
+    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+
+
+def load(name: str, root: Path = Path("/")) -> Board:
+    """Read the profile *name*, or the file *name* where that ends in ``.toml``.
+
+    Raises:
+        RslError: it does not exist, cannot be read or is not a profile.
+    """
+    path = Path(name) if name.endswith(".toml") else _find(name, root)
+    if not path.stem.isprintable():
+        raise RslError(f"{str(path)!a}: the name of a profile has to be printable")
+    return parse(_document(path, root, ()), path.stem)
+
+
+def _find(name: str, root: Path) -> Path:
+    profiles = known(root)
+    if name in profiles:
+        return profiles[name]
+    close = difflib.get_close_matches(name, profiles, 1)
+    raise RslError(
+        f"unknown board {name!r}",
+        hint=(f"did you mean {close[0]!r}? " if close else "")
+        + f"known boards: {', '.join(profiles)}; a profile of your own is named by its .toml file",
+    )
+
+
+def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
+    """A profile's text over that of the profile that it extends."""
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise RslError(f"{path}:1: is not UTF-8 text") from error
+    except OSError as error:
+        raise os_error(f"read board profile '{path}'", error) from error
+    document = read(text, str(path))
+    if "extends" not in document.values:
+        return document
+    table = Table(document, (), document.values)
+    name = table.text("extends")
+    try:
+        below = path.parent / name if name.endswith(".toml") else _find(name, root)
+    except RslError as error:
+        raise table.error("extends", f"{error} ({error.hint})") from error
+    seen = (*seen, os.path.realpath(path))
+    # A machine's own profile may extend the one that it goes before.
+    if os.path.realpath(below) == seen[-1] and name in built_in():
+        below = _BUILT_IN / f"{name}.toml"
+    if os.path.realpath(below) in seen:
+        raise table.error("extends", f"{name!r} extends this profile in turn")
+    del document.values["extends"]
+    return overlay(_document(below, root, seen), document)
+
+
+# Reading
+
+
+def parse(document: Document, name: str) -> Board:
+    """The board that *document* describes.
+
+    Raises:
+        RslError: it is not a profile; the message names file, line, key and what would be right.
+    """
+    top = Table(document, (), document.values)
+    board = Board(
+        name=name,
+        description=top.text("description"),
+        compatible=tuple(top.texts("compatible")),
+        disable=_nodes(top, "disable"),
+        enable=_nodes(top, "enable"),
+        cells=_cells(top),
+        interrupt_parent=node_ref(top, "interrupt-parent", top.text("interrupt-parent"))
+        if top.optional("interrupt-parent")
+        else None,
+        links=_links(top),
+    )
+    top.done()
+    return board
+
+
+def _links(top: Table) -> tuple[Link, ...]:
+    tables = top.tables("link")
+    links = tuple(_link(table) for table in tables)
+    names: set[str] = set()
+    for table, link in zip(tables, links, strict=True):
+        if link.name in names:
+            raise table.error("name", f"{link.name!r} is given to more than one link")
+        names.add(link.name)
+    for clash in clashes(links):
+        key = clash.key
+        if isinstance(links[clash.at].offers.get("mailbox"), Ipi) and key in TRANSPORTS:
+            key = "zynqmp-ipi"
+        hint = "; each link needs an agent of its own" if clash.check == "agent" else ""
+        raise tables[clash.at].error(key, f"{clash.text}{hint}")
+    return links
+
+
+def _cells(top: Table) -> tuple[int, int]:
+    values = top.integers("cells", 1, 2) if top.optional("cells") else [2, 2]
+    if len(values) != 2:
+        raise top.error("cells", f"{values} is not two numbers, of addresses and of sizes")
+    return values[0], values[1]
+
+
+def _nodes(table: Table, key: str) -> tuple[NodeRef, ...]:
+    texts = table.texts(key) if table.optional(key) else []
+    return tuple(node_ref(table, key, text) for text in texts)
+
+
+def _link(table: Table) -> Link:
+    name = table.text("name")
+    if not _NAME.fullmatch(name) or len(name) >= LABEL_SIZE:
+        raise table.error(
+            "name", f"{shown(name)} is not 1 to {LABEL_SIZE - 1} of a-z, 0-9 and '_', as 'rpu0'"
+        )
+    memory = _region(table.table("memory"))
+    firmware = _region(table.table("firmware")) if table.optional("firmware") else None
+    if firmware and firmware.overlaps(memory):
+        raise table.error(
+            "firmware",
+            f"{firmware.base:#x}, {firmware.size:#x} bytes, overlaps memory at "
+            f"{memory.base:#x}, {memory.size:#x} bytes",
+        )
+    sim = _sim(table.table("sim")) if table.optional("sim") else 0
+    offers, remote = ({}, None) if sim else transports.read(table)
+    names = list(offers) or ["sim"]
+    transport = table.choice("transport", names) if table.optional("transport") else names[0]
+    room = _remote_dt(table.table("remote-dt"), memory) if table.optional("remote-dt") else None
+    made = _virtio(table, memory, room) if table.optional("virtio") else None
+    boots = _remoteproc(table.table("remoteproc")) if table.optional("remoteproc") else None
+    access = _access(table.table("access")) if table.optional("access") else None
+    table.done()
+    link = Link(name, memory, firmware, offers, transport, remote, made, room, boots, access, sim)
+    _check_remote(table, link)
+    return link
+
+
+def _check_remote(table: Table, link: Link) -> None:
+    """The remote's side has an entry per vector, or one for all."""
+    for key, values in (
+        ("notify-values", link.remote.notify_values if link.remote else ()),
+        ("interrupts", link.remote.interrupts if link.remote else ()),
+    ):
+        if len(values) not in (0, 1, link.vectors):
+            raise table.error(
+                "remote", f"{key} has {len(values)} values, the link has {link.vectors} vectors"
+            )
+
+
+def _region(table: Table) -> Region:
+    region = Region(table.integer("base", 0, 2**64 - 1), table.integer("size", 1, 2**64 - 1))
+    table.done()
+    for key, value in (("base", region.base), ("size", region.size)):
+        if value % PAGE_SIZE:
+            raise table.error(key, f"{value:#x} is not a multiple of {PAGE_SIZE:#x}")
+    if region.end > 2**64:
+        raise table.error("size", f"{region.size:#x} goes past the last 64-bit address")
+    return region
+
+
+def _remoteproc(table: Table) -> Remoteproc:
+    node = node_ref(table, "node", table.text("node"))
+    firmware = table.text("firmware") if table.optional("firmware") else ""
+    start = table.choice("start", list(STARTS)) if table.optional("start") else STARTS[0]
+    table.done()
+    if not FIRMWARE.fullmatch(firmware):
+        raise table.error(
+            "firmware", f"{shown(firmware)} is not the name of a file below /lib/firmware"
+        )
+    return Remoteproc(node, firmware, start)
+
+
+def _access(table: Table) -> Access:
+    made = Access(
+        *(tuple(table.texts(key)) if table.optional(key) else () for key in ("users", "groups"))
+    )
+    table.done()
+    return made
+
+
+def _sim(table: Table) -> int:
+    vectors = table.integer("vectors", 1, MAX_VECTORS)
+    table.done()
+    return vectors
+
+
+def _virtio(link: Table, memory: Region, room: Region | None) -> Virtio:
+    table = link.table("virtio")
+    devices = tuple(table.texts("devices"))
+    made = Virtio(devices, table.flag("device-tree"))
+    table.done()
+    for name in devices:
+        if name not in virtio.KINDS:
+            close = difflib.get_close_matches(name, virtio.KINDS, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            expected = ", ".join(repr(kind) for kind in virtio.KINDS)
+            raise table.error("devices", f"{shown(name)} is not one of {expected}{hint}")
+    offset = room.base - memory.base if room else None
+    misfit = virtio.misfit(devices, device_tree=made.device_tree, size=memory.size, room=offset)
+    if misfit:
+        raise table.error("devices", misfit)
+    return made
+
+
+def _remote_dt(table: Table, memory: Region) -> Region:
+    offset = table.integer("offset", 0, memory.size - 1)
+    size = table.integer("size", 64, memory.size)
+    table.done()
+    if offset % 8:
+        raise table.error("offset", f"{offset:#x} is not a multiple of 8")
+    room = Region(memory.base + offset, size)
+    if not memory.contains(room):
+        raise table.error("size", f"{size:#x} at {offset:#x} goes past the shared memory")
+    return room

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Bring a link up and take it down again.
+
+Setting up is a list of :mod:`steps`. It can be killed at any point and run again, and
+teardown undoes what setup did and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import pwd
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rslctl.errors import RslError
+from rslctl.linux import mbox, modules, platform_bus, uio
+from rslctl.linux.host import Host
+from rslctl.setup import checks, steps
+from rslctl.setup.journal import Facts, Journal
+from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
+from rslctl.setup.steps import (
+    DeviceOwned,
+    DeviceThere,
+    DriverBound,
+    ModuleLoaded,
+    Ownership,
+    Step,
+    Target,
+    Verified,
+)
+
+MODULE = "rsl_mbox"
+#: The driver of a link's device, by transport.
+DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
+
+#: Those that have something to undo, by name.
+STEPS: dict[str, type[Step]] = {
+    step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned, RecoveryOff, RemoteStarted)
+}
+
+#: Called with a step's description, what was done about it, and in how many seconds.
+Report = Callable[[str, str, float], None]
+
+
+def parse_owner(text: str) -> tuple[int, int | None]:
+    """``USER`` or ``USER:GROUP``, names or numbers, as user and group id.
+
+    Raises:
+        RslError: there is no such user or group.
+    """
+    user, _, group = text.partition(":")
+    uid = _id("user", user, lambda name: pwd.getpwnam(name).pw_uid)
+    return uid, _id("group", group, lambda name: grp.getgrnam(name).gr_gid) if group else None
+
+
+def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
+    # The last number stands for "leave it as it is" in chown(2).
+    if text.isdecimal() and len(text) <= 10 and int(text) < 2**32 - 1:
+        return int(text)
+    try:
+        return look_up(text)
+    except KeyError as error:
+        raise RslError(f"unknown {kind} {text!r}") from error
+
+
+def steps_for(target: Target, firmware: str | None) -> list[Step]:
+    """What bringing a link up takes, in order.
+
+    *firmware*, below /lib/firmware, goes before what the profile says.
+
+    Raises:
+        RslError: there is a firmware and nothing to boot it.
+    """
+    host, board, link = target.host, target.board, target.link
+    driver = DRIVERS[link.transport]
+    there = DeviceThere(target, mbox.SUBSYSTEM, target.node)
+    machine = target.machine
+
+    def verified(text: str, look: Callable[[], list[checks.Finding]]) -> Step:
+        return Verified(target, text, look)
+
+    where = (host, board, machine, link)
+    result: list[Step] = [
+        verified("machine matches the profile", lambda: checks.machine(board, machine)),
+        verified("memory reserved as planned", lambda: checks.memory(*where)),
+        verified("nobody else has its channels", lambda: checks.channels(*where)),
+        ModuleLoaded(target, MODULE, driver),
+        DriverBound(target, target.node, driver, MODULE, override=False),
+        there,
+    ]
+    owned = [there]
+    if platform_bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER):
+        mapped = DeviceThere(target, uio.SUBSYSTEM, target.memory_node)
+        owned.append(mapped)
+        result += [
+            ModuleLoaded(target, uio.DRIVER, uio.DRIVER),
+            DriverBound(target, target.memory_node, uio.DRIVER, uio.DRIVER, override=True),
+            mapped,
+        ]
+    else:
+        text = f"shared memory mapped by {MODULE} itself, as the kernel has no {uio.DRIVER}"
+        result.append(verified(text, list))
+    if target.ownership != Ownership():
+        result += [DeviceOwned(target, each) for each in owned]
+    boots = link.remoteproc
+    if boots:
+        node = machine.find(boots.node)
+        if node is None:
+            raise RslError(
+                f"there is no node {boots.node} to boot the remote of link {link.name!r}",
+                hint="is it the board that the profile is of?",
+            )
+        result.append(RemoteThere(target, node))
+        if boots.start == "daemon":
+            result.append(RecoveryOff(target, node))
+        result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
+    elif firmware:
+        raise RslError(
+            f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
+            f"link {link.name!r}",
+            hint="add a table [link.remoteproc] with its node",
+        )
+    return result
+
+
+def up(todo: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None:
+    """Do those steps of one link that are not done yet.
+
+    Raises:
+        RslError: a step fails. What was done before it stays and is in the journal, so that
+            setup can go on from there or teardown undo it.
+    """
+    target = todo[0].target
+    journal = Journal.load(target.host, target.link.name)
+    journal.facts = facts
+    journals = [journal, *_others(target.host, target.link.name)]
+    for step in todo:
+        began = time.monotonic()
+        result = _bring_about(step, journals, dry_run)
+        report(step.describe(), result, time.monotonic() - began)
+    if not dry_run:
+        journal.finish()
+
+
+def _bring_about(step: Step, journals: list[Journal], dry_run: bool) -> str:
+    """Do a step that is not done yet; the first of *journals* is the link's own."""
+    if step.check():
+        if not dry_run:
+            _own(step, journals)
+        return step.doubt() or ("ok" if isinstance(step, steps.Verified) else "already")
+    held_back = step.held_back()
+    if held_back:
+        return held_back
+    if dry_run:
+        return "would do"
+    _do(step, journals[0])
+    return "done"
+
+
+def _own(step: Step, journals: list[Journal]) -> None:
+    """Write down what came about by loading a module: it is ours to undo as well."""
+    plan = step.consequence(journals)
+    if plan is not None and not journals[0].has(step.name, plan):
+        journals[0].add(step.name, plan)
+
+
+def _do(step: Step, journal: Journal) -> None:
+    plan = step.plan()
+    added = plan is not None and journal.add(step.name, plan)
+    try:
+        step.do()
+        if not step.check():
+            raise RslError(
+                f"failed without a reason: {step.describe()}",
+                hint="the kernel log (dmesg) may say why",
+            )
+    except RslError:
+        if added and plan is not None:
+            step.undo(step.host, plan)
+            journal.drop_last()
+        raise
+
+
+def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
+    """Undo what setup did for *link*, in reverse.
+
+    Raises:
+        RslError: a step cannot be undone. It and those before it stay in the journal.
+    """
+    journal = Journal.load(host, link)
+    others = _others(host, link)
+    _check_unused(host, journal)
+    if not dry_run:
+        journal.begin_undoing()
+    for entry in reversed(list(journal.entries)):
+        began = time.monotonic()
+        result = _take_back(host, journal, entry, others, dry_run)
+        report(_about(entry), result, time.monotonic() - began)
+
+
+def _others(host: Host, link: str) -> list[Journal]:
+    """The journals of the other links, but for those that are damaged."""
+    found = []
+    for name in Journal.links(host):
+        with contextlib.suppress(RslError):
+            found += [Journal.load(host, name)] if name != link else []
+    return found
+
+
+def _take_back(
+    host: Host, journal: Journal, entry: dict[str, Any], others: list[Journal], dry_run: bool
+) -> str:
+    step = STEPS.get(entry["step"])
+    if step is None:
+        raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
+    left = step is steps.ModuleLoaded and bool(others)
+    if left:
+        result = f"left to link {others[0].link}"
+        if not dry_run:
+            # Written there before it is taken from here: killed between, it is in both.
+            others[0].adopt(entry)
+    elif dry_run:
+        return "would undo"
+    else:
+        result = "undone" if _undo(step, journal, entry) else "already undone"
+    if not dry_run:
+        journal.drop_last()
+    return result
+
+
+def _undo(step: type[Step], journal: Journal, entry: dict[str, Any]) -> bool:
+    try:
+        return step.undo(journal.host, entry["plan"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise journal.damaged(f"step {entry['step']} has a plan that is none: {error}") from error
+
+
+def _check_unused(host: Host, journal: Journal) -> None:
+    """Check that no daemon has the link open, before anything is taken from under it.
+
+    Raises:
+        RslError: one has.
+    """
+    device = mbox.at(host, journal.facts.node) if journal.facts else None
+    if device and device.open_files:
+        raise RslError(
+            f"link {journal.link!r} is in use: {device.node} is open {device.open_files} times",
+            hint="stop its daemon first",
+        )
+    drivers = [each["plan"] for each in journal.entries if each["step"] == DriverBound.name]
+    for plan in drivers:
+        found = uio.of_device(host, str(plan.get("device")))
+        users = uio.users(host, found) if found else []
+        if found and users:
+            raise RslError(
+                f"link {journal.link!r} is in use: {found.path} is open in process "
+                f"{', '.join(map(str, users))}",
+                hint="stop it first",
+            )
+
+
+def _about(entry: dict[str, Any]) -> str:
+    values = {key: value for key, value in entry["plan"].items() if value not in (None, "")}
+    texts = {key: " ".join(v) if isinstance(v, list) else v for key, v in values.items()}
+    return f"{entry['step']} ({', '.join(f'{key} {text}' for key, text in texts.items())})"

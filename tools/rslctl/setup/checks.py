@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What has to be so before a link can come up: machine, memory and channels. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rslctl.devicetree import overlay
+from rslctl.devicetree.tree import Tree, parent
+from rslctl.errors import RslError
+from rslctl.linux import platform_bus
+from rslctl.linux.host import DEVICE_TREE, Host
+from rslctl.profile.model import Board, Doorbell, Ipi, Link
+from rslctl.region import Region
+
+#: "error": it will not work; "warning": it may bite; "unknown": it cannot be told, and the
+#: text says why.
+Level = Literal["error", "warning", "unknown"]
+
+_DEFERRED = "/sys/kernel/debug/devices_deferred"
+_IOMEM = "/proc/iomem"
+_RESERVED = "/reserved-memory"
+_RSL = ("rsl,mbox-client", "rsl,mbox-doorbell", "user-mailbox")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check has to say, in one line, and what to do about it."""
+
+    #: The name of the check.
+    check: str
+    level: Level
+    text: str
+    remedy: str
+
+
+def content(host: Host, name: str) -> str | None:
+    """The text of a file; None where it is missing or may not be read."""
+    try:
+        return host.read_text(name)
+    except RslError:
+        return None
+
+
+def machine(board: Board, tree: Tree) -> list[Finding]:
+    """Whether the running device tree is what the profile asks for."""
+    remedy = (
+        f"boot with its overlay (rslctl overlay --board {board.name}), "
+        "or choose the board that this is"
+    )
+    return [
+        Finding(
+            "machine", "error", f"this machine does not match board {board.name!r}: {text}", remedy
+        )
+        for text in overlay.unlike(board, tree, overlay.style_of(board, tree))
+    ]
+
+
+def _no_tree(host: Host, check: str) -> Finding:
+    return Finding(
+        check,
+        "unknown",
+        f"no running device tree in '{host.path(DEVICE_TREE)}'",
+        "run it on the board; an image does not have it",
+    )
+
+
+# Memory
+
+
+def memory(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
+    """Whether the link's memory is reserved as planned, by the device tree and by the kernel."""
+    found = []
+    for key, region in link.regions():
+        what = f"link {link.name}: {key} {_range(region)}"
+        if tree.texts("/", "compatible"):
+            found += list(_reserved(board, tree, what, region))
+        found += list(_taken(host, what, region))
+    if not tree.texts("/", "compatible"):
+        found.append(_no_tree(host, "memory"))
+    return list(dict.fromkeys(found))
+
+
+def _range(region: Region) -> str:
+    return f"{region.base:#x}-{region.end - 1:#x}"
+
+
+def _reserved(board: Board, tree: Tree, what: str, region: Region) -> Iterator[Finding]:
+    carved = [
+        (path, each)
+        for path in tree.nodes
+        if parent(path) == _RESERVED and tree.enabled(path)
+        for each in tree.regions(path)
+        if each.overlaps(region)
+    ]
+    holders = [path for path, each in carved if each == region]
+    holders = holders or [path for path, each in carved if each.contains(region)]
+    if not holders:
+        yield Finding(
+            "memory",
+            "error",
+            f"{what} is not reserved by a node of {_RESERVED}",
+            f"boot with the overlay: rslctl overlay --board {board.name}",
+        )
+    for path, each in carved:
+        if path not in holders:
+            yield Finding(
+                "memory",
+                "error",
+                f"{what} overlaps {path}, {_range(each)}",
+                "move one of the two: the profile's memory, or the node of the base tree",
+            )
+        elif "no-map" not in tree.nodes[path]:
+            yield Finding(
+                "memory",
+                "error",
+                f"{what} is reserved by {path} without no-map: Linux maps it cached as well",
+                "add no-map to the node; the overlay of rslctl has it",
+            )
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """A line of /proc/iomem."""
+
+    depth: int
+    region: Region
+    name: str
+
+
+def _resources(text: str) -> list[_Resource]:
+    found = []
+    for line in text.splitlines():
+        span, _, name = line.partition(" : ")
+        first, _, last = span.strip().partition("-")
+        try:
+            region = Region(int(first, 16), int(last, 16) - int(first, 16) + 1)
+        except ValueError:
+            continue
+        found.append(_Resource((len(line) - len(line.lstrip())) // 2, region, name.strip()))
+    return found
+
+
+def _taken(host: Host, what: str, region: Region) -> Iterator[Finding]:
+    """Whether the kernel uses the memory as its own."""
+    text = content(host, _IOMEM)
+    # Whoever is not root sees every address as 0.
+    resources = _resources(text or "")
+    if not any(each.region.end > 1 for each in resources):
+        why = "shows no addresses" if resources else "is not there or cannot be read"
+        yield Finding("memory", "unknown", f"'{host.path(_IOMEM)}' {why}", "run it as root")
+        return
+    kept = [each.region for each in resources if each.depth and each.name.lower() == "reserved"]
+    for each in resources:
+        ram = not each.depth and each.name == "System RAM" and each.region.overlaps(region)
+        if ram and not any(inner.contains(region) for inner in kept):
+            yield Finding(
+                "memory",
+                "error",
+                f"{what} is System RAM ({_range(each.region)}): Linux gives it to programs",
+                "reserve it with no-map, or keep Linux off it with mem=, and reboot",
+            )
+
+
+# Channels
+
+
+def channels(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
+    """Whether what the link is notified by is there, and nobody else's."""
+    node = overlay.notification_path(board, link, overlay.style_of(board, tree))
+    if not tree.texts("/", "compatible"):
+        return [_no_tree(host, "channel")]
+    if node not in tree:
+        return []  # what the machine lacks is machine's to say
+    if isinstance(link.by, Doorbell):
+        return list(_doorbell(host, tree, node))
+    used = tree.specifiers(node, "mboxes", "#mbox-cells")
+    found = [each for path in dict(used) for each in _controller(host, tree, path)]
+    if isinstance(link.by, Ipi):
+        found += _agent(host, tree, parent(used[0][0]) if used else "", link.by.agent)
+    return found + list(_mailbox(host, tree, node, used))
+
+
+def _controller(host: Host, tree: Tree, controller: str) -> Iterator[Finding]:
+    """Whether the mailbox controller works; its device may be made of a node above."""
+    if not controller:
+        yield Finding(
+            "probe",
+            "error",
+            "mboxes refers to a phandle that no node has",
+            "fix the label of the controller in the profile, rebuild the overlay and reboot",
+        )
+        return
+    path, device = controller, platform_bus.directory_of(host, controller)
+    while device is None and path not in ("/", ""):
+        path = parent(path)
+        device = platform_bus.directory_of(host, path) if path != "/" else None
+    if device is None:
+        disabled = "" if tree.enabled(controller) else ": it is disabled"
+        yield Finding(
+            "probe",
+            "error",
+            f"the kernel made no device of mailbox controller {controller}{disabled}",
+            'set its status to "okay" (key "enable" of the profile) and reboot',
+        )
+    elif platform_bus.driver_at(host, device) is None:
+        driver = ", ".join(tree.texts(path, "compatible"))
+        yield Finding(
+            "probe",
+            "error",
+            f"mailbox controller {controller} has no driver{_deferred(host, device)}",
+            f"load or build the kernel's mailbox driver for {driver}",
+        )
+
+
+def _deferred(host: Host, device: str) -> str:
+    """What the kernel says of a device whose probe it put off."""
+    for line in (content(host, _DEFERRED) or "").splitlines():
+        name, _, reason = line.partition("\t")
+        if name.strip() == Path(device).name:
+            return f": probe deferred: {reason.strip() or 'no reason given'}"
+    return ""
+
+
+def _others(tree: Tree, own: str, key: str) -> Iterator[str]:
+    """The nodes in use, apart from *own*, that have the property *key*."""
+    for path, properties in tree.nodes.items():
+        if path != own and key in properties and tree.enabled(path):
+            yield path
+
+
+def _busy(host: Host, other: str, what: str) -> Finding:
+    device = platform_bus.directory_of(host, other)
+    driver = platform_bus.driver_at(host, device) if device else None
+    if driver:
+        return Finding(
+            "channel",
+            "error",
+            f"{what} is in use by {other}, driver {driver}",
+            "choose another channel in the profile, or disable that node",
+        )
+    return Finding(
+        "channel",
+        "warning",
+        f"{what} belongs to {other} as well, which has no driver yet",
+        "choose another channel in the profile, or disable that node",
+    )
+
+
+def _mailbox(
+    host: Host, tree: Tree, node: str, used: list[tuple[str, tuple[int, ...]]]
+) -> Iterator[Finding]:
+    for other in _others(tree, node, "mboxes"):
+        for controller, cells in dict.fromkeys(tree.specifiers(other, "mboxes", "#mbox-cells")):
+            if controller and (controller, cells) in used:
+                specifier = " ".join(map(str, cells))
+                yield _busy(host, other, f"channel <{specifier}> of {controller}")
+
+
+def _agent(host: Host, tree: Tree, own: str, agent: int) -> Iterator[Finding]:
+    """Whether another controller than *own* has the IPI agent that the profile has for Linux."""
+    for other in _others(tree, own, "xlnx,ipi-id"):
+        controller = "xlnx,zynqmp-ipi-mailbox" in tree.texts(other, "compatible")
+        if controller and tree.cell(other, "xlnx,ipi-id", -1) == agent:
+            yield _busy(host, other, f"IPI agent {agent}")
+
+
+def _doorbell(host: Host, tree: Tree, node: str) -> Iterator[Finding]:
+    """Whether a device that a driver has got uses the register or an interrupt."""
+    registers = tree.regions(node)
+    interrupts = {(each.controller, each.cells[:2]) for each in tree.interrupts(node)}
+    for other in tree.nodes:
+        if other == node or not tree.enabled(other):
+            continue
+        ours = bool(set(tree.texts(other, "compatible")) & set(_RSL))  # may share the register
+        wants = [
+            f"the doorbell's register {_range(each)}"
+            for each in registers
+            if not ours and any(each.overlaps(region) for region in tree.regions(other))
+        ] + [
+            f"interrupt <{' '.join(map(str, each.cells))}>"
+            for each in tree.interrupts(other)
+            if (each.controller, each.cells[:2]) in interrupts
+        ]
+        device = platform_bus.directory_of(host, other) if wants else None
+        if device and platform_bus.driver_at(host, device):
+            yield from (_busy(host, other, what) for what in wants)

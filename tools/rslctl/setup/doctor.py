@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything that can be seen to be wrong with the links of a machine, or of an image.
+
+Each check is a function that only looks; docs/reference/doctor.md lists them by name of finding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rslctl.devicetree import overlay
+from rslctl.devicetree.tree import Tree
+from rslctl.errors import RslError
+from rslctl.linux import mbox, modules, platform_bus, remoteproc, uio
+from rslctl.linux.host import Host
+from rslctl.profile.model import Board, Link
+from rslctl.setup import checks, order
+from rslctl.setup.checks import Finding
+from rslctl.setup.journal import Journal
+
+#: The interface that the daemon makes and does not bring up.
+_TAP = "/sys/class/net/tap0"
+#: include/uapi/linux/if.h
+_IFF_UP = 1
+
+_MODULE = "rsl_mbox"
+_DEFERRED = "/sys/kernel/debug/devices_deferred"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is looked at; *board* is None where it is not known which one it is."""
+
+    host: Host
+    board: Board | None
+    links: tuple[Link, ...]
+    #: The running device tree; empty of an image.
+    machine: Tree
+    #: The name of the link that is asked about; None where all are.
+    only: str | None = None
+
+    def journals(self) -> list[str]:
+        """The links that were set up and are asked about."""
+        return [name for name in Journal.links(self.host) if self.only in (None, name)]
+
+    def devices(self) -> list[mbox.LinkDevice]:
+        """Those that are up."""
+        return [each for each in mbox.find(self.host) if self.only in (None, each.name)]
+
+
+def _machine(on: Patient) -> Iterator[Finding]:
+    if on.board and on.machine.nodes:
+        yield from checks.machine(on.board, on.machine)
+
+
+def _symbols(on: Patient) -> Iterator[Finding]:
+    board, machine = on.board, on.machine
+    if not board or not machine.nodes or machine.labels:
+        return
+    if overlay.unlike(board, machine, overlay.style_of(board, machine)):
+        yield Finding(
+            "symbols",
+            "warning",
+            "the running device tree has no __symbols__: an overlay that names nodes by label "
+            "cannot be applied to it (FDT_ERR_NOTFOUND)",
+            "rslctl overlay install fits the overlay to the tree; or build that with dtc -@",
+        )
+
+
+def _memory(on: Patient) -> Iterator[Finding]:
+    for link in on.links:
+        if on.board:
+            yield from checks.memory(on.host, on.board, on.machine, link)
+
+
+def _channels(on: Patient) -> Iterator[Finding]:
+    for link in on.links:
+        if on.board:
+            yield from checks.channels(on.host, on.board, on.machine, link)
+
+
+def _module(on: Patient) -> Iterator[Finding]:
+    releases = [os.uname().release] if on.host.live else on.host.names("/lib/modules")
+    for release in releases:
+        loaded = on.host.live and modules.loaded(on.host, _MODULE)
+        if not loaded and not modules.available(on.host, _MODULE, release):
+            yield Finding(
+                "module",
+                "error",
+                f"there is no module {_MODULE} for kernel {release}",
+                f"build and install kmod/{_MODULE} for that kernel, then run depmod",
+            )
+    if not releases:
+        yield Finding("module", "unknown", "cannot tell: no kernel in /lib/modules", "install one")
+
+
+def _links(on: Patient) -> Iterator[Finding]:
+    """Nodes that became no link."""
+    board, machine = on.board, on.machine
+    if not board or not machine.nodes:
+        return
+    for link in on.links:
+        node = overlay.notification_path(board, link, overlay.style_of(board, machine))
+        device = platform_bus.find(on.host, node)
+        if device and modules.loaded(on.host, _MODULE) and mbox.at(on.host, node) is None:
+            waits = device in _read(on.host, _DEFERRED)
+            yield Finding(
+                "link",
+                "error",
+                f"{link.name}: {node} has no driver"
+                + (": it waits for something that does not come" if waits else ""),
+                "dmesg says what the module found wrong; a mailbox specifier that nothing answers "
+                f"to makes it wait for ever, with a line in {_DEFERRED}",
+            )
+
+
+def _uio(on: Patient) -> Iterator[Finding]:
+    for link in on.links if on.machine.nodes else ():
+        node = overlay.memory_path(link)
+        device = platform_bus.find(on.host, node)
+        driver = platform_bus.driver_of(on.host, device) if device else None
+        if not device:
+            continue
+        found = uio.at(on.host, node)
+        if found:
+            yield from _uio_device(link, found)
+        elif driver:
+            yield Finding(
+                "uio",
+                "error",
+                f"{link.name}: {node} is held by driver {driver!r}, not {uio.DRIVER!r}",
+                "rslctl setup --force takes it",
+            )
+        elif not _has_uio(on.host):
+            yield Finding(
+                "uio",
+                "warning",
+                f"{link.name}: this kernel has no {uio.DRIVER}, so there is no /dev/uioN",
+                "map the link's own device, or build the kernel with CONFIG_UIO_PDRV_GENIRQ",
+            )
+        else:
+            of_id = _read(on.host, f"/sys/module/{uio.DRIVER}/parameters/of_id").strip()
+            yield Finding(
+                "uio",
+                "warning",
+                f"{link.name}: {uio.DRIVER} does not have {node}: its parameter of_id is "
+                f"{of_id or 'not set'!r} and nothing tells it to",
+                "rslctl setup binds it; or boot with uio_pdrv_genirq.of_id=generic-uio",
+            )
+
+
+def _uio_device(link: Link, found: uio.UioDevice) -> Iterator[Finding]:
+    if found.device != "uio0":
+        yield Finding(
+            "uio-number",
+            "warning",
+            f"{link.name}: its UIO device is {found.path}, and the RSL daemon opens /dev/uio0",
+            "run it under rslctl run --legacy, which shows it this link as /dev/uio0",
+        )
+    if found.maps[:1] != (link.memory,):
+        shown = ", ".join(f"{each.base:#x}, {each.size:#x} bytes" for each in found.maps)
+        yield Finding(
+            "uio-map",
+            "error",
+            f"{link.name}: {found.path} maps {shown or 'nothing'}, the profile says "
+            f"{link.memory.base:#x}, {link.memory.size:#x} bytes",
+            "boot with the overlay of this profile",
+        )
+    yield Finding(
+        "uio-device-memory",
+        "warning",
+        f"{link.name}: {found.path} maps Device memory: slow, and unaligned access to it (memset, "
+        "memcpy) may end in SIGBUS",
+        "map the link's own device, which is write-combined",
+    )
+
+
+def _has_uio(host: Host) -> bool:
+    return platform_bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER)
+
+
+def _read(host: Host, path: str) -> str:
+    """A file that may not be there, or not be for us."""
+    try:
+        return host.read_text(path) if host.exists(path) else ""
+    except RslError:
+        return ""
+
+
+def _stalled(on: Patient) -> Iterator[Finding]:
+    for device in on.devices():
+        if device.stalled_ms:
+            yield Finding(
+                "stalled",
+                "error",
+                f"{device.name}: the remote has not taken a kick for {device.stalled_ms} ms",
+                "is its program running, and built for the same mailbox agent and channel? Restart "
+                f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt",
+            )
+
+
+def _unread(on: Patient) -> Iterator[Finding]:
+    for device in on.devices():
+        count = sum(each.notifications for each in mbox.counters(on.host, device))
+        if count and not device.open_files:
+            yield Finding(
+                "unread",
+                "warning",
+                f"{device.name}: the remote has notified {count} times and nobody has "
+                f"{device.node} open",
+                "start the link's daemon: rslctl run, or its unit",
+            )
+
+
+def _permission(on: Patient) -> Iterator[Finding]:
+    for device in on.devices():
+        path = on.host.path(device.node)
+        if not path.exists():
+            yield Finding(
+                "node",
+                "error",
+                f"{device.name}: {device.node} is not there though the kernel has the link",
+                "is devtmpfs mounted on /dev, or udev running?",
+            )
+        elif not os.access(path, os.R_OK | os.W_OK):
+            yield Finding(
+                "permission",
+                "error",
+                f"{device.name}: you may not open {device.node}",
+                "rslctl setup --owner USER gives it to the daemon's user; rslctl run needs no such",
+            )
+
+
+def _remote(on: Patient) -> Iterator[Finding]:
+    for name in on.journals():
+        try:
+            remote = order.of(on.host, name)
+            processor = remote.processor(on.host)
+        except order.UnknownRemoteError:
+            continue
+        except RslError as error:
+            yield Finding("remote", "error", f"{name}: {error}", error.hint)
+            continue
+        device = mbox.at(on.host, remote.facts.node)
+        served = bool(device and device.open_files)
+        if processor.state == "crashed":
+            yield Finding(
+                "remote-crashed",
+                "error",
+                f"{name}: {processor.device} has crashed",
+                "stop the daemon, then: rslctl remote stop; start the daemon, then: rslctl remote "
+                "start; dmesg says more",
+            )
+        elif processor.state in remoteproc.RUNNING:
+            yield from _order(on, remote, processor, served)
+        elif served:
+            yield Finding(
+                "remote-down",
+                "warning",
+                f"{name}: a daemon has the link open and {processor.device} is {processor.state}",
+                f"rslctl remote start --link {name}",
+            )
+        if served and processor.recovers:
+            yield Finding(
+                "recovery",
+                "warning",
+                f"{name}: the kernel restarts {processor.device} by itself, under its daemon",
+                "run rslctl setup again: it turns that off",
+            )
+        firmware = remote.facts.firmware or processor.firmware
+        if firmware != remoteproc.UNKNOWN and not remoteproc.has_firmware(on.host, firmware):
+            yield Finding(
+                "firmware",
+                "error",
+                f"{name}: there is no firmware {remoteproc.FIRMWARE}/{firmware}",
+                "put the remote's program there, an ELF file",
+            )
+
+
+def _order(
+    on: Patient, remote: order.Remote, processor: remoteproc.RemoteProcessor, served: bool
+) -> Iterator[Finding]:
+    """Whether a remote that runs found a daemon when it started."""
+    if remote.facts.start != "daemon":
+        return
+    what = "no daemon has the link open"
+    if served:
+        try:
+            order.check_order(on.host, remote, processor)
+            return
+        except RslError:
+            what = "maybe since before its daemon did"
+    yield Finding(
+        "remote-alone",
+        "warning",
+        f"{remote.link}: {processor.device} runs and {what}",
+        "it finds no devices: stop both, start the daemon, then the remote",
+    )
+
+
+def _journals(on: Patient) -> Iterator[Finding]:
+    for name in on.journals():
+        try:
+            journal = Journal.load(on.host, name)
+        except RslError as error:
+            yield Finding("journal", "error", str(error), error.hint)
+            continue
+        if not journal.complete:
+            yield Finding(
+                "unfinished",
+                "error",
+                f"{name}: its setup or teardown did not come to an end",
+                "run rslctl setup or rslctl teardown again",
+            )
+        elif journal.facts and mbox.at(on.host, journal.facts.node) is None:
+            yield Finding(
+                "link-gone",
+                "error",
+                f"{name}: it was set up and is gone",
+                "run rslctl setup again; its daemon has to be started anew",
+            )
+
+
+def _entropy(on: Patient) -> Iterator[Finding]:
+    if not on.host.live:
+        return
+    try:
+        os.getrandom(1, os.GRND_NONBLOCK)
+    except BlockingIOError:
+        yield Finding(
+            "entropy",
+            "warning",
+            "the kernel's random number generator is not ready: the daemon's rng device answers "
+            "every request with nothing",
+            "start the daemon after 'crng init done' in dmesg, or give the kernel a seed",
+        )
+
+
+def _tap(on: Patient) -> Iterator[Finding]:
+    net = any(link.virtio and "net" in link.virtio.devices for link in on.links)
+    flags = _read(on.host, f"{_TAP}/flags") if net else ""
+    if flags and not int(flags, 16) & _IFF_UP:
+        yield Finding(
+            "tap",
+            "warning",
+            "tap0 is down: nothing gets through the daemon's network device",
+            "ip address add 192.168.200.254/24 dev tap0; ip link set tap0 up",
+        )
+
+
+def _live_overlays(on: Patient) -> Iterator[Finding]:
+    board, machine = on.board, on.machine
+    if not board or not machine.nodes or on.host.exists("/sys/kernel/config/device-tree/overlays"):
+        return
+    if overlay.unlike(board, machine, overlay.style_of(board, machine)):
+        yield Finding(
+            "runtime-overlay",
+            "warning",
+            "this kernel takes no overlay while it runs: there is no "
+            "/sys/kernel/config/device-tree/overlays",
+            f"rslctl overlay install --board {board.name}, then reboot",
+        )
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    _machine,
+    _symbols,
+    _live_overlays,
+    _memory,
+    _channels,
+    _module,
+    _links,
+    _uio,
+    _permission,
+    _stalled,
+    _unread,
+    _remote,
+    _journals,
+    _entropy,
+    _tap,
+)
+
+
+def look(on: Patient) -> list[Finding]:
+    """What all checks find; one that cannot look says so."""
+    found = []
+    for check in CHECKS:
+        try:
+            found += list(check(on))
+        except RslError as error:
+            name = check.__name__.strip("_")
+            found.append(Finding(name, "unknown", f"cannot tell: {error}", error.hint))
+    return found

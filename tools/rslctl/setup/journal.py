@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What setup did, written down before it does it."""
+
+from __future__ import annotations
+
+from rslctl.errors import RslError
+from rslctl.linux.host import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+#: What undoing a step needs; goes through JSON.
+UndoPlan: TypeAlias = "dict[str, Any]"
+
+STATE = "/run/rslctl"
+
+
+class Facts:
+    """What setup was told of a link, for the commands that come after it."""
+
+    def __init__(
+        self,
+        board: str,
+        transport: str,
+        node: str,
+        style: str,
+        remoteproc: str = "",
+        firmware: str = "",
+        start: str = "daemon",
+    ) -> None:
+        #: The board as --board had it, and the transport.
+        self.board = board
+        self.transport = transport
+        #: Paths in the device tree: of the notification node, and of what boots the remote.
+        self.node = node
+        #: One of :data:`overlay.STYLES`.
+        self.style = style
+        self.remoteproc = remoteproc
+        #: The remote's file below /lib/firmware; "" is the one that the kernel has.
+        self.firmware = firmware
+        #: One of :data:`board.STARTS`.
+        self.start = start
+
+
+class Journal:
+    """What setup did to bring a link up, in order; one file per link in /run."""
+
+    def __init__(self, host: Host, link: str) -> None:
+        """An empty one; see :meth:`load`."""
+        self.host = host
+        self.link = link
+        self.entries: list[dict[str, Any]] = []
+        self.facts: Facts | None = None
+        #: Whether every step was done.
+        self.complete = False
+
+    @property
+    def file(self) -> str:
+        return f"{STATE}/{self.link}.json"
+
+    @classmethod
+    def load(cls, host: Host, link: str) -> Journal:
+        """The journal of *link*; an empty one if setup did nothing.
+
+        Raises:
+            RslError: the file is damaged.
+        """
+        import json  # takes longer to load than most commands
+
+        journal = cls(host, link)
+        if host.exists(journal.file):
+            try:
+                document = json.loads(host.read(journal.file))
+                journal.entries = [
+                    {"step": str(entry["step"]), "plan": dict(entry["plan"])}
+                    for entry in document["entries"]
+                ]
+                journal.complete = bool(document["complete"])
+                facts = {key: _text(value) for key, value in document["facts"].items()}
+                journal.facts = Facts(**facts) if facts else None
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise journal.damaged(str(error)) from error
+        return journal
+
+    def damaged(self, why: str) -> RslError:
+        """What to say of a file that is not what was written."""
+        return RslError(
+            f"'{self.host.path(self.file)}' is damaged: {why}",
+            hint="remove it; what setup did before is then left as it is",
+        )
+
+    @classmethod
+    def links(cls, host: Host) -> list[str]:
+        """The links that have a journal."""
+        names = host.names(STATE)
+        return [name[:-5] for name in names if name.endswith(".json") and name[0] != "."]
+
+    def _save(self) -> None:
+        if not self.entries and not self.complete:
+            self.host.remove(self.file)
+            return
+        import json
+
+        document = {
+            "link": self.link,
+            "facts": vars(self.facts) if self.facts else {},
+            "complete": self.complete,
+            "entries": self.entries,
+        }
+        text = json.dumps(document, indent=2) + "\n"
+        # For status and dry runs of everybody.
+        self.host.put(self.file, text.encode(), mode=0o644)
+
+    def add(self, step: str, plan: UndoPlan) -> bool:
+        """Write down that *step* is about to be done; False if that is written already."""
+        entry = {"step": step, "plan": plan}
+        if entry in self.entries:
+            return False
+        self.entries.append(entry)
+        self.complete = False
+        self._save()
+        return True
+
+    def has(self, step: str, plan: UndoPlan) -> bool:
+        """Whether something is written of *step* on the same device already."""
+        return any(
+            each["step"] == step and each["plan"].get("device") == plan.get("device")
+            for each in self.entries
+        )
+
+    def adopt(self, entry: dict[str, Any]) -> None:
+        """Take over, as the first, what another link's journal has to undo."""
+        if entry not in self.entries:
+            self.entries.insert(0, entry)
+            self._save()
+
+    def drop_last(self) -> None:
+        self.entries.pop()
+        self._save()
+
+    def last(self, step: str) -> UndoPlan | None:
+        """What was written last of *step*."""
+        plans = [entry["plan"] for entry in self.entries if entry["step"] == step]
+        return plans[-1] if plans else None
+
+    def drop(self, step: str, plan: UndoPlan) -> None:
+        """Take out what was written of *step*, which is undone."""
+        self.entries.remove({"step": step, "plan": plan})
+        self._save()
+
+    def finish(self) -> None:
+        """Write down that every step is done."""
+        self.complete = True
+        self._save()
+
+    def begin_undoing(self) -> None:
+        """Write down that the link is not whole any more."""
+        self.complete = False
+        self._save()
+
+
+def facts(host: Host, link: str) -> Facts | None:
+    """What setup was told of a link; None if it was not run.
+
+    Facts are text, a line each. Where they stand as setup writes them, without an escape, they
+    are read without a JSON reader, whose start takes longer than a kick; what is damaged behind
+    them is not seen then.
+
+    Raises:
+        RslError: the journal is damaged.
+    """
+    journal = Journal(host, link)
+    if not host.exists(journal.file):
+        return None
+    text = host.read(journal.file).decode(errors="replace")
+    lines = text.partition('\n  "facts": {\n    "')[2].partition('"\n  },\n')[0]
+    found = [line.split('": "') for line in lines.split('",\n    "')]
+    plain = lines.count('"') == 2 * len(found) + 2 * (len(found) - 1) and "\\" not in lines
+    if plain and all(len(each) == 2 for each in found) and text.endswith("\n}\n"):
+        try:
+            return Facts(**dict(found))
+        except TypeError:  # not what setup writes: the reader tells what is wrong
+            pass
+    return Journal.load(host, link).facts
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lock around setup, teardown, and the start and stop of remotes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from rslctl.errors import WaitTimeoutError, os_error
+from rslctl.linux.host import Host
+from rslctl.setup.journal import STATE
+
+_LOCK = f"{STATE}/lock"
+
+
+@contextlib.contextmanager
+def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[None]:
+    """Keep other setups and teardowns out; wait for one for *timeout* seconds.
+
+    Raises:
+        WaitTimeoutError: one is still under way; the message names its process.
+        RslError: the state directory cannot be made.
+    """
+    directory = host.path(STATE)
+    try:
+        if not directory.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o755)  # whatever the umask is: status and dry runs read it
+        # Not everybody's to open, so that not everybody can hold it.
+        fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise os_error(f"lock '{directory}'", error) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _wait(fd, timeout, note)
+        for name in host.names(STATE):
+            if name.startswith("."):  # of one that was killed while it wrote
+                host.remove(f"{STATE}/{name}")
+        yield
+    finally:
+        os.close(fd)
+
+
+class _LateError(Exception):
+    pass
+
+
+def _wait(fd: int, timeout: float, note: Callable[[str], None]) -> None:
+    def late(_: int, __: FrameType | None) -> None:
+        raise _LateError
+
+    holder = _holder(fd)
+    if timeout:
+        note(f"waiting for {holder} to end, up to {timeout:g} s")
+        before = signal.signal(signal.SIGALRM, late)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, timeout)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return
+        except _LateError:
+            pass
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    raise WaitTimeoutError(
+        f"another rslctl setup or teardown is under way: {holder}",
+        hint="try again when it is done, or give it more time with --timeout",
+    )
+
+
+def _holder(fd: int) -> str:
+    """The process that has the lock: proc_locks(5)."""
+    state = os.fstat(fd)
+    name = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+        held = [line.split() for line in lines if "->" not in line]
+        pid = next(words[4] for words in held if words[5] == name)
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except (OSError, StopIteration, IndexError):
+        return "a process that cannot be seen"
+    return f"process {pid} ({' '.join(command.split(chr(0))).strip()})"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The steps of bringing a link up that are about what boots its remote."""
+
+from __future__ import annotations
+
+import contextlib
+
+from rslctl.errors import RslError, WaitTimeoutError
+from rslctl.linux import devices, mbox, remoteproc
+from rslctl.linux.host import Host
+from rslctl.setup.journal import UndoPlan
+from rslctl.setup.steps import Step, Target
+
+
+class RemoteThere(Step):
+    """The remote processor, whose driver may be slower than setup at boot."""
+
+    name = "remoteproc"
+
+    def __init__(self, target: Target, node: str) -> None:
+        super().__init__(target)
+        self._node = node
+
+    def describe(self) -> str:
+        return f"remote processor of {self._node} there"
+
+    def check(self) -> bool:
+        return any(each.node == self._node for each in remoteproc.find(self.host))
+
+    def do(self) -> None:
+        timeout = self.target.timeout
+        if timeout and self.host.live:
+            self.target.note(f"waiting for {self.describe()}, up to {timeout:g} s")
+            with contextlib.suppress(WaitTimeoutError):  # what is told below says more
+                devices.wait(self.host, "remoteproc", self._node, self.check, timeout)
+        remoteproc.at(self.host, self._node)
+
+
+class RecoveryOff(Step):
+    """A remote that the kernel restarts by itself would do so under a running daemon."""
+
+    name = "recovery"
+
+    def __init__(self, target: Target, node: str) -> None:
+        super().__init__(target)
+        self.node = node
+
+    def describe(self) -> str:
+        return f"remote {self.node} not restarted without its daemon"
+
+    def check(self) -> bool:
+        return not remoteproc.at(self.host, self.node).recovers
+
+    def plan(self) -> UndoPlan:
+        return {"node": self.node}
+
+    def do(self) -> None:
+        remoteproc.set_recovery(self.host, remoteproc.at(self.host, self.node), False)
+
+    @staticmethod
+    def undo(host: Host, plan: UndoPlan) -> bool:
+        found = [each for each in remoteproc.find(host) if each.node == plan["node"]]
+        if not found or found[0].recovers:
+            return False
+        if found[0].state == remoteproc.CRASHED:
+            raise RslError(
+                f"{found[0].device} has crashed, and the kernel restarts it when it may again",
+                hint="stop it first: rslctl remote stop",
+            )
+        remoteproc.set_recovery(host, found[0], True)
+        return True
+
+
+class RemoteStarted(Step):
+    name = "remote"
+
+    def __init__(self, target: Target, node: str, firmware: str, start: str) -> None:
+        super().__init__(target)
+        self.node = node
+        self.firmware = firmware
+        self.start = start
+
+    def describe(self) -> str:
+        firmware = f" with firmware {self.firmware}" if self.firmware else ""
+        return f"remote {self.node} running{firmware}"
+
+    def check(self) -> bool:
+        found = [each for each in remoteproc.find(self.host) if each.node == self.node]
+        return any(remoteproc.runs(each, self.firmware) for each in found)
+
+    def held_back(self) -> str:
+        link, name = mbox.at(self.host, self.target.node), self.target.link.name
+        if self.start == "setup":
+            return ""
+        if remoteproc.at(self.host, self.node).state == remoteproc.CRASHED:
+            return f"left, it has crashed: stop its daemon, then rslctl remote stop --link {name}"
+        if link and link.open_files:
+            return ""
+        return f"left until its daemon is ready: rslctl remote start --link {name}"
+
+    def plan(self) -> UndoPlan:
+        now = remoteproc.at(self.host, self.node)
+        return {"node": self.node, "firmware": now.firmware, "served": self.start == "daemon"}
+
+    def do(self) -> None:
+        processor = remoteproc.at(self.host, self.node)
+        remoteproc.start(self.host, processor, self.firmware)
+
+    @staticmethod
+    def undo(host: Host, plan: UndoPlan) -> bool:
+        found = [each for each in remoteproc.find(host) if each.node == plan["node"]]
+        return bool(found) and remoteproc.put_back(host, found[0], plan["firmware"])
