@@ -199,6 +199,21 @@ def children(pid: int) -> list[int]:
     return [each for each in map(int, listed) if "sleep" in Path(f"/proc/{each}/comm").read_text()]
 
 
+def test_a_daemon_may_be_ready_and_end_at_once(tmp_path: Path) -> None:
+    # rslctl is stopped meanwhile, so that both are told to it together.
+    daemon = """
+        rslctl = os.getppid()
+        os.kill(rslctl, signal.SIGSTOP)
+        if not os.fork():
+            time.sleep(0.5)
+            os.kill(rslctl, signal.SIGCONT)
+            os._exit(0)
+        with client.receive() as link:
+            link.ready()
+    """
+    assert run("sleep 9", program(tmp_path, "daemon", daemon)) == (0, "", "")
+
+
 def test_nobody_is_left_when_rslctl_is_killed() -> None:
     running = start("sleep 61", "sleep 61")
     deadline = time.monotonic() + 20
