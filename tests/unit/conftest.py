@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from rslctl.cli.main import main
 
 from tests.unit.machine import Machine, Rslctl
+
+# A busy machine must not decide whether a test passes.
+settings.register_profile("rsl", deadline=None)
+settings.load_profile("rsl")
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from rslctl.cli.common import ROOT, host, print_json
 from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import JsonOption, RootOption, board_names
+from rslctl.cli.output import print_json
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.profile import reader
 from rslctl.profile.model import Board

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from rslctl.boot import installer, live, loaders, transaction
 from rslctl.cli.board import chosen
-from rslctl.cli.common import ROOT, busy, host, note, print_json
 from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import (
     BoardOption,
     DryRunOption,
@@ -26,6 +26,7 @@ from rslctl.cli.options import (
     board_names,
     write,
 )
+from rslctl.cli.output import busy, note, print_json
 from rslctl.devicetree import nodes, overlay, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host
