@@ -82,6 +82,12 @@ class Machine:
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self
 
+    def with_facts(self, link: str = "rpu0", **facts: str) -> Machine:
+        """What setup was told of a link."""
+        lines = [f"{key}={value}\n" for key, value in facts.items()]
+        self.write(f"/run/rslctl/{link}.facts", "".join(lines))
+        return self
+
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:
         """A remote processor of the node /remote."""
         self.write(f"{DEVICE_TREE}/remote/compatible", b"vendor,remoteproc\0")

@@ -38,11 +38,8 @@ def whole(machine: Machine) -> Machine:
 
 def set_up(machine: Machine, *, complete: bool = True, **more: str) -> None:
     facts = {"board": "qemu-virt", "transport": "doorbell", "style": "rsl", **more}
-    document = {
-        "facts": {"node": "/rsl-mbox@8020040", **facts},
-        "complete": complete,
-        "entries": [],
-    }
+    machine.with_facts(node="/rsl-mbox@8020040", **facts)
+    document = {"complete": complete, "entries": []}
     machine.write("/run/rslctl/rpu0.json", json.dumps(document))
 
 

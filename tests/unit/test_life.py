@@ -28,20 +28,17 @@ UNITS = Path(__file__).parents[2] / "tools/systemd"
 
 def set_up(machine: Machine, **facts: str) -> Machine:
     machine.with_device_tree().with_driver().with_link()
-    document = {
-        "facts": {
-            "board": "qemu-virt",
-            "transport": "doorbell",
-            "node": NODE,
-            "style": "rsl",
-            "remoteproc": "/remote",
-            **facts,
-        },
-        "complete": True,
-        "entries": [],
+    told = {
+        "board": "qemu-virt",
+        "transport": "doorbell",
+        "node": NODE,
+        "style": "rsl",
+        "remoteproc": "/remote",
+        **facts,
     }
+    document = {"complete": True, "entries": []}
     machine.write("/run/rslctl/rpu0.json", json.dumps(document))
-    return machine
+    return machine.with_facts(**told)
 
 
 def was_written(machine: Machine, word: str) -> bool:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -17,8 +16,6 @@ import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rslctl.cli import application, quick
-from rslctl.errors import RslError
-from rslctl.linux.host import Host
 from rslctl.setup import journal
 
 from tests.unit.machine import Machine, Rslctl
@@ -191,42 +188,3 @@ def test_an_interrupt_ends_a_command_silently_both_ways(machine: Machine, root: 
 def test_two_words_in_one_are_no_command(rslctl: Rslctl) -> None:
     status, _, err = rslctl("remote start")
     assert (status, "No such command 'remote start'" in err) == (2, True)
-
-
-TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\,:{}\n \x00'), max_size=12)
-
-
-@given(st.fixed_dictionaries(dict.fromkeys(vars(journal.Facts("", "", "", "")), TEXT)))
-def test_facts_are_read_alike_with_and_without_the_json_reader(
-    tmp_path_factory: pytest.TempPathFactory, facts: dict[str, str]
-) -> None:
-    host = Host(tmp_path_factory.getbasetemp())
-    saved = journal.Journal(host, "rpu0")
-    saved.facts = journal.Facts(**facts)
-    saved.finish()
-    document = json.loads(host.read(saved.file))
-    read = journal.facts(host, "rpu0")
-    assert read
-    assert vars(read) == document["facts"] == facts
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [('",\n    "node"', '", "node"'), ('",\n    "node"', '"\n    "node"'), ("\n}\n", "")],
-)
-def test_facts_that_setup_did_not_write_so_are_left_to_the_json_reader(
-    machine: Machine, old: str, new: str
-) -> None:
-    saved = journal.Journal(machine.host, "rpu0")
-    saved.facts = journal.Facts("qemu-virt", "doorbell", "/a", "rsl", "/remote")
-    saved.finish()
-    text = machine.host.read(saved.file).decode()
-    machine.write(saved.file, text.replace(old, new))
-    try:
-        read = journal.facts(machine.host, "rpu0")
-    except RslError:
-        with pytest.raises(RslError, match="is damaged"):
-            journal.Journal.load(machine.host, "rpu0")
-    else:
-        assert read
-        assert vars(read) == vars(saved.facts)

@@ -54,11 +54,8 @@ def down(machine: Machine) -> list[tuple[str, str]]:
 
 
 def written(machine: Machine, link: str, *entries: dict[str, object]) -> None:
-    document = {
-        "facts": {"board": "b", "transport": "doorbell", "node": "/n", "style": "rsl"},
-        "complete": True,
-        "entries": entries,
-    }
+    machine.with_facts(link, board="b", transport="doorbell", node="/n", style="rsl")
+    document = {"complete": True, "entries": entries}
     machine.write(f"/run/rslctl/{link}.json", json.dumps(document))
 
 
@@ -300,6 +297,7 @@ def test_a_damaged_journal_of_one_link_is_not_in_the_way_of_others(
 ) -> None:
     machine.with_device_tree().with_driver().with_link()
     machine.write("/run/rslctl/aaa.json", "{")
+    machine.with_facts("aaa", board="x")
     written(machine, "rpu0", {"step": "owner", "plan": {"node": "/dev/none"}})
     status, out, err = rslctl("teardown", "--root", machine.root)
     assert status == 1
@@ -307,7 +305,7 @@ def test_a_damaged_journal_of_one_link_is_not_in_the_way_of_others(
     assert "aaa.json' is damaged" in err
     assert not machine.host.path("/run/rslctl/rpu0.json").exists()
     status, out, err = rslctl("status", "--root", machine.root)
-    assert (status, "aaa.json' is damaged" in err) == (0, True)
+    assert (status, "aaa.facts' is damaged" in err) == (0, True)
 
 
 @pytest.mark.parametrize("step", ["driver", "module", "owner", "remote", "recovery"])
@@ -319,8 +317,8 @@ def test_a_plan_that_is_none_is_named(machine: Machine, rslctl: Rslctl, step: st
 
 
 def test_facts_that_are_none_are_named(machine: Machine, rslctl: Rslctl) -> None:
-    document = {"facts": {"board": 5}, "complete": True, "entries": []}
-    machine.write("/run/rslctl/rpu0.json", json.dumps(document))
+    machine.write("/run/rslctl/rpu0.json", json.dumps({"complete": True, "entries": []}))
+    machine.with_facts(board="5")
     status, out, _ = rslctl("doctor", "--root", machine.root)
     assert (status, "error: journal:" in out) == (1, True)
 
