@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 from dataclasses import dataclass
 
@@ -20,12 +19,10 @@ from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 from rslctl.setup import checks
 
+from tests.unit.programs import needs_dtc
 from tests.unit.test_overlay import normal
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("dtc") or not shutil.which("fdtoverlay"),
-    reason="dtc and fdtoverlay are missing: package device-tree-compiler",
-)
+pytestmark = needs_dtc
 
 #: The checks, as docs/reference/overlay.md lists them.
 CHECKS = {

@@ -16,7 +16,8 @@ from rslctl.bench.paths import check_unused
 from rslctl.errors import RslError, UsageError
 from rslctl.linux import mbox
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 TIMES = st.lists(st.integers(1, 10**10), min_size=1, max_size=50)
 

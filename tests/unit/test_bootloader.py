@@ -22,8 +22,10 @@ from rslctl.errors import RslError, SeveralError
 from rslctl.linux.host import Host
 from rslctl.profile import reader
 
-from tests.unit.machine import Machine, Rslctl
-from tests.unit.test_overlay import BASE, dtc, needs_dtc
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
+from tests.unit.programs import needs_dtc
+from tests.unit.test_overlay import BASE, dtc
 
 EXTLINUX = """\
 # menu of the board

@@ -26,7 +26,8 @@ from rslctl.errors import RslError
 from rslctl.profile import reader
 from rslctl.profile.model import Access
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 NOBODY = pwd.getpwnam("nobody")
 BOARD = reader.load("sim")

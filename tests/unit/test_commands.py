@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from rslctl.profile import reader
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 
 def test_boards_lists_every_profile(rslctl: Rslctl) -> None:

@@ -18,7 +18,8 @@ from rslctl.profile.model import NodeRef
 from rslctl.setup import checks, doctor
 from rslctl.setup.checks import Finding
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 LINK = "/sys/class/rsl_mbox/rsl_mbox0"
 TREE = DEVICE_TREE

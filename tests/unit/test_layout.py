@@ -14,9 +14,9 @@ import pytest
 from rslctl.devicetree import remote_dt, tree
 from rslctl.profile import reader, virtio
 
-from tests.unit.machine import REAL_BOARDS, Rslctl
-
-needs_dtc = pytest.mark.skipif(not shutil.which("dtc"), reason="dtc is missing")
+from tests.command_line import Rslctl
+from tests.unit.machine import REAL_BOARDS
+from tests.unit.programs import needs_dtc
 
 #: What the published demonstration of the daemon and Zephyr has, in its own arrangement.
 DEMO = ("layout", "--board", "zcu102")

@@ -10,7 +10,8 @@ from rslctl.daemon import legacy
 from rslctl.errors import RslError, UsageError
 from rslctl.linux import mbox
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 CLASS = "/sys/class/rsl_mbox/rsl_mbox0"
 

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
@@ -16,14 +13,22 @@ from rslctl.linux import remoteproc
 from rslctl.linux.host import Host
 from rslctl.setup import order
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 NODE = "/rsl-mbox@8020040"
+
+
 STATE = "/sys/class/remoteproc/remoteproc0/state"
+
+
 FIRMWARE = "/sys/class/remoteproc/remoteproc0/firmware"
+
+
 RECOVERY = "/sys/class/remoteproc/remoteproc0/recovery"
+
+
 OPEN_FILES = "/sys/class/rsl_mbox/rsl_mbox0/open_files"
-UNITS = Path(__file__).parents[2] / "tools/systemd"
 
 
 def set_up(machine: Machine, **facts: str) -> Machine:
@@ -267,27 +272,3 @@ def test_watching_ends_when_somebody_restarts_the_remote(machine: Machine) -> No
     threading.Timer(0.1, lambda: machine.host.path(STATE).write_text("running\n")).start()
     order.watch(machine.host, order.of(machine.host, "rpu0"), print)
     assert time.monotonic() - began < 60
-
-
-@pytest.mark.parametrize("drop_in", ["", "legacy.conf"])
-def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path, drop_in: str) -> None:
-    directory = tmp_path / "rsl-daemon@.service.d"
-    directory.mkdir()
-    for unit in [each for each in UNITS.iterdir() if each.is_file()]:
-        if unit.suffix == ".conf" and unit.name != drop_in:
-            continue
-        # Where rslctl and the manual are is the installation's.
-        text = unit.read_text().replace("rslctl ", "/bin/true ").replace("sh -c", "/bin/sh -c")
-        lines = [line for line in text.splitlines() if not line.startswith("Documentation")]
-        place = directory if unit.suffix == ".conf" else tmp_path
-        (place / unit.name).write_text("\n".join(lines))
-    analyze = shutil.which("systemd-analyze")
-    if not analyze:
-        pytest.skip("systemd-analyze is missing (package systemd)")
-    done = subprocess.run(
-        [analyze, "verify", *sorted(str(each) for each in tmp_path.iterdir() if each.is_file())],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from rslctl.cli.commands.monitor import render
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 NOTIFICATION: dict[str, str | int] = {
     "link": "rpu0",

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,9 @@ from rslctl.errors import RslError, SeveralError
 from rslctl.profile import model, reader
 from rslctl.region import Region
 
-from tests.unit.machine import REAL_BOARDS, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import REAL_BOARDS
+from tests.unit.programs import needs_dtc
 
 REPOSITORY = Path(__file__).parents[2]
 BASE = """\
@@ -48,11 +49,6 @@ BASE = """\
 INHERITED = "-Wno-interrupts_property"
 #: The controllers of mailboxes are in the base, too.
 NO_CONTROLLER = "-Wno-mboxes_property"
-
-needs_dtc = pytest.mark.skipif(
-    not shutil.which("dtc") or not shutil.which("fdtoverlay"),
-    reason="dtc and fdtoverlay are missing: package device-tree-compiler",
-)
 
 
 def dtc(text: str, *arguments: str) -> bytes:

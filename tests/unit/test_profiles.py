@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rslctl.profile import model, reader, toml
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
-from tests.unit.machine import Rslctl
+from tests.command_line import Rslctl
 
 PROFILE = """\
 description = "a board"
@@ -422,12 +421,3 @@ def test_firmware_is_below_its_directory(name: str) -> None:
     text = f'\n[link.remoteproc]\nnode = "&r5f0"\nfirmware = "{name}"\n'
     with pytest.raises(RslError, match="is not the name of a file below /lib/firmware"):
         parse(PROFILE + text)
-
-
-def test_every_board_with_hardware_has_its_bring_up_script() -> None:
-    scripts = Path(__file__).parents[2] / "tools/bringup"
-    boards = {name for name in reader.built_in() if name != "sim"}
-    assert {path.name for path in scripts.iterdir()} == {*boards, "common.sh"}
-    for name in boards:
-        assert f"\nBOARD={name}\n" in (scripts / name).read_text()
-        assert os.access(scripts / name, os.X_OK)

@@ -22,7 +22,8 @@ from rslctl.daemon import descriptors, execute, manifest
 from rslctl.errors import RslError
 from rslctl.profile import reader
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 TOOLS = Path(__file__).parents[2] / "tools"
 RUN = (sys.executable, "-m", "rslctl", "run")

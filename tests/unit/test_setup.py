@@ -18,7 +18,8 @@ from rslctl.setup import bring_up, checks, steps
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.lock import locked
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 TREE = "/sys/firmware/devicetree/base"
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-DRIVER = REPOSITORY / "tests/unit/librsl_driver.c"
+from tests.unit import REPOSITORY
+
+DRIVER = REPOSITORY / "tests/unit/librsl/driver.c"
 EXAMPLE = REPOSITORY / "tools/examples/daemon.c"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wpedantic", f"-I{REPOSITORY / 'tools/librsl'}"]
 #: Unoptimized, for gcc leaves checks out otherwise.
@@ -148,3 +151,96 @@ class Link:
         """Let it end, which a sanitizer makes a failure of if it has seen one."""
         out, err = self.process.communicate(timeout=20)
         assert (self.process.returncode, out, err) == (0, "", "")
+
+
+Fds = list[tuple[str, int]]
+
+
+class World:
+    """The other end of a link, and the ways to hand over this one."""
+
+    def __init__(self, driver: Path, directory: Path, keep: Callable[[int], int]) -> None:
+        self.driver, self.path, self.keep = driver, directory / "broker.sock", keep
+        self.links: list[Link] = []
+        self.memory = keep(memfd(bytes(OFFSET + SIZE)))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.remote = ours
+        #: Has whole masks in both directions, as the character device has.
+        self.mbox = keep(theirs.detach())
+        self.eventfds = {
+            name: keep(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+            for name in eventfd_names(32)
+        }
+
+    def pairs(self, names: list[str]) -> Fds:
+        own = {"shmem": self.memory, "mbox": self.mbox, **self.eventfds}
+        return [(name, own.get(name, self.memory)) for name in names]
+
+    def in_environment(
+        self, document: dict[str, Any] | str | bytes, names: list[str], **environment: str
+    ) -> Link:
+        """Hand the descriptors over as rslctl run does, the manifest last."""
+        fds = [*self.pairs(names), ("manifest", self.keep(memfd(as_bytes(document))))]
+        return self.placed(fds, **environment)
+
+    def placed(self, fds: Fds, **environment: str) -> Link:
+        link = Link(hand_over(self.driver, fds, self.driver, "link", **environment))
+        self.links.append(link)
+        return link
+
+    def by_broker(
+        self,
+        document: dict[str, Any] | str | bytes,
+        names: list[str] | None = None,
+        piece: int = 4096,
+    ) -> Link:
+        """Hand over by a socket, in pieces of so many bytes; the names are the manifest's."""
+        if names is None:
+            names = json.loads(as_bytes(document))["descriptors"]
+        with self.broker(as_bytes(document), [fd for _, fd in self.pairs(names)], piece):
+            link = Link(spawn([self.driver, "link", self.path], []))
+        self.links.append(link)
+        return link
+
+    def broker(self, answer: bytes, fds: list[int], piece: int = 4096) -> _Broker:
+        return _Broker(self.path, answer, fds, piece)
+
+    def eventfd_link(self, vectors: int = 4, **changes: Any) -> Link:
+        names = ["shmem", *eventfd_names(vectors)]
+        document = manifest(vectors=vectors, descriptors=names, **changes)
+        return self.in_environment(document, names)
+
+    def notify(self, *vectors: int) -> None:
+        for n in vectors:
+            os.eventfd_write(self.eventfds[f"notify{n}"], 1)
+
+
+class _Broker:
+    """Answers one client on a socket while it is entered."""
+
+    def __init__(self, path: Path, answer: bytes, fds: list[int], piece: int) -> None:
+        path.unlink(missing_ok=True)
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.server.bind(str(path))
+        self.server.listen()
+        self.answer, self.fds, self.piece = answer, fds, piece
+        self.thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        client, _ = self.server.accept()
+        with client:
+            first, rest = self.answer[:1], self.answer[1:]
+            if first:
+                socket.send_fds(client, [first], self.fds)
+            try:
+                for at in range(0, len(rest), self.piece):
+                    client.sendall(rest[at : at + self.piece])
+            except BrokenPipeError:
+                pass  # the client has seen enough
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.join(timeout=20)
+        self.server.close()

@@ -21,7 +21,8 @@ from rslctl.errors import RslError
 from rslctl.linux.host import Host
 from rslctl.setup import journal
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
 
 TYPER: Any = typer.main.get_command(application.app)
 

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.amp.machine import REPOSITORY
+from tests.unit import REPOSITORY
+from tests.unit.programs import needs_dtc
 
 BINDINGS = REPOSITORY / "dt-overlays/bindings"
 SCHEMAS = sorted(BINDINGS.glob("*/*.yaml"))
-
-needs_dtc = pytest.mark.skipif(not shutil.which("dtc"), reason="dtc is missing")
 
 
 def dtschema(tool: str, *arguments: str | Path) -> str:

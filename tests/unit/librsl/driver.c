@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * librsl_driver place FD,FD,... PROGRAM [ARGUMENT]...
+ * driver place FD,FD,... PROGRAM [ARGUMENT]...
  *	Becomes PROGRAM, which has these descriptors from 3 on, LISTEN_PID, and no other.
- * librsl_driver link [SOCKET]
+ * driver link [SOCKET]
  *	Receives a link and does with it what the lines on standard input say.
- * librsl_driver json
+ * driver json
  *	Reads documents, to be cut in pieces by a path.
  *
  * Every answer is one line.

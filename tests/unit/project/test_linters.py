@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.unit import REPOSITORY
 
 
 def files() -> list[Path]:

@@ -13,7 +13,7 @@ import pytest
 from rslctl import __version__
 
 from tests.amp import packages
-from tests.amp.machine import REPOSITORY
+from tests.unit import REPOSITORY
 
 PROFILES = {path.name for path in (REPOSITORY / "tools/rslctl/profile/boards").glob("*.toml")}
 OVERLAYS = {path.name for path in (REPOSITORY / "dt-overlays").glob("*.dtso")}

@@ -21,9 +21,10 @@ import typer
 from rslctl.cli import application
 
 from tests import documents
-from tests.unit.machine import Rslctl
+from tests.command_line import Rslctl
+from tests.unit import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
+ROOT = REPOSITORY
 DOCUMENTS = documents.find(ROOT)
 #: Who runs the blocks of a kind, as docs/testing.md says.
 KINDS = ("laptop", "tree", "board", "zcu102", "debian", "yocto", "make")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PACKAGE = REPOSITORY / "tools/rslctl"
 
 #: What each package may import from. docs/explanation/architecture.md has the same list.

@@ -19,6 +19,8 @@ import fdt
 import pytest
 import rslctl
 
+from tests.unit import REPOSITORY
+from tests.unit.programs import needs_dtc
 from tests.yocto.python3 import PACKAGES
 
 if sys.version_info >= (3, 11):
@@ -26,7 +28,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-REPOSITORY = Path(__file__).parents[2]
 LAYER = REPOSITORY / "yocto/meta-rsl"
 SERIES = ("scarthgap", "whinlatter", "wrynose", "blacksail")
 OLD_AND_NEW = (SERIES[0], SERIES[-1])
@@ -46,10 +47,6 @@ PROVIDED = {
     "python3-shellingham",
     "python3-typing-extensions",
 }
-
-needs_dtc = pytest.mark.skipif(
-    not shutil.which("dtc"), reason="dtc is missing: package device-tree-compiler"
-)
 
 
 def bake(

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.librsl import DRIVER, built
+from tests.unit.librsl.support import DRIVER, built
 
 #: As many arrays and objects may lie in one another.
 DEPTH = 32

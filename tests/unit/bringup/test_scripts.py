@@ -7,13 +7,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rslctl.profile import reader
 
-SCRIPTS = Path(__file__).parents[2] / "tools/bringup"
+from tests.command_line import write_starter
+from tests.unit import REPOSITORY
+
+SCRIPTS = REPOSITORY / "tools/bringup"
 
 Run = Callable[..., tuple[int, str]]
 
@@ -65,13 +68,6 @@ def run(tmp_path: Path) -> Run:
     return script
 
 
-def real_rslctl(tmp_path: Path) -> None:
-    (tmp_path / "bin/rslctl").write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(SCRIPTS.parent)!r})\n"
-        "from rslctl.cli.main import main\nmain()\n"
-    )
-
-
 def test_what_is_not_understood_is_told_without_rslctl(tmp_path: Path, run: Run) -> None:
     (tmp_path / "bin/rslctl").write_text("#!/bin/sh\nexit 1\n")
     for words in ([], ["begin"]):
@@ -80,7 +76,7 @@ def test_what_is_not_understood_is_told_without_rslctl(tmp_path: Path, run: Run)
 
 
 def test_a_board_that_is_not_known_is_all_that_is_told(tmp_path: Path, run: Run) -> None:
-    real_rslctl(tmp_path)
+    write_starter(tmp_path / "bin")
     script = tmp_path / "zcu102"
     script.write_text(script.read_text().replace("BOARD=zcu102", "BOARD=zcu12"))
     status, out = run("start")
@@ -118,3 +114,11 @@ def test_a_broken_note_of_a_process_is_nobodys(tmp_path: Path, run: Run, text: s
     assert (status, "its daemon has died" in out) == (1, True), out
     assert run("stop") == (0, "taken down\n")
     assert not note.exists()
+
+
+def test_every_board_with_hardware_has_its_bring_up_script() -> None:
+    boards = {name for name in reader.built_in() if name != "sim"}
+    assert {path.name for path in SCRIPTS.iterdir()} == {*boards, "common.sh"}
+    for name in boards:
+        assert f"\nBOARD={name}\n" in (SCRIPTS / name).read_text()
+        assert os.access(SCRIPTS / name, os.X_OK)
