@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rslctl.devicetree import nodes, overlay
@@ -80,7 +81,7 @@ class Machine:
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self
 
-    def with_journal(self, *, complete: bool = True, **facts: str) -> Machine:
+    def with_journal(self, facts: Mapping[str, str], *, complete: bool = True) -> Machine:
         """What setup wrote of the link, which undoes nothing; *facts* go before the board's."""
         document = {
             "facts": {

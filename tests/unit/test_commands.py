@@ -37,29 +37,6 @@ def test_a_dry_kick_writes_nothing(rslctl: Rslctl, machine: Machine) -> None:
     assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
 
 
-@pytest.mark.parametrize("vector", ["4", "32", "99999999999999999999"])
-@pytest.mark.parametrize("command", ["kick", "wait"])
-def test_a_vector_past_the_last_is_refused_with_the_range(
-    rslctl: Rslctl, machine: Machine, command: str, vector: str
-) -> None:
-    machine.with_link()
-    assert rslctl(command, vector, "--root", machine.root) == (
-        1,
-        "",
-        f"rslctl: link 'rpu0' has no vector {vector}\nhint: its vectors are 0 to 3\n",
-    )
-    assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
-
-
-def test_a_negative_vector_is_refused_with_the_range(rslctl: Rslctl, machine: Machine) -> None:
-    machine.with_link(vectors=1)
-    status, _, err = rslctl("kick", "--root", machine.root, "--", "-1")
-    assert (status, err) == (
-        1,
-        "rslctl: link 'rpu0' has no vector -1\nhint: its only vector is 0\n",
-    )
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -85,34 +62,6 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [["kick", "0"], ["wait"], ["run", "--", "true"]])
-def test_without_a_link_a_command_says_how_to_bring_one_up(
-    rslctl: Rslctl, machine: Machine, command: list[str]
-) -> None:
-    status, out, err = rslctl(command[0], "--root", machine.root, *command[1:])
-    assert (status, out) == (1, "")
-    assert err == (
-        f"rslctl: no link is up: '{machine.root}/sys/class/rsl_mbox' has no device\n"
-        "hint: bring it up with: rslctl setup --board NAME\n"
-    )
-
-
-def test_several_links_want_one_named(rslctl: Rslctl, machine: Machine) -> None:
-    machine.with_link().with_link("rpu1", number=1)
-    status, _, err = rslctl("kick", "0", "--root", machine.root)
-    assert (status, err) == (
-        1,
-        "rslctl: more than one link is up: rpu0, rpu1\nhint: name one with --link\n",
-    )
-    assert rslctl("kick", "0", "--link", "rpu1", "--root", machine.root)[0] == 0
-    assert (machine.root / "dev/rsl_mbox1").read_bytes() == b"\1\0\0\0"
-    status, _, err = rslctl("kick", "0", "--link", "rpu2", "--root", machine.root)
-    assert (status, err) == (
-        1,
-        "rslctl: no link 'rpu2' is up\nhint: links that are up: rpu0, rpu1\n",
-    )
-
-
 def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
     machine.with_link().with_link("rpu1", number=1, vectors=1)
     status, out, _ = rslctl("status", "--root", machine.root)
@@ -131,14 +80,6 @@ def test_status_without_a_link_ends_with_1(rslctl: Rslctl, machine: Machine) -> 
     status, out, err = rslctl("status", "--root", machine.root, "--json")
     assert (status, json.loads(out)) == (1, [])
     assert "no link is up" in err
-
-
-def test_a_device_node_that_is_missing_is_named(rslctl: Rslctl, machine: Machine) -> None:
-    machine.with_link()
-    (machine.root / "dev/rsl_mbox0").unlink()
-    status, _, err = rslctl("kick", "0", "--root", machine.root)
-    assert status == 1
-    assert f"cannot open '{machine.root}/dev/rsl_mbox0': No such file" in err
 
 
 def test_run_refuses_an_unknown_user_or_program_before_anything(

@@ -8,50 +8,11 @@ import threading
 import time
 
 import pytest
-from rslctl.errors import RslError
-from rslctl.linux import remoteproc
-from rslctl.linux.host import Host
 from rslctl.setup import order
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
-
-NODE = "/rsl-mbox@8020040"
-
-
-STATE = "/sys/class/remoteproc/remoteproc0/state"
-
-
-FIRMWARE = "/sys/class/remoteproc/remoteproc0/firmware"
-
-
-RECOVERY = "/sys/class/remoteproc/remoteproc0/recovery"
-
-
-OPEN_FILES = "/sys/class/rsl_mbox/rsl_mbox0/open_files"
-
-
-def set_up(machine: Machine, **facts: str) -> Machine:
-    machine.with_device_tree().with_driver().with_link()
-    document = {
-        "facts": {
-            "board": "qemu-virt",
-            "transport": "doorbell",
-            "node": NODE,
-            "style": "rsl",
-            "remoteproc": "/remote",
-            **facts,
-        },
-        "complete": True,
-        "entries": [],
-    }
-    machine.write("/run/rslctl/rpu0.json", json.dumps(document))
-    return machine
-
-
-def was_written(machine: Machine, word: str) -> bool:
-    # A file, unlike an attribute, keeps what stood behind that.
-    return machine.host.read_text(STATE).startswith(word)
+from tests.unit.remotes import FIRMWARE, OPEN_FILES, STATE, set_up, was_written
 
 
 def test_a_remote_starts_once_its_daemon_has_the_link_open(
@@ -117,12 +78,6 @@ def test_nobody_rings_a_remote_that_is_down(machine: Machine, rslctl: Rslctl) ->
     assert rslctl("kick", "0", "--root", machine.root)[0] == 0
 
 
-def test_a_remote_that_runs_something_else_is_named(machine: Machine) -> None:
-    set_up(machine).with_remote("running", "old.elf")
-    with pytest.raises(RslError, match=r"remoteproc0 runs 'old\.elf', not 'new\.elf'"):
-        remoteproc.start(machine.host, remoteproc.at(machine.host, "/remote"), "new.elf")
-
-
 def test_a_crashed_remote_is_not_started_before_it_was_stopped(
     machine: Machine, rslctl: Rslctl
 ) -> None:
@@ -133,37 +88,6 @@ def test_a_crashed_remote_is_not_started_before_it_was_stopped(
     assert "remoteproc0 has crashed" in err
     assert "stop its daemon, then: rslctl remote stop" in err
     assert machine.host.read_text(STATE) == "crashed"
-
-
-def test_a_crashed_remote_is_restarted_to_be_stopped_where_it_can_be(machine: Machine) -> None:
-    set_up(machine).with_remote("crashed")
-    processor = remoteproc.at(machine.host, "/remote")
-    program = machine.host.path("/lib/firmware/remote.elf")
-    program.rename(program.with_suffix(".hidden"))
-    with pytest.raises(RslError, match=r"can only be stopped once it was restarted; there is no"):
-        remoteproc.stop(machine.host, processor)
-    assert machine.host.read_text(RECOVERY) == "enabled"
-    # As Linux takes it.
-    program.with_suffix(".hidden").rename(program.with_name("remote.elf.zst"))
-    remoteproc.stop(machine.host, processor)
-    assert machine.host.read_text(RECOVERY).startswith("recover")
-    assert was_written(machine, "stop")
-
-
-def test_a_start_that_the_kernel_only_says_it_made_is_told(machine: Machine) -> None:
-    set_up(machine).with_remote("offline")
-    host = Host(machine.root, lambda _: None)
-
-    def write(self: Host, name: str, text: str) -> None:
-        written.append((name.rpartition("/")[2], text))
-
-    written: list[tuple[str, str]] = []
-    machine.write("/lib/firmware/new.elf", b"")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(RslError, match="and it is offline"):
-        patch.setattr(Host, "write_attribute", write)
-        remoteproc.start(host, remoteproc.at(host, "/remote"), "new.elf")
-    # The program has its old name again.
-    assert written == [("firmware", "new.elf"), ("state", "start"), ("firmware", "remote.elf")]
 
 
 def test_what_was_started_is_put_back_by_stop_and_by_teardown(
@@ -216,21 +140,6 @@ def test_a_dry_run_promises_what_can_be_done(
         "stopped already\n",
     )
     assert not machine.host.path("/run/rslctl/lock").exists()
-
-
-def test_an_attached_remote_is_fine_whatever_its_program(machine: Machine, rslctl: Rslctl) -> None:
-    set_up(machine, start="setup", firmware="new.elf").with_remote("attached")
-    machine.write(FIRMWARE, "unknown\n")
-    machine.write("/lib/firmware/new.elf", b"")
-    status, out, _ = rslctl("remote", "start", "--root", machine.root)
-    assert (status, out) == (0, "rpu0: remoteproc0 (/remote): already running\n")
-
-
-def test_a_firmware_that_is_not_there_is_named(machine: Machine) -> None:
-    set_up(machine).with_remote("offline")
-    with pytest.raises(RslError, match=r"there is no firmware '.*/lib/firmware/new\.elf' for rem"):
-        remoteproc.start(machine.host, remoteproc.at(machine.host, "/remote"), "new.elf")
-    assert machine.host.read_text(STATE) == "offline"
 
 
 def test_without_a_known_remote_it_is_said(machine: Machine, rslctl: Rslctl) -> None:

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""rslctl.uapi says what the C header says."""
+"""rslctl.linux.uapi says what the C header says."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from rslctl.linux import uapi
 
-KMOD = Path(__file__).parents[2] / "kmod/rsl_mbox"
+from tests.unit import REPOSITORY
+
+KMOD = REPOSITORY / "kmod/rsl_mbox"
 
 
 def test_constants_sizes_and_ioctl_numbers_are_those_of_the_header() -> None:
