@@ -14,7 +14,7 @@ from rslctl.devicetree import overlay, tree
 from rslctl.devicetree.nodes import to_blob, to_source
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError, SeveralError
-from rslctl.profile import model, reader, toml, zynqmp
+from rslctl.profile import model, zynqmp
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 from rslctl.setup import checks
@@ -446,16 +446,6 @@ def test_what_is_accepted_reads_back_and_what_is_refused_is_refused_by_a_check(
         reads_back(made, result)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda data: data.decode("latin-1")))
-def test_any_text_is_a_profile_or_refused_in_one_line(text: str) -> None:
-    try:
-        reader.parse(toml.read(text, "x.toml"), "x")
-    except RslError as error:
-        assert str(error).startswith("x.toml:")
-        assert "\n" not in str(error)
-
-
 #: A base that takes all transports, with what the checks look at.
 RICH = Base(
     used=True,
@@ -490,12 +480,3 @@ def test_whatever_a_base_holds_there_is_no_traceback(
 def test_the_base_of_that_is_right_as_it_is(rich: bytes) -> None:
     assert problems(profile(CHANNELS, FIFOS, DOORBELL, IPI), RICH) == []
     assert rich
-
-
-@pytest.mark.parametrize("value", ["0x" + "f" * 4000, "a." * 3000 + "b"])
-def test_monstrous_values_are_refused_in_one_line(value: str) -> None:
-    text = f"description = {value}\n" if value[0] == "0" else f"description.{value} = 1\n"
-    with pytest.raises(RslError) as error:
-        reader.parse(toml.read(text, "x.toml"), "x")
-    assert str(error.value).startswith("x.toml:1: ")
-    assert len(str(error.value)) < 200

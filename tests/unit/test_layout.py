@@ -32,15 +32,6 @@ def test_the_arrangement_is_the_daemons(rslctl: Rslctl) -> None:
     assert document["head"] == {"what": "device tree", "base": 0x37000000, "size": 0x10000}
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    # vring_size() of include/uapi/linux/virtio_ring.h at 4096, worked out by hand.
-    [(1, 0x2000), (128, 0x2000), (256, 0x3000), (1024, 0x8000)],
-)
-def test_the_size_of_a_virtqueue(size: int, expected: int) -> None:
-    assert virtio.queue_bytes(size) == expected
-
-
 def test_the_parts_follow_each_other_and_leave_the_rest(rslctl: Rslctl) -> None:
     kinds = ("rng", "console", "9p", "net", "vsock")
     arguments = [word for kind in kinds for word in ("--device", kind)]
@@ -66,39 +57,6 @@ def test_the_table_names_every_part(rslctl: Rslctl) -> None:
     assert [row[0] for row in rows[2:]] == ["headers", "rng", "net", "remote-dt", "free"]
 
 
-def test_too_small_says_by_how_much(tmp_path: Path, rslctl: Rslctl) -> None:
-    small = tmp_path / "small.toml"
-    text = (
-        'extends = "qemu-virt"\n[[link]]\nname = "rpu0"\nremote-dt = false\nmemory.size = 0x20000\n'
-    )
-    small.write_text(text + "virtio = false\n")
-    status, out, err = rslctl("layout", "--board", small, "--device", "net")
-    assert (status, out) == (1, "")
-    assert err.splitlines() == [
-        "rslctl: link 'rpu0': 0x90000 bytes are needed, the shared memory has 0x20000: "
-        "too small by 0x70000 bytes",
-        "hint: make link.memory.size larger, or serve fewer devices",
-    ]
-    small.write_text(text + 'virtio.devices = "net"\n')
-    status, out, err = rslctl("layout", "--board", small)
-    assert (status, out) == (1, "")
-    assert err.startswith(f"rslctl: {small}:6: link[0].virtio.devices: 0x90000 bytes are needed")
-
-
-@pytest.mark.parametrize(
-    ("count", "kind", "message"),
-    [
-        (31, "net", "remote-dt begins at 0xf00000: too small by 0x90000 bytes"),
-        (130, "rng", "headers of 130 devices take 0x10400 of 0x10000 bytes"),
-    ],
-)
-def test_parts_do_not_overlap(rslctl: Rslctl, count: int, kind: str, message: str) -> None:
-    devices = ["--device", kind] * count
-    status, out, err = rslctl("layout", "--board", "qemu-virt", *devices)
-    assert (status, out) == (1, "")
-    assert message in err
-
-
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -112,9 +70,6 @@ def test_a_wrong_argument_is_named(
     ended, out, err = rslctl(*DEMO, *arguments)
     assert (ended, out) == (status, "")
     assert err.startswith(message)
-
-
-# What the remote is told
 
 
 def compiled(name: str, form: str = "dts") -> tree.Tree:

@@ -30,7 +30,7 @@ def test_a_device_of_no_node_has_none(machine: Machine) -> None:
     assert platform_bus.node_of(machine.host, "/sys/bus/platform/devices/plain") == ""
 
 
-def test_a_node_that_became_no_device_is_named(machine: Machine) -> None:
+def test_a_node_that_the_kernel_made_no_device_of_is_named(machine: Machine) -> None:
     machine.with_device_tree()
     assert platform_bus.find(machine.host, "/other") is None
     with pytest.raises(RslError, match="the kernel made no device of /other") as error:
