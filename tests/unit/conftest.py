@@ -7,10 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.command_line import rslctl as rslctl
 from tests.command_line import write_starter
 from tests.unit.machine import Machine
+
+# How long an example takes is the business of the machine, which may have others.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

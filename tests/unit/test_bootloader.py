@@ -23,9 +23,9 @@ from rslctl.linux.host import Host
 from rslctl.profile import reader
 
 from tests.command_line import Rslctl
+from tests.unit.devicetree.support import BASE, dtc
 from tests.unit.machine import Machine
 from tests.unit.programs import needs_dtc
-from tests.unit.test_overlay import BASE, dtc
 
 EXTLINUX = """\
 # menu of the board

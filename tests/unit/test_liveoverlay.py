@@ -17,9 +17,9 @@ from rslctl.profile import model, reader
 from rslctl.profile.model import NodeRef
 
 from tests.command_line import Rslctl
+from tests.unit.devicetree.support import BASE, dtc
 from tests.unit.machine import Machine
 from tests.unit.programs import needs_dtc
-from tests.unit.test_overlay import BASE, dtc
 
 OVERLAYS = "/sys/kernel/config/device-tree/overlays"
 #: What the tree of board qemu-virt has without its overlay, its memory reserved.

@@ -187,7 +187,7 @@ def written(draw: st.DrawFn, document: Any) -> bytes:
     ).encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_same_is_found_as_by_python(reader: Reader, data: st.DataObject) -> None:
     document = data.draw(DOCUMENTS)
@@ -231,7 +231,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return text[: draw(st.integers(0, len(text)))] if not draw(st.integers(0, 4)) else text
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(damaged() | st.lists(PIECES, max_size=12).map(b"".join) | st.binary(max_size=20), KEYS)
 def test_what_python_refuses_is_refused_and_nothing_crashes(
     reader: Reader, document: bytes, path: str

@@ -40,7 +40,7 @@ def test_each_kernel_has_its_own_modules(machine: Machine) -> None:
     assert not modules.available(machine.host, "rsl_mbox")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.from_regex(r"[a-z][a-z0-9]{0,8}([_-][a-z0-9]{1,4}){0,2}", fullmatch=True),
     st.sampled_from(["", ".gz", ".xz", ".zst"]),
