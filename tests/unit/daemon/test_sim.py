@@ -8,40 +8,12 @@ import pty
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / "tools"
-RUN = (sys.executable, "-m", "rslctl", "run", "--board", "sim", "--remote")
-ENV = {**os.environ, "PYTHONPATH": str(TOOLS)}
-
-
-def program(directory: Path, name: str, text: str) -> str:
-    path = directory / f"{name}.py"
-    path.write_text("import os, signal, sys, time\nfrom rslctl import client\n")
-    with path.open("a") as file:
-        file.write(textwrap.dedent(text))
-    return f"{sys.executable} {path}"
-
-
-def start(remote: str, daemon: str, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*RUN, remote, *options, "--", *daemon.split()],
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(remote: str, daemon: str, *options: str) -> tuple[int, str, str]:
-    running = start(remote, daemon, *options)
-    out, err = running.communicate(timeout=60)
-    return running.returncode, out, err
+from tests.unit.daemon.support import ENV, PLAY, children, play, program, start_playing
 
 
 def test_a_daemon_and_a_remote_exchange_messages_and_interrupts(tmp_path: Path) -> None:
@@ -64,32 +36,8 @@ def test_a_daemon_and_a_remote_exchange_messages_and_interrupts(tmp_path: Path) 
                     link.memory[4 + vector] = link.memory[vector] + 1
                     link.kick(vector)
     """
-    status, out, err = run(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
+    status, out, err = play(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
     assert (status, out, err) == (0, "2000 round trips\n", "")
-
-
-def test_kicks_coalesce_and_never_block(tmp_path: Path) -> None:
-    daemon = """
-        with client.receive() as link:
-            for _ in range(1000):
-                link.kick(1, 3)
-            os.write(link.fds["kick2"], (2**64 - 3).to_bytes(8, "little"))
-            for _ in range(5):
-                link.kick(2)
-            link.ready()
-            print(link.wait(10))
-    """
-    remote = """
-        with client.receive() as link:
-            assert link.wait(0) == [1, 2, 3]
-            assert link.wait(0) == []
-            link.kick(0)
-            link.wait()
-    """
-    status, out, err = run(
-        program(tmp_path, "r", remote), program(tmp_path, "d", daemon), "--once-ready"
-    )
-    assert (status, out, err) == (0, "[0]\n", "")
 
 
 def test_once_ready_the_remote_starts_after_the_daemon_said_so(tmp_path: Path) -> None:
@@ -106,11 +54,11 @@ def test_once_ready_the_remote_starts_after_the_daemon_said_so(tmp_path: Path) -
             link.kick(0)
     """
     programs = program(tmp_path, "r", remote), program(tmp_path, "d", daemon)
-    assert run(*programs, "--once-ready")[1] == "7\n"
+    assert play(*programs, "--once-ready")[1] == "7\n"
 
 
 def test_a_daemon_that_ends_before_it_is_ready_ends_all(tmp_path: Path) -> None:
-    assert run("sleep 100", "sh -c false", "--once-ready")[:2] == (1, "")
+    assert play("sleep 100", "sh -c false", "--once-ready")[:2] == (1, "")
 
 
 @pytest.mark.parametrize(
@@ -120,18 +68,18 @@ def test_the_status_is_the_daemons(tmp_path: Path, command: str, expected: int) 
     script = tmp_path / "daemon"
     script.write_text(f"#!/bin/sh\n{command}\n")
     script.chmod(0o755)
-    assert run("sleep 100", str(script))[0] == expected
+    assert play("sleep 100", str(script))[0] == expected
 
 
 def test_with_remote_its_end_is_the_end_and_its_status_counts() -> None:
-    assert run("sh -c 'exit 5'", "sleep 100", "--with-remote")[0] == 5
-    status, _, err = run("sh -c 'exit 5'", "sleep 0.5")
+    assert play("sh -c 'exit 5'", "sleep 100", "--with-remote")[0] == 5
+    status, _, err = play("sh -c 'exit 5'", "sleep 0.5")
     assert (status, err) == (0, "rslctl: the remote has ended with status 5\n")
 
 
 def test_a_program_that_is_not_there_is_told_before_anything_runs() -> None:
     for programs in (("no-such-program", "touch /nowhere"), ("true", "no-such-program")):
-        status, _, err = run(*programs)
+        status, _, err = play(*programs)
         assert (status, err.splitlines()[0]) == (
             1,
             "rslctl: cannot find the program 'no-such-program'",
@@ -154,7 +102,7 @@ def test_signals_are_the_daemons_and_nobody_is_left(tmp_path: Path) -> None:
         signal.pause()
     """
     # Each line in one write: what print() does in two can mix with the other program's.
-    running = start(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
+    running = start_playing(program(tmp_path, "r", remote), program(tmp_path, "d", daemon))
     assert running.stdout
     said = {running.stdout.readline().strip() for _ in range(2)}
     (pid,) = said - {"up"}
@@ -169,18 +117,10 @@ def test_signals_are_the_daemons_and_nobody_is_left(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_wait_of_no_time_or_less_does_not_wait(tmp_path: Path) -> None:
-    daemon = """
-        with client.receive() as link:
-            print(link.wait(0), link.wait(-1))
-    """
-    assert run("sleep 100", program(tmp_path, "d", daemon))[1] == "[] []\n"
-
-
 def test_two_programs_that_end_at_once_are_not_waited_for() -> None:
     for _ in range(5):
         began = time.monotonic()
-        running = start("sleep 60", "sleep 60")
+        running = start_playing("sleep 60", "sleep 60")
         deadline = time.monotonic() + 20
         while len(children(running.pid)) < 2:
             assert time.monotonic() < deadline
@@ -194,13 +134,8 @@ def test_two_programs_that_end_at_once_are_not_waited_for() -> None:
         assert time.monotonic() - began < 20
 
 
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for each in map(int, listed) if "sleep" in Path(f"/proc/{each}/comm").read_text()]
-
-
 def test_nobody_is_left_when_rslctl_is_killed() -> None:
-    running = start("sleep 61", "sleep 61")
+    running = start_playing("sleep 61", "sleep 61")
     deadline = time.monotonic() + 20
     while len(both := children(running.pid)) < 2:
         assert time.monotonic() < deadline
@@ -226,7 +161,7 @@ def test_the_remote_has_no_share_in_input_terminal_and_readiness(tmp_path: Path)
             print("daemon", sys.stdin.read())
     """
     done = subprocess.run(
-        [*RUN, program(tmp_path, "r", remote), "--", *program(tmp_path, "d", daemon).split()],
+        [*PLAY, program(tmp_path, "r", remote), "--", *program(tmp_path, "d", daemon).split()],
         env={**ENV, "NOTIFY_SOCKET": "/nowhere"},
         input="words",
         stdout=subprocess.PIPE,
@@ -239,7 +174,7 @@ def test_the_remote_has_no_share_in_input_terminal_and_readiness(tmp_path: Path)
 def test_a_hang_up_ends_what_has_lost_its_terminal(tmp_path: Path) -> None:
     pid, master = pty.fork()
     if not pid:
-        os.execve(sys.executable, [*RUN, "sleep 62", "--", "sleep", "62"], ENV)
+        os.execve(sys.executable, [*PLAY, "sleep 62", "--", "sleep", "62"], ENV)
     deadline = time.monotonic() + 20
     while len(both := children(pid)) < 2:
         assert time.monotonic() < deadline
@@ -250,7 +185,7 @@ def test_a_hang_up_ends_what_has_lost_its_terminal(tmp_path: Path) -> None:
 
 
 def test_too_few_descriptors_are_told_in_a_line() -> None:
-    command = " ".join([*RUN, "true", "--", "true"])
+    command = " ".join([*PLAY, "true", "--", "true"])
     for limit in (14, 20, 28, 32):
         done = subprocess.run(
             ["sh", "-c", f"ulimit -n {limit}; exec {command}"],
@@ -269,7 +204,7 @@ def test_every_board_can_be_played(tmp_path: Path) -> None:
             print(link.manifest["board"], link.name, link.vectors, link.manifest["transport"])
             print(hex(link.manifest["memory"]["base"]), len(link.memory))
     """
-    command = list(RUN)
+    command = list(PLAY)
     command[command.index("sim")] = "zcu102"
     done = subprocess.run(
         [*command, "sleep 100", "--", *program(tmp_path, "d", daemon).split()],
