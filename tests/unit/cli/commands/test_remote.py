@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of life: what is refused, and when."""
+"""``rslctl remote``."""
 
 from __future__ import annotations
 
@@ -56,16 +56,3 @@ def test_without_a_known_remote_it_is_said(machine: Machine, rslctl: Rslctl) -> 
     assert status == 1
     assert "nothing is known to boot the remote of link 'rpu0'" in err
     assert rslctl(*start, "--if-known")[0] == 0
-
-
-def test_status_tells_of_board_remote_and_rates(machine: Machine, rslctl: Rslctl) -> None:
-    set_up(machine).with_remote("crashed")
-    machine.write("/sys/class/rsl_mbox/rsl_mbox0/stalled_ms", "40\n")
-    status, out, _ = rslctl("status", "--root", machine.root, "--json", "--interval", "0.01")
-    (document,) = json.loads(out)
-    assert (status, document["board"], document["remote"]) == (0, "qemu-virt", "crashed")
-    assert document["stalled_ms"] == 40
-    assert document["counters"][2] == {"kicks": 12, "kicks_coalesced": 0, "notifications": 22}
-    assert document["rates"][2] == {"kicks": 0.0, "kicks_coalesced": 0.0, "notifications": 0.0}
-    out = rslctl("status", "--root", machine.root)[1]
-    assert "remote crashed\nstalled: the remote has not taken a kick for 40 ms\n" in out

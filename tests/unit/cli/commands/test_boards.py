@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Board profiles: what is accepted, and what is said of a mistake."""
+"""``rslctl boards``."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from rslctl.profile import reader
 
 from tests.command_line import Rslctl
 from tests.unit.profile.support import PROFILE, write
+
+
+def test_boards_lists_every_profile(rslctl: Rslctl) -> None:
+    status, out, _ = rslctl("boards")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == reader.built_in()
+    status, out, _ = rslctl("boards", "--json")
+    assert [each["name"] for each in json.loads(out)] == reader.built_in()
 
 
 def test_boards_are_shown_and_checked(tmp_path: Path, rslctl: Rslctl) -> None:

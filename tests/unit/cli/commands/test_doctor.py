@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every finding of the doctor, provoked; docs/reference/doctor.md lists them."""
+"""``rslctl doctor``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from rslctl.linux.host import DEVICE_TREE
-
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
 from tests.unit.setup.faults import LINK, in_ram, stalled, whole
-
-TREE = DEVICE_TREE
 
 
 def test_findings_are_told_even_where_the_report_cannot_be_written(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Setting up and taking down on machines made of files, error paths above all."""
+"""``rslctl setup`` and ``rslctl teardown``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from rslctl.setup.journal import Journal
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
 from tests.unit.setup.support import up, written
-
-TREE = "/sys/firmware/devicetree/base"
 
 
 def test_teardown_of_a_link_that_was_not_set_up_says_so(machine: Machine, rslctl: Rslctl) -> None:
