@@ -4,31 +4,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
-from rslctl.cli.main import main
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
+from tests.command_line import rslctl as rslctl
 from tests.guest.remote import MAGIC, Remote
-from tests.guest.support import Rslctl
 
 ALL = 0xFFFFFFFF
-
-
-@pytest.fixture
-def rslctl(capsys: pytest.CaptureFixture[str]) -> Rslctl:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        sys.argv = ["rslctl", *arguments]
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

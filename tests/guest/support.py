@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
 from pathlib import Path
 
 from periphery import MMIO
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
-
-#: Runs rslctl in this process: exit status, stdout, stderr.
-Rslctl = Callable[..., tuple[int, str, str]]
 
 #: What begins a virtio-mmio header: "virt".
 VIRTIO_MAGIC = 0x74726976

@@ -19,8 +19,9 @@ from rslctl.errors import RslError
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import MAGIC, Remote
-from tests.guest.support import Rslctl, device_name, unbind
+from tests.guest.support import device_name, unbind
 
 NOBODY = 65534
 COUNT = "100000"

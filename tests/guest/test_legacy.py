@@ -15,8 +15,9 @@ import pytest
 from rslctl.linux import mbox, uio
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import Remote
-from tests.guest.support import VIRTIO_MAGIC, Rslctl, header, set_header
+from tests.guest.support import VIRTIO_MAGIC, header, set_header
 from tests.guest.test_mailbox import MESSAGE
 from tests.guest.test_setup_uio import DEVICE, OTHER
 

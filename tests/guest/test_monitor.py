@@ -10,7 +10,7 @@ import subprocess
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
-from tests.guest.support import Rslctl
+from tests.command_line import Rslctl
 
 
 def watching(*arguments: str) -> subprocess.Popen[str]:

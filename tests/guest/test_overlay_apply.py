@@ -12,8 +12,8 @@ import pytest
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import MAGIC, Remote
-from tests.guest.support import Rslctl
 
 BOARD = ("--board", "qemu-virt")
 NODE = Path("/proc/device-tree/rsl-mbox@8020040")

@@ -20,8 +20,9 @@ from rslctl.devicetree import tree
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import Remote
-from tests.guest.support import Rslctl, unbind
+from tests.guest.support import unbind
 
 BOARD = ("--board", "qemu-virt")
 AS_NOBODY = ("rslctl", "run", "--user", "nobody", "--")

@@ -14,8 +14,8 @@ import pytest
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import Remote
-from tests.guest.support import Rslctl
 
 FEW = ("--count", "20", "--rounds", "2", "--warm-up", "1")
 DRIVER = Path("/sys/bus/platform/devices/8020040.rsl-mbox/driver")

@@ -14,8 +14,8 @@ import pytest
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.command_line import Rslctl
 from tests.guest.remote import MAGIC, Remote
-from tests.guest.support import Rslctl
 
 RPROC = Path("/sys/class/remoteproc/remoteproc0")
 CRASH = Path("/sys/kernel/debug/remoteproc/remoteproc0/crash")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
-from tests.guest.support import Rslctl
+from tests.command_line import Rslctl
 
 BOARD = ("--board", "/guest/two.toml")
 OVERRIDES = [

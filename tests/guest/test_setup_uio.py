@@ -14,7 +14,7 @@ from rslctl.linux import uio
 from rslctl.linux.host import Host
 from rslctl.region import Region
 
-from tests.guest.support import Rslctl
+from tests.command_line import Rslctl
 
 SETUP = ("setup", "--board", "qemu-virt")
 NODE = "/shmem@70000000"

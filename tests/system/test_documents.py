@@ -16,7 +16,7 @@ from rslctl.profile import reader
 from tests import documents
 from tests.amp import dtbs
 from tests.amp.machine import REPOSITORY, python
-from tests.unit.test_docs import command_lines, name, of_kind
+from tests.unit.project.test_docs import command_lines, name, of_kind
 
 ZCU102 = "zynqmp-zcu102-rev1.0.dtb"
 #: Commands that files are enough for; setup is told to change nothing.

@@ -3,33 +3,28 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from rslctl.cli.main import main
 
-from tests.unit.machine import Machine, Rslctl
+from tests.command_line import rslctl as rslctl
+from tests.command_line import write_starter
+from tests.unit.machine import Machine
 
-# A busy machine must not decide whether a test passes.
-settings.register_profile("rsl", deadline=None)
-settings.load_profile("rsl")
-
-
-@pytest.fixture
-def rslctl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Rslctl:
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["rslctl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
+# How long an example takes is the business of the machine, which may have others.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
+
+
+@pytest.fixture
+def search_path(tmp_path: Path) -> str:
+    """A PATH with this checkout's rslctl."""
+    (tmp_path / "bin").mkdir()
+    return f"{write_starter(tmp_path / 'bin').parent}:{os.environ['PATH']}"

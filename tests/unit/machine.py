@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rslctl.devicetree import nodes, overlay
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile import reader
+from rslctl.setup.journal import STATE
 
 #: The boards that come with rslctl and are not only played.
 REAL_BOARDS = [name for name in reader.built_in() if name != "sim"]
-
-#: Runs rslctl in this process: exit status, stdout, stderr.
-Rslctl = Callable[..., tuple[int, str, str]]
 
 
 class Machine:
@@ -82,10 +81,21 @@ class Machine:
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self
 
+    def with_journal(self, facts: Mapping[str, str], *, complete: bool = True) -> Machine:
+        """What setup wrote of the link, which undoes nothing; *facts* go before the board's."""
+        self.write(f"{STATE}/rpu0.json", json.dumps({"complete": complete, "entries": []}))
+        known = {
+            "board": "qemu-virt",
+            "transport": "doorbell",
+            "node": "/rsl-mbox@8020040",
+            "style": "rsl",
+        }
+        return self.with_facts(**{**known, **facts})
+
     def with_facts(self, link: str = "rpu0", **facts: str) -> Machine:
         """What setup was told of a link."""
         lines = [f"{key}={value}\n" for key, value in facts.items()]
-        self.write(f"/run/rslctl/{link}.facts", "".join(lines))
+        self.write(f"{STATE}/{link}.facts", "".join(lines))
         return self
 
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:

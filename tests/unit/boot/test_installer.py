@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Overlays put where the boot loader takes them, and taken out again."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+from rslctl.boot import installer, transaction
+from rslctl.devicetree import overlay, tree
+from rslctl.errors import RslError
+from rslctl.linux.host import Host
+from rslctl.profile import reader
+
+from tests.command_line import Rslctl
+from tests.unit.boot.support import (
+    EXTLINUX,
+    FILE,
+    install,
+    killed,
+    needs_dtc_for_dtb,
+    options,
+    prepare,
+    rslctl_install,
+    rslctl_uninstall,
+    snapshot,
+    uninstall,
+)
+from tests.unit.devicetree.support import BASE, dtc
+from tests.unit.machine import Machine
+from tests.unit.programs import needs_dtc
+
+
+@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+def test_an_installation_can_be_repeated_and_undone(
+    machine: Machine, rslctl: Rslctl, loader: str
+) -> None:
+    prepare(machine, loader)
+    before = snapshot(machine)
+    assert rslctl_install(machine, rslctl, "--dry-run", *options(loader))[0] == 0
+    assert snapshot(machine) == before
+    status, out, err = rslctl_install(machine, rslctl, *options(loader))
+    assert (status, err.splitlines()[-1]) == (3, "rslctl: reboot to have it applied")
+    after = snapshot(machine)
+    changed = {name for name in after if after[name] != before.get(name)}
+    for name in changed:
+        if (machine.root / name).is_file():
+            assert f"wrote {machine.root / name}\n" in out
+    status, out, _ = rslctl_install(machine, rslctl)
+    assert (status, out.splitlines()[-1]) == (
+        0,
+        "the overlay of board qemu-virt is installed already",
+    )
+    assert snapshot(machine) == after
+    status, out, _ = rslctl("overlay", "list", "--json", "--root", machine.root)
+    (row,) = json.loads(out)
+    assert (row["name"], row["where"], row["state"]) == ("qemu-virt", loader, "installed")
+    assert rslctl_uninstall(machine, rslctl, "--dry-run")[0] == 0
+    assert snapshot(machine) == after
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert snapshot(machine) == before
+    assert machine.host.names(transaction.STATE) == []
+    assert rslctl_uninstall(machine, rslctl)[::2] == (
+        0,
+        "rslctl: no overlay is installed: nothing to undo\n",
+    )
+
+
+def test_u_boot_update_is_run_and_what_it_made_is_looked_at(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(machine, "u-boot-menu")
+    before = snapshot(machine)
+    ran: list[list[str]] = []
+    conf = machine.host.path("/boot/extlinux/extlinux.conf")
+
+    def update(_: Host, command: list[str] | tuple[str, ...], **__: str) -> str:
+        ran.append(list(command))
+        there = machine.host.exists(f"/boot/dtbo/{FILE}") and len(ran) != 1
+        line = f"fdtoverlays  /boot/dtbo/a.dtbo /boot/dtbo/{FILE}\n" if there else ""
+        conf.write_text(EXTLINUX + line)
+        os.utime(conf, ns=(before["boot/extlinux/extlinux.conf"][1],) * 2)
+        return ""
+
+    monkeypatch.setattr(Host, "run", update)
+    monkeypatch.setattr(Host, "live", True)
+    with pytest.raises(RslError, match="u-boot-update did not put rslctl-qemu-virt"):
+        install(machine)
+    assert install(machine)
+    assert not install(machine)
+    assert uninstall(machine)
+    # The failure, what it takes to undo that, the second try, and undoing it.
+    assert ran == [["u-boot-update"]] * 4
+    assert snapshot(machine) == before
+
+
+@needs_dtc
+def test_a_tree_is_replaced_by_the_merged_one_also_behind_a_link(machine: Machine) -> None:
+    prepare(machine, "dtb")
+    machine.host.path("/boot/current.dtb").symlink_to("/boot/board.dtb")
+    install(machine, installer.How(dtb="/boot/current.dtb"))
+    merged = tree.from_blob(machine.host.read("/boot/board.dtb"), "merged")
+    assert "/rsl-mbox@8020040" in merged
+    assert machine.host.link_target("/boot/current.dtb") == "/boot/board.dtb"
+    assert stat.S_IMODE(machine.host.path("/boot/board.dtb").stat().st_mode) == 0o600
+
+
+@needs_dtc
+@pytest.mark.parametrize("place", ["/dtbs/board.dtb", "/boot/dtbs/board.dtb"])
+def test_the_tree_of_the_label_is_checked_before_anything_is_written(
+    machine: Machine, rslctl: Rslctl, place: str
+) -> None:
+    prepare(machine, "extlinux")
+    machine.write(place, dtc(BASE.replace("linux,dummy-virt", "x,y")))
+    before = snapshot(machine)
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert err == (
+        f"rslctl: {place}: compatible: it is for x,y, board 'qemu-virt' is linux,dummy-virt\n"
+    )
+    assert snapshot(machine) == before
+    machine.write(place, dtc(BASE))
+    status, out, _ = rslctl_install(machine, rslctl)
+    assert (status, "was not checked" in out) == (3, False)
+
+
+@needs_dtc
+def test_labels_that_the_tree_lacks_are_told_now_and_not_at_boot(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "extlinux")
+    machine.write("/boot/dtbs/board.dtb", dtc(BASE))
+    status, _, err = rslctl(
+        "overlay", "install", "--board", "stm32mp157c-dk2", "--root", machine.root
+    )
+    assert status == 1
+    assert "label: there is no node &" in err
+
+
+def test_another_overlay_of_the_board_is_not_put_over_one(
+    machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(machine, "extlinux")
+    install(machine)
+    after = snapshot(machine)
+    other = overlay.build(reader.load("zcu102"))
+    monkeypatch.setattr(overlay, "build", lambda *_: other)
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert "another overlay of board 'qemu-virt' is installed, by extlinux" in err
+    assert snapshot(machine) == after
+
+
+def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "armbian")
+    before = snapshot(machine)
+    at = 0
+    while killed(machine, at, lambda: install(machine)) and snapshot(machine) == before:
+        uninstall(machine)
+        at += 1
+    half = snapshot(machine)
+    assert half != before
+    assert '"unfinished"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    status, out, _ = rslctl_install(machine, rslctl, "--dry-run")
+    assert (status, out.splitlines()[0]) == (0, "would take back an unfinished installation")
+    assert snapshot(machine) == half
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert snapshot(machine) == before

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files changed together: killed at every write, and put back."""
+
+from __future__ import annotations
+
+import pytest
+from rslctl.errors import SeveralError
+
+from tests.command_line import Rslctl
+from tests.unit.boot.support import (
+    EXTLINUX,
+    how,
+    install,
+    killed,
+    left_behind,
+    needs_dtc_for_dtb,
+    prepare,
+    rslctl_install,
+    rslctl_uninstall,
+    snapshot,
+    uninstall,
+)
+from tests.unit.machine import Machine
+
+
+def test_what_somebody_else_changed_since_is_not_overwritten(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "extlinux")
+    before = snapshot(machine)
+    install(machine)
+    conf = machine.write("/boot/extlinux/extlinux.conf", EXTLINUX + "# edited\n")
+    edited = snapshot(machine)
+    for status, _, err in (rslctl_install(machine, rslctl), rslctl_uninstall(machine, rslctl)):
+        assert status == 1
+        assert str(conf) in err
+        assert "somebody else" in err
+    assert snapshot(machine) == edited
+    assert '"changed"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl_uninstall(machine, rslctl, "--force")[0] == 3
+    assert snapshot(machine) == before
+
+
+def test_a_file_that_went_since_comes_back_by_force_as_it_was(machine: Machine) -> None:
+    prepare(machine, "extlinux")
+    before = snapshot(machine)
+    install(machine)
+    machine.host.path("/boot/extlinux/extlinux.conf").unlink()
+    with pytest.raises(SeveralError, match="was changed by somebody else since"):
+        uninstall(machine)
+    assert uninstall(machine, force=True)
+    assert snapshot(machine) == before
+
+
+def test_a_directory_that_somebody_else_uses_by_now_stays(machine: Machine) -> None:
+    prepare(machine, "armbian")
+    install(machine)
+    other = machine.write("/boot/overlay-user/other.dtbo", "x")
+    uninstall(machine)
+    assert machine.host.names("/boot/overlay-user") == [other.name]
+
+
+def test_a_damaged_record_is_told(machine: Machine, rslctl: Rslctl) -> None:
+    prepare(machine, "extlinux")
+    install(machine)
+    record = machine.write("/var/lib/rslctl/overlay/qemu-virt/record.json", '{"name": 1}')
+    status, _, err = rslctl_uninstall(machine, rslctl)
+    assert status == 1
+    assert f"'{record}' is damaged" in err
+
+
+@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+@pytest.mark.parametrize("then", ["install", "uninstall"])
+def test_an_installation_that_is_killed_anywhere_can_be_gone_on_from(
+    machine: Machine, loader: str, then: str
+) -> None:
+    prepare(machine, loader)
+    before = snapshot(machine)
+    install(machine, how(loader))
+    after = {name: content for name, (_, _, content) in snapshot(machine).items()}
+    uninstall(machine)
+    at = 0
+    while killed(machine, at, lambda: install(machine, how(loader))):
+        if then == "install":
+            install(machine, how(loader))
+            contents = {name: content for name, (_, _, content) in snapshot(machine).items()}
+            assert contents == after
+            assert not install(machine, how(loader))
+        uninstall(machine)
+        assert snapshot(machine) == before
+        assert left_behind(machine) == []
+        at += 1
+    assert at > 10
+
+
+@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+def test_an_uninstallation_that_is_killed_anywhere_can_be_gone_on_from(
+    machine: Machine, loader: str
+) -> None:
+    prepare(machine, loader)
+    before = snapshot(machine)
+    at = 0
+    install(machine, how(loader))
+    while killed(machine, at, lambda: uninstall(machine)):
+        uninstall(machine)
+        assert snapshot(machine) == before
+        assert left_behind(machine) == []
+        install(machine, how(loader))
+        at += 1
+    assert at > 10

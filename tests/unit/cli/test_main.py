@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The start of the command line, and the statuses that it ends with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rslctl.cli import main, quick
+from rslctl.profile import reader
+
+from tests.command_line import Rslctl, write_starter
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["kick", "x"],
+        ["kick"],
+        ["kick", "1", "2"],
+        ["wait", "x"],
+        ["wait", "--timeout", "-1"],
+        ["wait", "--timeout", "nan"],
+        ["wait", "--timeout", "inf"],
+        ["setup"],
+        ["setup", "--board", "qemu-virt", "--mode", "999"],
+        ["run"],
+        ["no-such-command"],
+        ["status", "--root", "/no/such/directory"],
+    ],
+)
+def test_a_command_line_that_makes_no_sense_ends_with_2(
+    rslctl: Rslctl, arguments: list[str]
+) -> None:
+    status, out, err = rslctl(*arguments)
+    assert (status, out) == (2, "")
+    assert "Traceback" not in err
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rslctl", "boards"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "rslctl: cannot write the result: No space left on device\n",
+    )
+
+
+def test_an_error_is_a_line_and_a_hint(rslctl: Rslctl) -> None:
+    assert rslctl("boards", "show", "zcu12")[::2] == (
+        1,
+        "rslctl: unknown board 'zcu12'\nhint: did you mean 'zcu102'? known boards: "
+        f"{', '.join(reader.built_in())}; a profile of your own is named by its .toml file\n",
+    )
+
+
+def test_an_interrupt_is_no_error_that_is_told(
+    rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: list[str]) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quick, "run", interrupted)
+    assert rslctl("status") == (130, "", "")
+
+
+def test_a_bug_is_shown_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(_: list[str]) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(quick, "run", wrong)
+    with pytest.raises(ZeroDivisionError):
+        main.main()
+
+
+@pytest.mark.parametrize("redirected", [">&-", "| true"])
+def test_nobody_who_reads_is_no_error_that_is_told(tmp_path: Path, redirected: str) -> None:
+    program = write_starter(tmp_path)
+    done = subprocess.run(
+        ["sh", "-c", f"{{ sleep 0.2; {program} boards --json; }} {redirected}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What stands between an overlay and its base: each check, and all in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rslctl.devicetree import overlay, tree
+from rslctl.devicetree.nodes import to_blob, to_source
+from rslctl.errors import RslError, SeveralError
+from rslctl.profile import model, reader
+from rslctl.profile.model import NodeRef
+from rslctl.region import Region
+
+from tests.command_line import Rslctl
+from tests.unit.devicetree.bases import CHANNELS, DOORBELL, FIFOS, IPI, Base, problems, profile
+from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
+from tests.unit.programs import needs_dtc
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("v2m@", "its@", "label: there is no node /intc@8000000/v2m@8020000; near it: /intc@8000"),
+        ('"linux,dummy-virt"', '"x,y"', "compatible: it is for x,y, board 'qemu-virt' is linux,du"),
+        ("0x40000000 0 0x40000000", "0 0 0x100000", "ram: rpu0: memory at 0x70000000, 0x1000000 b"),
+        ("// more", "dev@70fff000 { reg = <0 0x70fff000 0 4>; };", "overlap: rpu0: memory at 0x7"),
+        ("// more", "/memreserve/", "overlap: rpu0: firmware at 0x50000000, 0x200000 bytes, over"),
+        ("// more", "dev { interrupts = <0 81 4>; };", "interrupt: rpu0: SPI 81 is used by /dev"),
+        ("interrupt-parent = <0x8002>;", "", "interrupt: / has no interrupt-parent, so the profi"),
+        ("#interrupt-cells = <3>", "#interrupt-cells = <2>", "interrupt: /intc@8000000 does not"),
+        (
+            "// more",
+            "rsl-mbox@8020040 { reg = <0 0x8020040 0 4>; };",
+            "node: it has /rsl-mbox@8020040 already, which the",
+        ),
+        ("// more", "dev@8020040 { reg = <0 0x8020040 0 4>; };", "register: rpu0: doorbell at 0x"),
+    ],
+)
+def test_what_stands_between_overlay_and_base_is_named(old: str, new: str, expected: str) -> None:
+    text = BASE.replace(old, new)
+    if new == "/memreserve/":
+        text = BASE.replace("/dts-v1/;", "/dts-v1/;\n/memreserve/ 0x50000000 0x1000;")
+    assert problems_on(BASE) == []
+    assert [each for each in problems_on(text) if each.startswith(expected)]
+
+
+@needs_dtc
+def test_a_disabled_user_is_none() -> None:
+    for node in (
+        'dev { interrupts = <0 81 4>; status = "disabled"; };',
+        'dev@70fff000 { reg = <0 0x70fff000 0 4>; status = "disabled"; };',
+    ):
+        assert problems_on(BASE.replace("// more", node)) == []
+
+
+@needs_dtc
+def test_all_problems_are_told_in_one_run(tmp_path: Path, rslctl: Rslctl) -> None:
+    text = BASE.replace("// more", "dev@70000000 { reg = <0 0x70000000 0 4>; };")
+    text = text.replace("v2m@", "its@").replace('"linux,dummy-virt"', '"x,y"')
+    assert {each.split(":")[0] for each in problems_on(text)} == {
+        *("compatible", "label", "overlap", "register")
+    }
+    (tmp_path / "base.dtb").write_bytes(dtc(text))
+    out = tmp_path / "out.dtb"
+    status, _, err = rslctl(
+        *("overlay", "--board", "qemu-virt", "--base", tmp_path / "base.dtb", "--merge", out)
+    )
+    assert status == 1
+    assert err.count("rslctl: ") == len(err.splitlines()) == len(problems_on(text))
+    assert not out.exists()
+
+
+@needs_dtc
+def test_an_overlay_that_is_there_already_is_told() -> None:
+    twice = tree.from_blob(merged_with(dtc(BASE)), "base")
+    with pytest.raises(SeveralError, match="node: it has /rsl-mbox@8020040 already"):
+        overlay.for_base(reader.load("qemu-virt"), "rsl", twice)
+
+
+MEMORY_THAT_IS_OFF = (
+    'memory@50000000 { device_type = "memory"; reg = <0 0x50000000 0 0x1000000>; '
+    'status = "disabled"; };'
+)
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("made", "base", "expected"),
+    [
+        (profile(CHANNELS), Base(disabled=True), "channel: r0: /soc/mailbox@1000 is disabled, and"),
+        (
+            profile(dataclasses.replace(CHANNELS, rx=((3, 7), (3, 1)))),
+            Base(used=True),
+            "channel: r0: <3 7> of /soc/mailbox@1000 is used by /user",
+        ),
+        (
+            profile(dataclasses.replace(CHANNELS, tx=((2,), (1,)))),
+            Base(),
+            "channel: r0: <2> has 1 cells, /soc/mailbox@1000 takes 2",
+        ),
+        (
+            profile(CHANNELS, CHANNELS),
+            Base(),
+            "channel: r1: <2 0> of &mu /soc/mailbox@1000 is used by link r0",
+        ),
+        (
+            profile(dataclasses.replace(FIFOS, tx=1)),
+            Base(),
+            "channel: r0: FIFO 1 of /soc/mailbox@2000 is used by /soc/mailbox@2000/mbox-other",
+        ),
+        (
+            profile(dataclasses.replace(FIFOS, controller=NodeRef("clustre"))),
+            Base(symbols=True),
+            "label: there is no node &clustre; near it: cluster",
+        ),
+        (
+            profile(dataclasses.replace(FIFOS, controller=NodeRef("cluster"))),
+            Base(),
+            "label: there is no node &cluster; it has no labels (__symbols__), so the profile",
+        ),
+        (
+            profile(IPI),
+            Base(extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; xlnx,ipi-id = <7>; };'),
+            "agent: r0: IPI agent 7 is that of /ipi, use another of 7, 8, 9, 10",
+        ),
+        (
+            profile(IPI),
+            Base(
+                extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; xlnx,ipi-id = <0>; '
+                "interrupts = <0 77 4>; };"
+            ),
+            "agent: /ipi says that IPI agent 0 has SPI 77, on a ZynqMP it has 35",
+        ),
+        (
+            profile(IPI),
+            Base(extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; one { }; two { }; };'),
+            "zynqmp: /ipi has 2 remotes: Linux before 6.13 crashes on more than one",
+        ),
+        (
+            profile(FIFOS, dataclasses.replace(FIFOS, tx=5, rx=4)),
+            Base(),
+            "channel: r1: FIFO 4 of &cluster /soc/nowhere /soc/mailbox@2000 is used by link r0",
+        ),
+        (
+            profile(dataclasses.replace(FIFOS, user=1)),
+            Base(),
+            "channel: r0: user 1 is not Linux, which is 2 in /soc/mailbox@2000/mbox-other",
+        ),
+        (
+            profile(IPI, model.Ipi(8, 7)),
+            Base(),
+            "agent: r1: remote 7 is an agent of Linux's",
+        ),
+        (
+            profile(DOORBELL),
+            Base(
+                extra="pci { #address-cells = <3>; #interrupt-cells = <1>; "
+                "interrupt-map = <0 0 0 1 &gic 0 9 4>, <0 0 0 2 &gic 0 41 4>; };"
+            ),
+            "interrupt: r0: SPI 41 is used by /pci",
+        ),
+        (
+            profile(DOORBELL),
+            Base(
+                extra="gpc: gpc { interrupt-controller; #interrupt-cells = <3>; }; "
+                "serial { interrupt-parent = <&gpc>; interrupts = <0 40 4>; };"
+            ),
+            "interrupt: r0: SPI 40 is used by /serial",
+        ),
+        (
+            dataclasses.replace(profile(DOORBELL), enable=(NodeRef(paths=("/can",)),)),
+            Base(extra='can { status = "disabled"; interrupts = <0 40 4>; };'),
+            "interrupt: r0: SPI 40 is used by /can",
+        ),
+        (
+            profile(dataclasses.replace(DOORBELL, register=0x50000004)),
+            Base(),
+            "register: r0: doorbell at 0x50000004 is in memory",
+        ),
+        (
+            profile(DOORBELL),
+            Base(ram=Region(0, 0x1000), extra=MEMORY_THAT_IS_OFF),
+            "ram: r0: memory at 0x50000000, 0x100000 bytes, is outside RAM",
+        ),
+        (
+            profile(IPI),
+            Base(
+                extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; xlnx,ipi-id = <1>; '
+                "interrupts; };"
+            ),
+            "agent: r0: remote 1 is the agent of /ipi, Linux's own",
+        ),
+        (
+            profile(DOORBELL),
+            Base(extra="last { phandle = <0xfffffffe>; };"),
+            "phandle: 0xfffffffe is used, the overlay needs larger ones",
+        ),
+        (profile(IPI), Base(spi=29), "interrupt: r0: SPI 29 is used by /other"),
+        (profile(DOORBELL, DOORBELL), Base(), "interrupt: r1: SPI 40 is used by link r0"),
+    ],
+)
+def test_a_conflict_is_named(made: model.Board, base: Base, expected: str) -> None:
+    found = problems(made, base)
+    assert [each for each in found if each.startswith(expected)], found
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("made", "base"),
+    [
+        # What the profile disables is free.
+        (
+            dataclasses.replace(profile(CHANNELS), disable=(NodeRef(paths=("/dev",)),)),
+            Base(extra="dev { mboxes = <&mu 2 0>; };"),
+        ),
+        (
+            dataclasses.replace(profile(DOORBELL), disable=(NodeRef(paths=("/dev",)),)),
+            Base(taken=None, extra="dev { interrupts = <0 40 4>; };"),
+        ),
+        # What it enables is there.
+        (
+            dataclasses.replace(profile(CHANNELS), enable=(CHANNELS.controller,)),
+            Base(disabled=True),
+        ),
+    ],
+)
+def test_the_base_is_seen_as_the_profile_changes_it(made: model.Board, base: Base) -> None:
+    assert problems(made, base) == []
+
+
+@needs_dtc
+def test_an_mu_has_four_channels_of_each_type() -> None:
+    mu = Base(extra='mu2: mu2 { compatible = "fsl,imx6sx-mu"; #mbox-cells = <2>; };')
+    wrong = model.Channels(NodeRef("", ("/mu2",)), ((3, 1),), ((3, 4),), 2)
+    found = problems(profile(wrong), mu)
+    assert [each.partition(": the types")[0] for each in found] == [
+        "channel: r0: /mu2 has no tx channel <3 1>",
+        "channel: r0: /mu2 has no rx channel <3 4>",
+        "channel: r0: /mu2 has no payload, to carry 2 vectors in",
+    ]
+
+
+#: A base that takes all transports, with what the checks look at.
+RICH = Base(
+    used=True,
+    spi=99,
+    extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; xlnx,ipi-id = <0>; '
+    "interrupts = <0 35 4>; pmu { }; }; pci { #address-cells = <3>; #interrupt-cells = <1>; "
+    "interrupt-map = <0 0 0 1 &gic 0 9 4>; };",
+)
+
+
+@pytest.fixture(scope="module")
+def rich() -> bytes:
+    return RICH.blob()
+
+
+@needs_dtc
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+@given(at=st.integers(0, 5000), garbage=st.binary(min_size=1, max_size=8), start=st.binary())
+def test_whatever_a_base_holds_there_is_no_traceback(
+    rich: bytes, at: int, garbage: bytes, start: bytes
+) -> None:
+    made = profile(CHANNELS, FIFOS, DOORBELL, IPI)
+    at %= len(rich)
+    for data in (start, rich[:16] + start, rich[:at] + garbage + rich[at + len(garbage) :]):
+        try:
+            fitted = overlay.for_base(made, "rsl", tree.from_blob(data, "base"))
+            to_source(fitted)
+            to_blob(fitted)
+        except RslError as error:
+            assert str(error).startswith("base: ")
+
+
+@needs_dtc
+def test_the_base_of_that_is_right_as_it_is(rich: bytes) -> None:
+    assert problems(profile(CHANNELS, FIFOS, DOORBELL, IPI), RICH) == []
+    assert rich

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From a profile to its overlay, and from that to a merged tree."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+from rslctl.devicetree import overlay, tree
+from rslctl.profile import reader
+from rslctl.region import Region
+from rslctl.setup import checks
+
+from tests.command_line import Rslctl
+from tests.unit.devicetree.bases import IPI, Base, merged, profile
+from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
+from tests.unit.programs import needs_dtc
+
+
+def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
+    made = overlay.build(reader.load("zcu102"), "user-mailbox")
+    nodes = dict(made.nodes())
+    assert [key for key, _ in nodes["/umb"].properties] == ["compatible", "mboxes", "mbox-names"]
+    assert dict(nodes["/umb"].properties)["mbox-names"] == ("tx", "rx")
+    (shmem,) = [node for path, node in nodes.items() if path.startswith("/shmem@")]
+    assert [key for key, _ in shmem.properties] == ["compatible", "reg"]
+    for name, message in (("qemu-virt", "one link over a mailbox"), ("imx8mp-evk", "one pair of")):
+        status, out, err = rslctl("overlay", "--board", name, "--style", "user-mailbox")
+        assert (status, out) == (1, "")
+        assert message in err
+
+
+@needs_dtc
+def test_merged_into_a_base_every_reference_points_where_it_should(tmp_path: Path) -> None:
+    merged_tree = tree.from_blob(merged_with(dtc(BASE)), "merged")
+    assert merged_tree.cells("/reserved-memory/memory@70000000", "reg") == (
+        *(0, 0x70000000),
+        *(0, 0x1000000),
+    )
+    (number,) = merged_tree.cells("/rsl-mbox@8020040", "memory-region")
+    assert merged_tree.phandles[number] == "/reserved-memory/memory@70000000"
+    assert merged_tree.texts("/intc@8000000/v2m@8020000", "status") == ["disabled"]
+    (tmp_path / "merged.dtb").write_bytes(merged_with(dtc(BASE)))
+    done = subprocess.run(
+        ["dtc", "-I", "dtb", "-O", "dts", tmp_path / "merged.dtb"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
+@needs_dtc
+def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
+    one = """/dts-v1/; / {
+        #address-cells = <1>; #size-cells = <1>; compatible = "linux,dummy-virt";
+        interrupt-parent = <1>; memory@40000000 { device_type = "memory";
+        reg = <0x40000000 0x40000000>; };
+        intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
+        phandle = <1>; #interrupt-cells = <3>; interrupt-controller;
+        v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
+    made = tree.from_blob(merged_with(dtc(one)), "merged")
+    assert made.cells("/reserved-memory/memory@70000000", "reg") == (0x70000000, 0x1000000)
+    high = reader.load("qemu-virt").links[0]
+    high = dataclasses.replace(high, memory=Region(1 << 32, 4096))
+    found = problems_on(one, dataclasses.replace(reader.load("qemu-virt"), links=(high,)))
+    assert any(each.startswith("cells: rpu0: memory at 0x100000000") for each in found)
+
+
+@needs_dtc
+def test_a_machine_is_known_by_whose_nodes_it_has() -> None:
+    made = profile(IPI)
+    for style, node in (("rsl", "/rsl-mbox-r0"), ("user-mailbox", "/umb")):
+        running = merged(made, Base(), style)
+        assert overlay.style_of(made, running) == style
+        assert overlay.notification_path(made, made.links[0], style) == node
+        assert checks.machine(made, running) == []
+    running.nodes["/umb"]["mbox-names"] = b"rx\0tx\0"
+    assert overlay.style_of(made, running) == "rsl"
+    assert checks.machine(made, running)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The door to the machine's files: below another root nothing leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rslctl.errors import RslError
+from rslctl.linux.host import Host, run
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    root = tmp_path / "root"
+    (root / "boot").mkdir(parents=True)
+    (root / "real").mkdir()
+    (tmp_path / "victim").mkdir()
+    return Host(root)
+
+
+@pytest.mark.parametrize("target", ["/real", "../real", "../../../../real", "/boot/../real"])
+def test_a_link_means_what_it_would_mean_to_the_machine(host: Host, target: str) -> None:
+    os.symlink(target, host.root / "boot/extlinux")
+    host.put("/boot/extlinux/extlinux.conf", b"new")
+    assert (host.root / "real/extlinux.conf").read_bytes() == b"new"
+    assert host.names("/boot/extlinux") == ["extlinux.conf"]
+
+
+def test_no_link_leads_out_of_the_root(host: Host, tmp_path: Path) -> None:
+    os.symlink(tmp_path / "victim", host.root / "boot/extlinux")
+    host.put("/boot/extlinux/extlinux.conf", b"new")
+    assert list((tmp_path / "victim").iterdir()) == []
+    with pytest.raises(RslError):
+        host.read("/boot/extlinux/none")
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(host: Host) -> None:
+    (host.root / "real/file").write_text("x")
+    os.symlink("/real/file", host.root / "link")
+    assert host.link_target("/link") == "/real/file"
+    host.remove("/link")
+    assert (host.root / "real/file").exists()
+    assert not (host.root / "link").is_symlink()
+
+
+def test_links_in_a_circle_are_told(host: Host) -> None:
+    os.symlink("/b", host.root / "a")
+    os.symlink("/a", host.root / "b")
+    with pytest.raises(RslError, match="is a link that leads to itself"):
+        host.read("/a/x")
+
+
+def test_a_file_that_is_put_keeps_its_mode_and_leaves_nothing_beside_it(host: Host) -> None:
+    path = host.root / "boot/conf"
+    path.write_text("old")
+    path.chmod(0o640)
+    host.put("/boot/conf", b"new")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
+    assert host.names("/boot") == ["conf"]
+
+
+def test_a_file_that_cannot_be_put_is_as_it_was(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    host.put("/boot/conf", b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RslError, match=r"cannot write '.*/boot/conf': No space left on device"):
+        host.put("/boot/conf", b"new")
+    assert host.read("/boot/conf") == b"old"
+    assert host.names("/boot") == ["conf"]
+
+
+def test_what_is_not_there_is_no_error_where_that_may_be(host: Host) -> None:
+    assert not host.exists("/boot/none")
+    assert not host.exists("/boot/none/below")
+    assert host.names("/nowhere") == []
+    assert host.link_target("/boot") is None
+    host.remove("/boot/none")
+
+
+def test_each_change_of_the_kernels_state_is_told_before_it_is_made(tmp_path: Path) -> None:
+    told: list[str] = []
+    host = Host(tmp_path, told.append)
+    with pytest.raises(RslError, match="cannot write 'start' to "):
+        host.write_attribute("/state", "start\n")
+    host.put("/file", b"")
+    host.own("/file", -1, -1, 0o600)
+    assert [each.partition(" ")[0] for each in told] == ["write", "give"]
+    assert told[1].endswith("owner -1, group -1 and mode 0600")
+
+
+def test_a_command_that_fails_is_told_by_the_last_line_of_its_errors() -> None:
+    assert run(["echo", "yes"]) == "yes\n"
+    with pytest.raises(RslError, match=r"^'sh -c .*' failed: second$"):
+        run(["sh", "-c", "echo first >&2; echo second >&2; exit 3"])
+    with pytest.raises(RslError, match=r"^'sh -c exit 3' failed: exit status 3$"):
+        run(["sh", "-c", "exit 3"])
+    with pytest.raises(RslError, match="cannot run 'no-such': No such file") as error:
+        run(["no-such"], hint="install it")
+    assert error.value.hint == "install it"
+
+
+def test_a_command_is_only_run_on_this_machine(host: Host) -> None:
+    with pytest.raises(RslError, match=r"'true' would act on this machine, not on '.*/root'"):
+        host.run(["true"])
+    assert Host().run([sys.executable, "-c", "print(1)"]) == "1\n"

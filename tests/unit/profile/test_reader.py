@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Board profiles: found, extended and read, and what is said of a mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rslctl.errors import RslError
+from rslctl.profile import model, reader, toml
+from rslctl.profile.model import NodeRef
+from rslctl.region import Region
+
+from tests.unit import REPOSITORY
+from tests.unit.profile.support import PROFILE, parse, write
+
+
+def test_a_profile_is_read() -> None:
+    made = parse(PROFILE)
+    doorbell = model.Doorbell(0x8020040, (80, 81), (90, 91), "edge-rising")
+    assert made == model.Board(
+        name="test",
+        description="a board",
+        compatible=("vendor,board",),
+        links=(
+            model.Link(
+                name="rpu0",
+                memory=Region(0x70000000, 0x1000000),
+                firmware=None,
+                offers={"doorbell": doorbell},
+                transport="doorbell",
+            ),
+        ),
+    )
+    assert made.links[0].vectors == 2
+
+
+@pytest.mark.parametrize("name", reader.built_in())
+def test_the_profiles_that_come_with_rslctl_are_read(name: str) -> None:
+    assert reader.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[[link]]", "[[link", "test.toml:4: is not TOML: "),
+        ('description = "a board"', "", "test.toml:1: description: is missing, expected a string"),
+        ('description = "a', 'descripton = "a', "expected a string; is it 'descripton'?"),
+        ('"a board"', '"a\\u0007board"', "description: 'a\\x07board' is not a line of text"),
+        ("compatible =", "x = 1\ncompatible =", "test.toml:2: x: is not known here; known: "),
+        ('"vendor,board"', "3", "test.toml:2: compatible: 3 is not a string"),
+        ("[[link]]", "[link]", "test.toml:4: link: {"),
+        ('"rpu0"', '"RPU 0"', "test.toml:5: link[0].name: 'RPU 0' is not 1 to 31 of a-z"),
+        ('"rpu0"', '"' + "a" * 32 + '"', "is not 1 to 31 of a-z"),
+        ("base = 0x7", "bass = 0x7", "memory.base: is missing, expected an integer; is it 'b"),
+        (
+            "0x1000000",
+            "0x1000001",
+            "test.toml:9: link[0].memory.size: 0x1000001 is not a multiple of 0x1000",
+        ),
+        ("0x1000000", "0", "link[0].memory.size: 0x0 is not between 0x1 and 0xffffffffffffffff"),
+        ("0x1000000", "true", "link[0].memory.size: True is not an integer"),
+        ("0x70000000", "-4096", "link[0].memory.base: -0x1000 is not between 0x0 and"),
+        ("0x70000000", "0x70000000\nx = 2", "link[0].memory.x: is not known here"),
+        ("0x8020040", "0x8020041", "doorbell.register: 0x8020041 is not a multiple of 4"),
+        ("[80, 81]", "[]", "doorbell.kick-values: has 0 values, expected 1 to 32"),
+        ("[80, 81]", str([1] * 33), "doorbell.kick-values: has 33 values, expected 1 to 32"),
+        ("[80, 81]", "[80, 4294967296]", "doorbell.kick-values: 0x100000000 is not between"),
+        ('"edge-rising"', '"edge-risng"', "did you mean 'edge-rising'?"),
+        ("[90, 91]", "[90]", "doorbell.spis: has 1 interrupts, but kick-values has 2 vectors"),
+        ("[90, 91]", "[90, 90]", "doorbell.spis: has an interrupt twice"),
+        ("[90, 91]", "[90, 988]", "doorbell.spis: 0x3dc is not between 0x0 and 0x3db"),
+        ("[90, 91]", '[90, "x"]', "doorbell.spis: 'x' is not an integer"),
+        ('"edge-rising"', '"rising"', "doorbell.trigger: 'rising' is not one of 'edge-rising', "),
+        (
+            'compatible = "',
+            'disable = ["soc"]\ncompatible = "',
+            "disable: 'soc' is not a node's label, path or both",
+        ),
+        (
+            "[link.doorbell]",
+            "[link.firmware]\nbase = 0x70fff000\nsize = 0x2000\n[link.doorbell]",
+            "link[0].firmware: 0x70fff000, 0x2000 bytes, overlaps memory at 0x70000000",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(old: str, new: str, message: str) -> None:
+    assert old in PROFILE
+    with pytest.raises(RslError) as error:
+        parse(PROFILE.replace(old, new))
+    assert message in str(error.value)
+
+
+def test_two_links_need_two_names() -> None:
+    link = PROFILE[PROFILE.index("[[link]]") :]
+    other = link.replace("0x70000000", "0x60000000").replace("[90, 91]", "[92, 93]")
+    with pytest.raises(RslError, match=r"test\.toml:17: link\[1\]\.name: 'rpu0' is given to more"):
+        parse(PROFILE + other)
+    made = parse(PROFILE + other.replace("rpu0", "rpu1"))
+    with pytest.raises(RslError, match=r"board 'test' has several links: rpu0, rpu1"):
+        made.link(None)
+    assert made.link("rpu1").name == "rpu1"
+
+
+def test_an_unknown_board_lists_the_known_ones() -> None:
+    with pytest.raises(RslError, match="unknown board 'qemu-vrit'") as error:
+        reader.load("qemu-vrit")
+    assert error.value.hint.startswith("did you mean 'qemu-virt'? known boards: ")
+    for name in reader.built_in():
+        assert name in error.value.hint
+
+
+def test_a_profile_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RslError, match=r"cannot read board profile '.*x.toml': No such file"):
+        reader.load(str(tmp_path / "x.toml"))
+    (tmp_path / "y.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(RslError, match=r"y\.toml:1: is not UTF-8 text"):
+        reader.load(str(tmp_path / "y.toml"))
+
+
+values = st.recursive(
+    st.one_of(
+        st.text(st.characters(codec="utf-8"), max_size=5),
+        st.integers(-5, 2**65),
+        st.booleans(),
+        st.floats(),
+    ),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def as_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(character):08x}" for character in value) + '"'
+    return str(value)
+
+
+@given(st.sampled_from(PROFILE.splitlines()), values)
+def test_whatever_a_key_holds_a_profile_is_read_or_refused_in_one_line(
+    line: str, value: object
+) -> None:
+    key, equals, _ = line.partition(" = ")
+    changed = f"{key} = {as_toml(value)}" if equals else ""
+    try:
+        parse(PROFILE.replace(line, changed, 1))
+    except RslError as error:
+        assert str(error).startswith("test.toml:")
+        assert "\n" not in str(error)
+
+
+def test_a_profile_extends_another(tmp_path: Path) -> None:
+    mine = write(
+        tmp_path / "mine.toml",
+        'extends = "zcu102"\ndescription = "mine"\n[[link]]\nname = "rpu0"\n'
+        "memory.base = 0x20000000\n[[link]]\nname = 'rpu1'\nmemory.base = 0x21000000\n"
+        "memory.size = 0x1000\nzynqmp-ipi = { agent = 8, remote = 2 }\n",
+    )
+    made = reader.load(str(mine))
+    assert (made.name, made.description, made.compatible[0]) == (
+        *("mine", "mine"),
+        "xlnx,zynqmp-zcu102",
+    )
+    assert [link.memory for link in made.links] == [
+        Region(0x20000000, 0x1000000),
+        Region(0x21000000, 0x1000),
+    ]
+    assert [link.offers["mailbox"] for link in made.links] == [model.Ipi(7, 1), model.Ipi(8, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "zcu12"\n', r":1: extends: unknown board 'zcu12' \(did you mean 'zcu102'\?"),
+        ('# one\nextends = "mine.toml"\n', r":2: extends: 'mine.toml' extends this profile"),
+        ('extends = "nowhere.toml"\n', r"cannot read board profile '.*nowhere.toml'"),
+        ("extends = 1\n", ":1: extends: 1 is not a string"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: str) -> None:
+    mine = write(tmp_path / "mine.toml", text)
+    with pytest.raises(RslError, match=message):
+        reader.load(str(mine))
+
+
+def test_a_machines_own_profiles_come_first(tmp_path: Path) -> None:
+    write(tmp_path / "etc/rslctl/boards/mine.toml", PROFILE)
+    write(tmp_path / "etc/rslctl/boards/zcu102.toml", PROFILE)
+    assert set(reader.known(tmp_path)) == {"mine", *reader.built_in()}
+    assert reader.load("mine", tmp_path).description == "a board"
+    assert reader.load("zcu102", tmp_path).description == "a board"
+
+
+def test_a_board_of_ones_own_takes_less_than_25_lines() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(example.splitlines()) < 25
+    made = reader.parse(toml.read(example, "README.md"), "imx8mm-evk")
+    assert made.links[0].vectors == 3
+
+
+def test_a_machines_own_profile_may_extend_the_one_it_goes_before(tmp_path: Path) -> None:
+    write(tmp_path / "etc/rslctl/boards/zcu102.toml", 'extends = "zcu102"\ndescription = "ours"\n')
+    assert reader.load("zcu102", tmp_path).description == "ours"
+    # Those that extend it have it, too.
+    assert reader.load("kv260", tmp_path).links == reader.load("zcu102").links
+
+
+def test_names_that_cannot_be_printed_and_links_in_circles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RslError, match="the name of a profile has to be printable"):
+        reader.load("a\nb.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    mine = write(tmp_path / "mine.toml", 'extends = "loop.toml"\n')
+    with pytest.raises(RslError, match="cannot read board profile"):
+        reader.load(str(mine))
+
+
+def test_a_profile_says_what_boots_the_remote() -> None:
+    table = '\n[link.remoteproc]\nnode = "&r5f0 /remoteproc/r5f@0"\n'
+    made = parse(PROFILE + table).links[0].remoteproc
+    assert made == model.Remoteproc(NodeRef("r5f0", ("/remoteproc/r5f@0",)), "", "daemon")
+    made = parse(PROFILE + table + 'firmware = "a/b.elf"\nstart = "setup"\n').links[0].remoteproc
+    assert made and (made.firmware, made.start) == ("a/b.elf", "setup")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a b"])
+def test_firmware_is_below_its_directory(name: str) -> None:
+    text = f'\n[link.remoteproc]\nnode = "&r5f0"\nfirmware = "{name}"\n'
+    with pytest.raises(RslError, match="is not the name of a file below /lib/firmware"):
+        parse(PROFILE + text)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A machine whose link is up, and all that can be wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from rslctl.linux.host import DEVICE_TREE
+from rslctl.profile import model
+from rslctl.profile.model import NodeRef
+
+from tests.unit.machine import Machine
+
+LINK = "/sys/class/rsl_mbox/rsl_mbox0"
+IOMEM = "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n"
+
+
+def whole(machine: Machine) -> Machine:
+    """A machine with its link up and nothing wrong with it."""
+    machine.with_device_tree().with_driver().with_link()
+    machine.write("/proc/iomem", IOMEM)
+    machine.write("/lib/modules/6.1/modules.dep", "updates/rsl_mbox.ko:\n")
+    for vector in range(4):
+        machine.write(f"{LINK}/vector{vector}/notifications", "0\n")
+    return machine
+
+
+def with_uio(machine: Machine, driver: str | None, number: int = 0, base: int = 0x70000000) -> None:
+    device = machine.host.path("/sys/bus/platform/devices/70000000.shmem")
+    device.mkdir(parents=True)
+    (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/shmem@70000000"))
+    machine.write("/sys/bus/platform/drivers/uio_pdrv_genirq/bind", "")
+    if driver is None:
+        return
+    (device / "driver").symlink_to(machine.host.path(f"/sys/bus/platform/drivers/{driver}"))
+    if driver != "uio_pdrv_genirq":
+        return
+    directory = f"/sys/class/uio/uio{number}"
+    machine.write(f"{directory}/name", "rpu0\n")
+    machine.write(f"{directory}/maps/map0/addr", f"{base:#x}\n")
+    machine.write(f"{directory}/maps/map0/size", "0x1000000\n")
+    machine.host.path(f"{directory}/device").symlink_to(device)
+
+
+def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
+    """The board with a mailbox link, a controller and somebody else who has its channel."""
+    machine.write(f"{DEVICE_TREE}/mailbox/phandle", (77).to_bytes(4, "big"))
+    machine.write(f"{DEVICE_TREE}/mailbox/#mbox-cells", (1).to_bytes(4, "big"))
+    places = {"mailbox": driver, "rpmsg": other}
+    for name, bound in places.items():
+        device = machine.host.path(f"/sys/bus/platform/devices/{name}")
+        device.mkdir(parents=True)
+        (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/{name}"))
+        if bound:
+            (device / "driver").symlink_to(f"/drivers/{name}-driver")
+    machine.write(f"{DEVICE_TREE}/rpmsg/mboxes", bytes([0, 0, 0, 77, 0, 0, 0, 2]))
+    machine.write(f"{DEVICE_TREE}/rsl-mbox-rpu0/mboxes", bytes([0, 0, 0, 77, 0, 0, 0, 2]))
+    channels = model.Channels(NodeRef("", ("/mailbox",)), ((2,),), ((3,),))
+    link = machine.board.links[0]
+    link = dataclasses.replace(link, offers={"mailbox": channels}, transport="mailbox")
+    return dataclasses.replace(machine.board, links=(link,))
+
+
+def wrong_tree(machine: Machine) -> None:
+    machine.write(f"{DEVICE_TREE}/rsl-mbox@8020040/label", b"rpu1\0")
+
+
+def in_ram(machine: Machine) -> None:
+    machine.write("/proc/iomem", "40000000-7fffffff : System RAM\n")
+
+
+def hidden(machine: Machine) -> None:
+    machine.write("/proc/iomem", "00000000-00000000 : System RAM\n")
+
+
+def no_driver(machine: Machine) -> model.Board:
+    return with_mailbox(machine, driver=False, other=False)
+
+
+def busy_channel(machine: Machine) -> model.Board:
+    return with_mailbox(machine, driver=True, other=True)
+
+
+def other_kernel(machine: Machine) -> None:
+    machine.write("/lib/modules/6.9/modules.dep", "")
+
+
+def unbound(machine: Machine) -> None:
+    (machine.host.path(LINK) / "device").unlink()
+    machine.write("/sys/kernel/debug/devices_deferred", "8020040.rsl-mbox\n")
+
+
+def other_uio_number(machine: Machine) -> None:
+    with_uio(machine, "uio_pdrv_genirq", number=1)
+
+
+def other_uio_map(machine: Machine) -> None:
+    with_uio(machine, "uio_pdrv_genirq", base=0x71000000)
+
+
+def uio(machine: Machine) -> None:
+    with_uio(machine, "uio_pdrv_genirq")
+
+
+def uio_unbound(machine: Machine) -> None:
+    with_uio(machine, None)
+
+
+def uio_held(machine: Machine) -> None:
+    with_uio(machine, "dma-heap")
+
+
+def uio_driver_absent(machine: Machine) -> None:
+    with_uio(machine, None)
+    machine.host.path("/sys/bus/platform/drivers/uio_pdrv_genirq/bind").unlink()
+    machine.host.path("/sys/bus/platform/drivers/uio_pdrv_genirq").rmdir()
+
+
+def no_node(machine: Machine) -> None:
+    machine.host.path("/dev/rsl_mbox0").unlink()
+
+
+def stalled(machine: Machine) -> None:
+    machine.write(f"{LINK}/stalled_ms", "1500\n")
+
+
+def unread(machine: Machine) -> None:
+    machine.write(f"{LINK}/vector1/notifications", "7\n")
+
+
+def no_remote(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/nowhere"})
+
+
+def crashed(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/remote"})
+    machine.with_remote("crashed")
+
+
+def alone(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/remote"})
+    machine.with_remote("running")
+
+
+def down(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/remote"})
+    machine.with_remote("offline").write(f"{LINK}/open_files", "1\n")
+
+
+def recovers(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/remote"})
+    machine.with_remote("running").write(f"{LINK}/open_files", "1\n")
+
+
+def no_firmware(machine: Machine) -> None:
+    machine.with_journal({"remoteproc": "/remote", "firmware": "missing.elf"})
+    machine.with_remote("offline")
+
+
+def damaged(machine: Machine) -> None:
+    machine.write("/run/rslctl/rpu0.json", "{")
+
+
+def unfinished(machine: Machine) -> None:
+    machine.with_journal({}, complete=False)
+
+
+def gone(machine: Machine) -> None:
+    machine.with_journal({})
+    (machine.host.path(LINK) / "device").unlink()
+
+
+def tap_down(machine: Machine) -> None:
+    machine.write("/sys/class/net/tap0/flags", "0x1002\n")
+
+
+Provoke = Callable[[Machine], model.Board | None]
+
+PROVOKED: list[tuple[str, str, Provoke, str]] = [
+    ("machine", "error", wrong_tree, 'label is "rpu1", the profile says "rpu0"'),
+    ("symbols", "warning", wrong_tree, "has no __symbols__"),
+    ("runtime-overlay", "warning", wrong_tree, "takes no overlay while it runs"),
+    ("memory", "error", in_ram, "memory 0x70000000-0x70ffffff is System RAM"),
+    ("memory", "unknown", hidden, "proc/iomem' shows no addresses"),
+    ("probe", "error", no_driver, "mailbox controller /mailbox has no driver"),
+    ("channel", "error", busy_channel, "channel <2> of /mailbox is in use by /rpmsg, driver rpmsg"),
+    ("module", "error", other_kernel, "no module rsl_mbox for kernel 6.9"),
+    ("link", "error", unbound, "/rsl-mbox@8020040 has no driver: it waits for something"),
+    ("uio", "warning", uio_unbound, "parameter of_id is 'not set'"),
+    ("uio", "warning", uio_driver_absent, "this kernel has no uio_pdrv_genirq"),
+    ("uio", "error", uio_held, "/shmem@70000000 is held by driver 'dma-heap'"),
+    ("uio-number", "warning", other_uio_number, "/dev/uio1, and the RSL daemon opens /dev/uio0"),
+    ("uio-map", "error", other_uio_map, "/dev/uio0 maps 0x71000000, 0x1000000 bytes"),
+    ("uio-device-memory", "warning", uio, "/dev/uio0 maps Device memory"),
+    ("node", "error", no_node, "/dev/rsl_mbox0 is not there"),
+    ("stalled", "error", stalled, "has not taken a kick for 1500 ms"),
+    ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
+    ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),
+    ("remote-crashed", "error", crashed, "remoteproc0 has crashed"),
+    ("remote-alone", "warning", alone, "remoteproc0 runs and no daemon has the link open"),
+    ("remote-down", "warning", down, "has the link open and remoteproc0 is offline"),
+    ("recovery", "warning", recovers, "the kernel restarts remoteproc0 by itself"),
+    ("firmware", "error", no_firmware, "no firmware /lib/firmware/missing.elf"),
+    ("journal", "error", damaged, "rpu0.json' is damaged"),
+    ("unfinished", "error", unfinished, "rpu0: its setup or teardown did not come to an end"),
+    ("link-gone", "error", gone, "rpu0: it was set up and is gone"),
+    ("tap", "warning", tap_down, "tap0 is down"),
+]

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every finding of the doctor, provoked; docs/reference/doctor.md lists them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from rslctl.devicetree import tree
+from rslctl.linux.host import Host
+from rslctl.profile import model
+from rslctl.setup import checks, doctor
+from rslctl.setup.checks import Finding
+
+from tests.command_line import Rslctl
+from tests.unit import REPOSITORY
+from tests.unit.machine import Machine
+from tests.unit.setup.faults import LINK, PROVOKED, Provoke, gone, whole
+
+DOCUMENT = REPOSITORY / "docs/reference/doctor.md"
+
+
+def look(machine: Machine, profile: model.Board | None = None) -> list[Finding]:
+    profile = profile or machine.board
+    now = tree.from_machine(machine.host)
+    return doctor.look(doctor.Patient(machine.host, profile, profile.links, now))
+
+
+@pytest.mark.parametrize(("check", "level", "provoke", "text"), PROVOKED)
+def test_what_is_wrong_is_found(
+    machine: Machine, check: str, level: str, provoke: Provoke, text: str
+) -> None:
+    assert look(whole(machine)) == []
+    profile = provoke(machine)
+    found = [each for each in look(machine, profile) if each.check == check]
+    assert [each.level for each in found[:1]] == [level]
+    assert any(text in each.text for each in found), found
+    assert all(each.remedy for each in found)
+
+
+def test_random_numbers_that_are_not_ready_are_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_ready(size: int, flags: int) -> bytes:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "getrandom", not_ready)
+    patient = doctor.Patient(Host(), None, (), tree.Tree("", {}))
+    assert "entropy" in {each.check for each in doctor.look(patient)}
+
+
+def test_a_link_that_one_may_not_open_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(machine)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (found,) = look(machine)
+    assert (found.check, found.level) == ("permission", "error")
+
+
+def test_a_healthy_board_with_a_remote_has_no_finding(machine: Machine) -> None:
+    whole(machine).with_journal({"remoteproc": "/remote", "start": "setup"})
+    machine.with_remote("attached", "unknown")
+    machine.write("/sys/class/remoteproc/remoteproc0/recovery", "disabled\n")
+    machine.host.path("/lib/firmware/unknown").unlink()
+    assert look(machine) == []
+
+
+def test_a_remote_that_ran_before_its_daemon_is_told(machine: Machine) -> None:
+    whole(machine).with_journal({"remoteproc": "/remote"})
+    machine.with_remote("running").write(f"{LINK}/open_files", "1\n")
+    assert "remote-alone" in {each.check for each in look(machine)}
+
+
+def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
+    whole(machine).with_journal({})
+    gone(machine)
+    board = machine.board
+    now = tree.from_machine(machine.host)
+    patient = doctor.Patient(machine.host, board, board.links, now, only="rpu1")
+    assert "link-gone" not in {each.check for each in doctor.look(patient)}
+    machine.host.path("/run/rslctl/rpu0.json").unlink()
+    status, _, err = rslctl("doctor", "--link", "rpu1", "--root", machine.root)
+    assert (status, "without a board, no link is known" in err) == (2, True)
+
+
+def test_the_document_lists_what_is_found_and_every_finding_is_provoked() -> None:
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
+    provoked = {check for check, _, _, _ in PROVOKED} | {"entropy", "permission"}
+    source = "".join(Path(str(each.__file__)).read_text() for each in (doctor, checks))
+    named = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
+    assert listed == provoked == named

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What setup writes down, and what is said where it is damaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rslctl.errors import RslError
+from rslctl.linux.host import Host
+from rslctl.setup.journal import Facts, Journal, facts
+
+from tests.command_line import Rslctl
+from tests.unit.machine import Machine
+from tests.unit.setup.support import down
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"entries": [3]}', '{"entries": [{}]}'])
+def test_a_damaged_journal_is_named(machine: Machine, text: str) -> None:
+    machine.write("/run/rslctl/rpu0.json", text)
+    with pytest.raises(RslError, match=r"rpu0\.json' is damaged"):
+        down(machine)
+
+
+@pytest.mark.parametrize("text", ["", "board=x\n", "oops\n", "board=x\nwhat=y\n"])
+def test_facts_that_setup_did_not_write_are_named_as_damaged(machine: Machine, text: str) -> None:
+    with_facts(machine)
+    machine.write("/run/rslctl/rpu0.facts", text)
+    with pytest.raises(RslError, match=r"rpu0\.facts' is damaged") as raised:
+        Journal.load(machine.host, "rpu0")
+    assert raised.value.hint.startswith("remove it")
+
+
+def test_doctor_names_facts_that_are_damaged(machine: Machine, rslctl: Rslctl) -> None:
+    with_facts(machine)
+    machine.with_facts(board="5")
+    status, out, _ = rslctl("doctor", "--root", machine.root)
+    assert (status, "error: journal:" in out) == (1, True)
+
+
+def with_facts(machine: Machine) -> Journal:
+    made = Journal(machine.host, "rpu0")
+    made.facts = Facts("qemu-virt", "doorbell", "/a", "rsl", "/remote")
+    made.finish()
+    return made
+
+
+def test_a_fact_with_a_line_break_is_refused_before_anything_is_written(machine: Machine) -> None:
+    made = Journal(machine.host, "rpu0")
+    made.facts = Facts("two\nlines.toml", "doorbell", "/a", "rsl")
+    with pytest.raises(RslError, match=r"board of link 'rpu0' has a line break: 'two\\nlines"):
+        made.finish()
+    assert machine.host.names("/run/rslctl") == []
+
+
+def test_a_link_that_is_taken_down_leaves_no_file(machine: Machine) -> None:
+    made = with_facts(machine)
+    made.add("module", {"modules": []})
+    assert machine.host.names("/run/rslctl") == ["rpu0.facts", "rpu0.json"]
+    made.begin_undoing()
+    made.drop_last()
+    assert machine.host.names("/run/rslctl") == []
+
+
+#: A path may have bytes that are no UTF-8 and any character but a line break.
+TEXT = st.text(
+    st.characters(exclude_characters="\n", exclude_categories=["Cs"])
+    | st.sampled_from('"\\,:{}= \r\udcff'),
+    max_size=12,
+)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(vars(Facts("", "", "", "")), TEXT)))
+def test_facts_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, told: dict[str, str]
+) -> None:
+    host = Host(tmp_path_factory.getbasetemp())
+    saved = Journal(host, "rpu0")
+    saved.facts = Facts(**told)
+    saved.finish()
+    read = facts(host, "rpu0")
+    loaded = Journal.load(host, "rpu0").facts
+    assert read and loaded and vars(read) == vars(loaded) == told
+
+
+def test_what_is_written_twice_stands_once(machine: Machine) -> None:
+    journal = Journal(machine.host, "rpu0")
+    assert journal.add("driver", {"device": "a"})
+    assert not journal.add("driver", {"device": "a"})
+    assert journal.add("driver", {"device": "b"})
+    assert journal.last("driver") == {"device": "b"}
+    assert journal.last("module") is None
+    assert journal.has("driver", {"device": "a", "driver": "x"})
+    assert not journal.has("driver", {"device": "c"})
+
+
+def test_a_journal_goes_when_nothing_is_left_to_undo(machine: Machine) -> None:
+    journal = Journal(machine.host, "rpu0")
+    journal.add("driver", {"device": "a"})
+    assert Journal.links(machine.host) == ["rpu0"]
+    journal.drop("driver", {"device": "a"})
+    assert Journal.links(machine.host) == []
+    journal.finish()
+    assert Journal.links(machine.host) == ["rpu0"]
+    journal.begin_undoing()
+    assert Journal.links(machine.host) == []
+
+
+def test_what_another_link_leaves_is_undone_last(machine: Machine) -> None:
+    journal = Journal(machine.host, "rpu0")
+    journal.add("driver", {"device": "a"})
+    left = {"step": "module", "plan": {"modules": ["rsl_mbox"]}}
+    journal.adopt(left)
+    journal.adopt(left)
+    assert [entry["step"] for entry in journal.entries] == ["module", "driver"]
+    assert Journal.load(machine.host, "rpu0").entries == journal.entries
+
+
+def test_everybody_may_read_what_setup_did(machine: Machine) -> None:
+    journal = Journal(machine.host, "rpu0")
+    journal.finish()
+    assert machine.host.path(journal.file).stat().st_mode & 0o777 == 0o644
+
+
+PLANS = st.dictionaries(
+    st.sampled_from(["device", "node", "mode"]),
+    st.none() | st.text(max_size=5) | st.integers() | st.lists(st.text(max_size=3), max_size=2),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["driver", "owner"]), PLANS), min_size=1, max_size=4))
+def test_a_journal_is_read_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, dict[str, Any]]]
+) -> None:
+    host = Host(tmp_path_factory.getbasetemp())
+    journal = Journal(host, "rpu0")
+    journal.facts = Facts("zcu102", "mailbox", "/n", "rsl", start="setup")
+    for step, plan in steps:
+        journal.add(step, plan)
+    read = Journal.load(host, "rpu0")
+    assert (read.entries, read.complete) == (journal.entries, False)
+    assert read.facts and vars(read.facts) == vars(journal.facts)
