@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rslctl import __version__
 from rslctl.cli.application import app
+from rslctl.cli.help import parameters
 
 _FILES = {
     "/etc/rslctl/boards/*.toml": "Profiles of this machine, before those that come with rslctl.",
@@ -124,35 +125,28 @@ def _examples(help_text: str, heading: str) -> list[str]:
 
 def _synopsis(name: str, command: Any) -> list[str]:
     words = [f"\\fB{_text(name)}\\fR"]
-    for each in command.params:
-        if each.param_type_name == "option" and each.required:
-            words.append(f"\\fB{_text(each.opts[0])}\\fR \\fI{_text(each.metavar)}\\fR")
+    known = parameters(command)
+    for each in known:
+        if each.names and each.required:
+            words.append(f"\\fB{_text(each.names[0])}\\fR \\fI{_text(each.metavar)}\\fR")
     words.append("[\\fIOPTION\\fR]...")
-    words += [f"\\fI{_text(each.metavar)}\\fR" for each in _arguments(command)]
+    words += [f"\\fI{_text(each.metavar)}\\fR" for each in known if not each.names]
     if name == "rslctl":
         words.append("\\fICOMMAND\\fR [\\fIARGUMENT\\fR]...")
     return [".PP", " ".join(words)]
 
 
-def _arguments(command: Any) -> list[Any]:
-    return [each for each in command.params if each.param_type_name == "argument"]
-
-
 def _options(command: Any, heading: str = ".SH OPTIONS") -> list[str]:
     lines = []
-    for each in _arguments(command):
-        lines += _item(f"\\fI{_text(each.metavar)}\\fR", each.help)
-    for each in command.params:
-        if each.param_type_name != "option":
-            continue
-        names = ", ".join(f"\\fB{_text(name)}\\fR" for name in (*each.opts, *each.secondary_opts))
-        value = "" if each.is_flag else f" \\fI{_text(each.metavar)}\\fR"
+    for each in sorted(parameters(command), key=lambda each: bool(each.names)):
+        names = ", ".join(f"\\fB{_text(name)}\\fR" for name in each.names)
+        term = f"{names} \\fI{_text(each.metavar)}\\fR" if each.metavar else names
         what = each.help
-        if each.required:
+        if each.names and each.required:
             what += " Required."
-        elif each.default not in (None, False, []):
+        elif each.default:
             what += f" Default: {each.default}."
-        lines += _item(names + value, what)
+        lines += _item(term.strip(), what)
     lines += _item("\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "Show help and exit.")
     return [heading, *lines]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The character device: see uapi/linux/rsl_mbox.h for what it promises. */
+/* The character device /dev/rsl_mboxN. uapi/linux/rsl_mbox.h documents it. */
 #include <linux/fs.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
@@ -10,11 +10,11 @@
 
 /**
  * struct rsl_mbox_file - one open file
- * @link: the link, referenced
- * @read_lock: keeps two reads of this file from returning the same
- *	notification; guards changes of @seen
- * @seen: what the link's seq was at the last read; read by poll and by who waits
- *	without a lock
+ * @link: the link; the file holds a reference to its device
+ * @read_lock: guards changes of @seen, so that two reads of this file do not return
+ *	the same notification
+ * @seen: value of the link's seq at the last read. poll() and waiting readers read it
+ *	without a lock.
  */
 struct rsl_mbox_file {
 	struct rsl_mbox *link;
@@ -22,13 +22,13 @@ struct rsl_mbox_file {
 	atomic64_t seen;
 };
 
-/* Whether something was notified since the last read: asked at every wake-up, so cheap. */
+/* True if a notification came since the last read. Every wake-up checks this. */
 static bool rsl_mbox_file_behind(struct rsl_mbox_file *file)
 {
 	return atomic64_read(&file->link->seq) != atomic64_read(&file->seen);
 }
 
-/* The vectors notified since the last read, and the seq that this is true of. */
+/* Return the vectors notified since the last read, and the link's seq in @seq. */
 static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
 {
 	struct rsl_mbox *link = file->link;
@@ -47,7 +47,7 @@ static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
 	return mask;
 }
 
-/* Give the vectors notified since the last read to the reader: 0 where there are none. */
+/* Give the reader the vectors notified since the last read. Returns 0 if there are none. */
 static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf)
 {
 	ssize_t ret;
@@ -59,7 +59,7 @@ static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf)
 		return ret;
 	mask = rsl_mbox_file_pending(file, &seq);
 	if (mask) {
-		/* Only what has arrived in the buffer counts as read. */
+		/* A notification counts as read once it is in the buffer. */
 		ret = put_user(mask, buf);
 		if (!ret) {
 			atomic64_set(&file->seen, seq);
@@ -116,7 +116,7 @@ static ssize_t rsl_mbox_read(struct file *filp, char __user *buf, size_t count,
 
 	for (;;) {
 		if (rsl_mbox_file_behind(file)) {
-			/* Another read of this file may have been faster. */
+			/* Another read of this file may have taken it first. */
 			ret = rsl_mbox_file_take(file, (u32 __user *)buf);
 			if (ret)
 				return ret;
@@ -216,7 +216,7 @@ static long rsl_mbox_ioctl_bind(struct file *filp, bool bind, void __user *arg)
 	if (spec.padding || spec.vector >= file->link->vectors ||
 	    spec.direction >= RSL_MBOX_DIRECTIONS || (!bind && spec.fd != -1))
 		return -EINVAL;
-	/* Who only looks must not take a vector from the daemon. */
+	/* A file that is not the daemon's must not replace the daemon's binding. */
 	if (!rsl_mbox_serves(filp))
 		return -EBADF;
 	if (bind)

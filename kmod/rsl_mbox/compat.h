@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that the module builds for, and nothing
- * else. Names are the module's own, because stable kernels take over names of
- * newer ones.
+ * The differences between the kernels that the module builds for. Functions have
+ * names of the module's own, because stable kernels may get the names of newer ones.
  */
 #ifndef _RSL_MBOX_COMPAT_H
 #define _RSL_MBOX_COMPAT_H
@@ -13,12 +12,12 @@
 #include <linux/mm.h>
 #include <linux/version.h>
 
-/* In txdone_method of a channel; a name of the framework's own until 7.1. */
+/* A value of txdone_method of struct mbox_chan. Clients cannot see it before 7.1. */
 #ifndef MBOX_TXDONE_BY_ACK
 #define MBOX_TXDONE_BY_ACK	BIT(2)
 #endif
 
-/* vm_flags is written through helpers since 6.3. */
+/* Since 6.3 vm_flags is written through helpers. */
 static inline void rsl_vm_forbid_exec(struct vm_area_struct *vma)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
@@ -28,7 +27,7 @@ static inline void rsl_vm_forbid_exec(struct vm_area_struct *vma)
 #endif
 }
 
-/* A signal adds 1, without being told so, since 6.8. */
+/* Since 6.8 eventfd_signal() always adds 1. */
 static inline void rsl_eventfd_signal(struct eventfd_ctx *ctx)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
@@ -39,8 +38,8 @@ static inline void rsl_eventfd_signal(struct eventfd_ctx *ctx)
 }
 
 /*
- * Take what an eventfd was signalled, from its wake-up. Modules can since 5.11;
- * before, the count grows, which harms nobody until it is 2^64 - 1.
+ * Reset the count of an eventfd, from its wake-up. Modules can do this since 5.11.
+ * Before that the count grows, which does no harm until it is 2^64 - 1.
  */
 static inline void rsl_eventfd_consume(struct eventfd_ctx *ctx)
 {

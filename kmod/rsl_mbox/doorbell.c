@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The doorbell transport: a register to write, one value per vector, and interrupts
- * to receive. For parts without a mailbox driver, as a GICv2m frame whose
- * message-signalled interrupts are routed to both sides, or where the mailbox
- * driver is slower than the block itself, as the ZynqMP IPI.
+ * The doorbell transport. A write to a register kicks the remote, with one value per
+ * vector. Interrupts notify Linux. The transport is for hardware without a mailbox
+ * driver, such as a GICv2m frame whose message-signalled interrupts are routed to
+ * both sides. It is also for hardware that is faster without its mailbox driver, such
+ * as the ZynqMP IPI.
  *
- * An edge interrupt per vector needs nothing else. Where a level interrupt stays
- * until it is cleared, or one stands for several vectors, a status register says
- * which of them it is, and a clear register takes it back.
+ * One edge interrupt per vector needs no more registers. A level interrupt, or one
+ * interrupt for several vectors, needs a status register, which tells the vectors. A
+ * clear register clears bits of the status register.
  */
 #include <linux/interrupt.h>
 #include <linux/io.h>
@@ -19,12 +20,12 @@
 #include "rsl_mbox.h"
 
 /**
- * struct doorbell_irq - what the handler of one interrupt needs
- * @db: the transport's data
+ * struct doorbell_irq - one interrupt
+ * @db: data of the transport
  * @irq: Linux's number of the interrupt
- * @vectors: the vectors that it stands for
- * @status: their bits in the status register
- * @wakes: the system sleeps, or goes there, and the interrupt ends that
+ * @vectors: the vectors that the interrupt may notify
+ * @status: bits of those vectors in the status register
+ * @wakes: the interrupt is armed as a wake-up source, between suspend and resume
  */
 struct doorbell_irq {
 	struct doorbell *db;
@@ -35,17 +36,20 @@ struct doorbell_irq {
 };
 
 /**
- * struct doorbell - the transport's data of one link
+ * struct doorbell - data of the transport for one link
  * @link: the link
- * @kick_reg: rings the remote, 32 bits wide as all of them
- * @status_reg: tells which vectors were notified; NULL where interrupts do
- * @clear_reg: takes back the bits of @status_reg that are written; may be NULL
- * @enable_reg: is written the bits of all vectors at the start; may be NULL
- * @disable_reg: is written the bits of all vectors at the end; may be NULL
- * @kick_values: what to write to @kick_reg, per vector
+ * @kick_reg: register that kicks the remote
+ * @status_reg: register that tells which vectors were notified; NULL if there is one
+ *	edge interrupt per vector
+ * @clear_reg: register that clears the written bits of @status_reg; may be NULL
+ * @enable_reg: probe writes the bits of all vectors to this register; may be NULL
+ * @disable_reg: removal writes the bits of all vectors to this register; may be NULL
+ * @kick_values: value to write to @kick_reg, per vector
  * @status_masks: bits in @status_reg, per vector
- * @irqs: number of @irq
- * @irq: the interrupts: one per vector, or one for all
+ * @irqs: number of elements of @irq that are used
+ * @irq: the interrupts: one per vector, or one for all vectors
+ *
+ * All registers are 32 bits wide.
  */
 struct doorbell {
 	struct rsl_mbox *link;
@@ -67,7 +71,7 @@ static u32 doorbell_kick(struct rsl_mbox *link, u32 mask)
 	unsigned int n;
 
 	lockdep_assert_held(&link->kick_lock);
-	/* writel() orders the shared memory's writes before the doorbell's. */
+	/* writel() orders earlier writes to the shared memory before the kick. */
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
 		writel(db->kick_values[n], db->kick_reg);
 	return 0;
@@ -91,7 +95,7 @@ static irqreturn_t doorbell_handle(int irq, void *data)
 		status = readl(db->status_reg) & di->status;
 		if (!status)
 			return IRQ_NONE;
-		/* Before the work: what comes from now on is an interrupt again. */
+		/* Clear first: a notification from now on raises the interrupt again. */
 		if (db->clear_reg)
 			writel(status, db->clear_reg);
 		notified = 0;
@@ -136,7 +140,7 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	return 0;
 }
 
-/* The register at the offset that a property gives; NULL without the property. */
+/* Set @reg to the register whose offset @property has, or NULL without @property. */
 static int doorbell_register(struct device *dev, const struct resource *res,
 			     void __iomem *base, const char *property,
 			     void __iomem **reg)
@@ -168,7 +172,7 @@ static void __iomem *doorbell_map(struct platform_device *pdev, unsigned int ind
 			      dev->of_node, index);
 		return IOMEM_ERR_PTR(-EINVAL);
 	}
-	/* Not requested: one register may ring the remotes of several links. */
+	/* The region is not requested, because several links may share a register. */
 	base = devm_ioremap(dev, (*res)->start, resource_size(*res));
 	return base ?: IOMEM_ERR_PTR(-ENOMEM);
 }
@@ -189,7 +193,7 @@ static int doorbell_registers_init(struct platform_device *pdev, struct doorbell
 	if (!db->kick_reg)
 		db->kick_reg = base;
 
-	/* Where there are two blocks, the second is the one that we are rung by. */
+	/* With two blocks of registers, the second one is for Linux's notifications. */
 	if (platform_get_resource(pdev, IORESOURCE_MEM, 1)) {
 		base = doorbell_map(pdev, 1, &res);
 		if (IS_ERR(base))

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Eventfds bound to vectors: a notification signals one, a signal on one kicks.
+ * Eventfds bound to vectors. In one direction, a notification signals the eventfd. In
+ * the other direction, a signal on the eventfd kicks the vector.
  *
- * A binding owns a reference to the eventfd's context, to the link's device and
- * to the module. It sits in its vector's slot; whoever takes it out of there,
- * under notify_lock, releases it: unbinding, a new binding of the same slot, the
- * end of the device, or the last close of the eventfd, which the binding learns
- * from its entry in the eventfd's wait queue. The file that asked for a binding
- * has no part in its life.
+ * A binding holds a reference to the eventfd's context, to the link's device and to
+ * the module. It is in the slot of its vector and direction. Four events end it:
+ *
+ * - unbinding,
+ * - a new binding of the same slot,
+ * - the end of the link,
+ * - the last close of the eventfd. The entry in the eventfd's wait queue reports it.
+ *
+ * The one that takes the binding out of its slot, under notify_lock, releases it.
+ * The file that asked for a binding may be closed before the binding ends.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -19,19 +24,19 @@
 #include "compat.h"
 #include "rsl_mbox.h"
 
-/* For the last close only; flushed before the module's code goes away. */
+/* Used for the last close only. Flushed before the module's code goes away. */
 static struct workqueue_struct *rsl_mbox_wq;
 
 /**
  * struct rsl_mbox_binding - an eventfd bound to a vector, in one direction
- * @link: the link, its device referenced
+ * @link: the link; the binding holds a reference to its device
  * @vector: number of the vector
  * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
- * @ctx: the eventfd, referenced
- * @head: its wait queue
+ * @ctx: the eventfd; the binding holds a reference
+ * @head: wait queue of the eventfd
  * @wait: entry in @head
- * @poll: only to get at that queue
- * @closed: releases the binding when the eventfd is closed for the last time
+ * @poll: poll table; its only use is to find @head
+ * @closed: work that releases the binding after the last close of the eventfd
  */
 struct rsl_mbox_binding {
 	struct rsl_mbox *link;
@@ -44,7 +49,7 @@ struct rsl_mbox_binding {
 	struct work_struct closed;
 };
 
-/* Put @new in a slot; returns what was there, now the caller's to release. */
+/* Put @new into a slot. The caller has to release the binding that is returned. */
 static struct rsl_mbox_binding *rsl_mbox_slot_set(struct rsl_mbox *link,
 						  unsigned int vector,
 						  unsigned int direction,
@@ -60,7 +65,7 @@ static struct rsl_mbox_binding *rsl_mbox_slot_set(struct rsl_mbox *link,
 	return old;
 }
 
-/* Take @binding out of its slot; false if somebody else did. */
+/* Take @binding out of its slot. Returns false if another caller has done so. */
 static bool rsl_mbox_slot_leave(struct rsl_mbox_binding *binding)
 {
 	struct rsl_mbox *link = binding->link;
@@ -77,7 +82,7 @@ static bool rsl_mbox_slot_leave(struct rsl_mbox_binding *binding)
 	return mine;
 }
 
-/* The binding is in no slot and its work neither runs nor will. */
+/* The binding is in no slot. Its work does not run and will not run. */
 static void rsl_mbox_binding_free(struct rsl_mbox_binding *binding)
 {
 	eventfd_ctx_put(binding->ctx);
@@ -97,14 +102,14 @@ static void rsl_mbox_binding_closed(struct work_struct *work)
 	rsl_mbox_binding_free(binding);
 }
 
-/* The caller took the binding out of its slot. */
+/* The caller has taken the binding, which may be NULL, out of its slot. */
 static void rsl_mbox_binding_release(struct rsl_mbox_binding *binding)
 {
 	if (!binding)
 		return;
 	/*
-	 * Behind this no wake-up runs, so none queues the work again. The count is
-	 * left alone, unlike by eventfd_ctx_remove_wait_queue(): it is the reader's.
+	 * After this no wake-up runs, so none queues the work again. The eventfd's
+	 * count belongs to its reader. eventfd_ctx_remove_wait_queue() would reset it.
 	 */
 	remove_wait_queue(binding->head, &binding->wait);
 	cancel_work_sync(&binding->closed);
@@ -139,34 +144,30 @@ static void rsl_mbox_binding_enqueue(struct file *file, wait_queue_head_t *head,
 }
 
 /**
- * rsl_mbox_eventfd_signal() - signal the eventfd of a notified vector
- * @link: the link
- * @vector: the vector
+ * rsl_mbox_eventfd_signal() - signal the eventfd of a vector that was notified
+ * @binding: binding of the vector for notifications
  *
- * Context: any, interrupts included; notify_lock is held.
+ * Context: any, interrupts included. The link's notify_lock is held.
  */
-void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector)
+void rsl_mbox_eventfd_signal(struct rsl_mbox_binding *binding)
 {
-	struct rsl_mbox_binding *binding = link->vector[vector].bound[RSL_MBOX_NOTIFY];
-
-	lockdep_assert_held(&link->notify_lock);
-	if (binding)
-		rsl_eventfd_signal(binding->ctx);
+	lockdep_assert_held(&binding->link->notify_lock);
+	rsl_eventfd_signal(binding->ctx);
 }
 
 /**
  * rsl_mbox_eventfd_bind() - bind an eventfd to a vector
  * @link: the link
- * @vector: the vector, which exists
+ * @vector: number of the vector, which exists
  * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
  * @fd: descriptor of the eventfd in the calling process
  *
- * A binding of the same vector and direction is replaced. An eventfd for kicks
- * that is signalled already kicks at once.
+ * The binding replaces an earlier one of the same vector and direction. If the
+ * eventfd is bound for kicks and is signalled already, it kicks at once.
  *
- * Context: process; sleeps.
- * Return: 0, -EBADF when @fd is not open, -EINVAL when it is no eventfd,
- * -ENODEV when the device is gone, -ENOMEM.
+ * Context: process; may sleep.
+ * Return: 0; -EBADF if @fd is not open; -EINVAL if it is not an eventfd; -ENODEV if
+ * the device is gone; -ENOMEM.
  */
 int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 			  unsigned int direction, int fd)
@@ -194,7 +195,7 @@ int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 	get_device(&link->dev);
 	binding->link = link;
 
-	/* Against the end of the device: what is bound after dead stays for ever. */
+	/* Nothing would end a binding that is made after the link is dead. */
 	mutex_lock(&link->bind_mutex);
 	if (rsl_mbox_dead(link)) {
 		mutex_unlock(&link->bind_mutex);
@@ -204,7 +205,7 @@ int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 	}
 	old = rsl_mbox_slot_set(link, vector, direction, binding);
 	rsl_mbox_binding_release(old);
-	/* The file is open here: the last close comes after this. */
+	/* We hold the file open, so the last close comes after this. */
 	events = vfs_poll(file, &binding->poll);
 	if (events & EPOLLIN && direction == RSL_MBOX_KICK) {
 		spin_lock_irq(&binding->head->lock);
@@ -219,13 +220,13 @@ int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 }
 
 /**
- * rsl_mbox_eventfd_unbind() - unbind what is bound to a vector
+ * rsl_mbox_eventfd_unbind() - unbind the eventfd of a vector
  * @link: the link
- * @vector: the vector, which exists
+ * @vector: number of the vector, which exists
  * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
  *
- * Context: process; sleeps.
- * Return: 0, or -ENOENT when nothing is bound.
+ * Context: process; may sleep.
+ * Return: 0; -ENOENT if no eventfd is bound.
  */
 int rsl_mbox_eventfd_unbind(struct rsl_mbox *link, unsigned int vector,
 			    unsigned int direction)
@@ -240,8 +241,10 @@ int rsl_mbox_eventfd_unbind(struct rsl_mbox *link, unsigned int vector,
 }
 
 /**
- * rsl_mbox_eventfd_unbind_all() - release all bindings of a link that is dead
- * @link: the link
+ * rsl_mbox_eventfd_unbind_all() - unbind all eventfds of a link
+ * @link: the link, which is dead
+ *
+ * Context: process; may sleep.
  */
 void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link)
 {
@@ -255,12 +258,18 @@ void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link)
 	mutex_unlock(&link->bind_mutex);
 }
 
+/**
+ * rsl_mbox_eventfd_init() - allocate the work queue
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int __init rsl_mbox_eventfd_init(void)
 {
 	rsl_mbox_wq = alloc_workqueue("rsl_mbox", WQ_UNBOUND, 0);
 	return rsl_mbox_wq ? 0 : -ENOMEM;
 }
 
+/* Called on the error path of the module's init, too. */
 void rsl_mbox_eventfd_exit(void)
 {
 	destroy_workqueue(rsl_mbox_wq);

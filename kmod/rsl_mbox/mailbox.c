@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mailbox transport: a client of the kernel's mailbox framework.
+ * The mailbox transport, a client of the kernel's mailbox framework.
  *
- * What a controller wants of its client differs and is nowhere to be asked: how
- * a message looks, whether the client has to tell that it was sent, whether it
- * has to acknowledge what it received. A table keyed by the controller's
- * compatible knows it; properties of our node override it.
+ * Controllers differ in the form of a message, in who reports that it was sent, and in
+ * whether the client has to acknowledge a received message. The framework does not
+ * tell the client. So this file has a table by the controller's compatible.
+ * Properties of the link's node override the table.
  *
- * At most one message of a channel is given to the framework at a time. Vectors
- * that are kicked meanwhile wait in a mask, so that nothing queues up however
- * long the remote takes. The framework calls tx_done without its own locks held,
- * except from mbox_client_txdone(), which is called here only for channels that
- * have no tx_done.
+ * The framework has at most one message per channel at a time. Vectors that are
+ * kicked in the meantime wait in a mask. So no queue grows, however long the remote
+ * takes.
  *
- * Controllers need not wait for a callback that runs when a channel is freed, and
- * the ZynqMP's does not. So a channel is taken out of our sight under kick_lock
- * before it is freed.
+ * The framework calls tx_done without its own locks held, except from
+ * mbox_client_txdone(). This file calls that only for channels without a tx_done.
  *
- * Where a controller refuses a message and nobody tells when it would take it, the
- * message is tried again with the next kick.
+ * When a channel is freed, its controller need not wait for a callback that runs. The
+ * ZynqMP's does not wait. So mailbox_close() clears the pointers to a channel, under
+ * kick_lock, before it frees the channel.
+ *
+ * Where the client reports that messages were sent, the controller may refuse a
+ * message, and nothing tells when it would accept one. So the next kick tries again.
  */
 #include <linux/ktime.h>
 #include <linux/mailbox_client.h>
@@ -34,11 +35,11 @@
 #include "rsl_mbox.h"
 
 /**
- * enum mailbox_payload - what a message is to the controller
- * @PAYLOAD_NONE: a doorbell; the pointer is a token that nobody follows
+ * enum mailbox_payload - what the controller expects as the message pointer
+ * @PAYLOAD_NONE: any pointer; the controller sends no data and does not follow it
  * @PAYLOAD_U32_POINTER: the address of a u32
- * @PAYLOAD_U32_VALUE: a u32 in the pointer itself, not 0
- * @PAYLOAD_ZYNQMP: a struct zynqmp_ipi_message
+ * @PAYLOAD_U32_VALUE: the value of a u32, not 0
+ * @PAYLOAD_ZYNQMP: the address of a struct zynqmp_ipi_message
  */
 enum mailbox_payload {
 	PAYLOAD_NONE,
@@ -55,10 +56,10 @@ static const char * const mailbox_payload_names[] = {
 };
 
 /**
- * enum mailbox_tx_done - who tells that a message was sent
- * @TX_DONE_CONTROLLER: the controller, by interrupt or poll, when the remote
- *	took it
- * @TX_DONE_CLIENT: we, at once; the hardware coalesces
+ * enum mailbox_tx_done - who reports that a message was sent
+ * @TX_DONE_CONTROLLER: the controller, by interrupt or poll, when the remote has
+ *	taken the message
+ * @TX_DONE_CLIENT: the client, at once; the hardware coalesces messages
  */
 enum mailbox_tx_done {
 	TX_DONE_CONTROLLER,
@@ -71,12 +72,13 @@ static const char * const mailbox_tx_done_names[] = {
 };
 
 /**
- * struct mailbox_style - what a controller wants of its client
- * @compatible: of the controller's node, or of its parent's where channels are
- *	on child nodes; NULL for the default
- * @payload: of messages, both ways
- * @tx_done: who tells that a message was sent
- * @rx_ack: a message received has to be answered by one on the same channel
+ * struct mailbox_style - what a controller expects of its client
+ * @compatible: compatible of the controller's node, or of its parent if the channels
+ *	are on child nodes; NULL for the default
+ * @payload: form of messages in both directions
+ * @tx_done: who reports that a message was sent
+ * @rx_ack: the client has to acknowledge a received message by a message on the same
+ *	channel
  */
 struct mailbox_style {
 	const char *compatible;
@@ -85,14 +87,14 @@ struct mailbox_style {
 	bool rx_ack;
 };
 
-/* Read from the controllers' drivers, drivers/mailbox/ of Linux 6.12. */
+/* From the controllers' drivers in drivers/mailbox/ of Linux 6.12. */
 static const struct mailbox_style mailbox_styles[] = {
-	/* zynqmp-ipi-mailbox.c: the interrupt stays masked until the ACK. */
+	/* zynqmp-ipi-mailbox.c; the interrupt stays masked until the acknowledgment */
 	{ "xlnx,zynqmp-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
 	{ "xlnx,versal-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
 	/* stm32-ipcc.c */
 	{ "st,stm32mp1-ipcc", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* imx-mailbox.c, types 0 and 1; the others carry nothing */
+	/* imx-mailbox.c; channel types 0 and 1, the others carry no data */
 	{ "fsl,imx6sx-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
 	{ "fsl,imx7ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
 	{ "fsl,imx8ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
@@ -106,7 +108,7 @@ static const struct mailbox_style mailbox_styles[] = {
 	{ "arm,mhu-doorbell", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
 	{ "arm,mhuv2-tx", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
 	{ "arm,mhuv3", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* mtk-adsp-mailbox.c: nothing comes with what is received */
+	/* mtk-adsp-mailbox.c; a received message carries no data */
 	{ "mediatek,mt8186-adsp-mbox", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
 	/* bcm2835-mailbox.c, sun6i-msgbox.c */
 	{ "brcm,bcm2835-mbox", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
@@ -115,9 +117,9 @@ static const struct mailbox_style mailbox_styles[] = {
 };
 
 /**
- * struct mailbox_ipi - a struct zynqmp_ipi_message with room for a word
- * @len: of the payload in bytes
- * @word: payload
+ * struct mailbox_ipi - a struct zynqmp_ipi_message with a payload of one word
+ * @len: length of the payload in bytes
+ * @word: the payload
  */
 struct mailbox_ipi {
 	size_t len;
@@ -127,28 +129,31 @@ struct mailbox_ipi {
 static_assert(offsetof(struct mailbox_ipi, word) ==
 	      offsetof(struct zynqmp_ipi_message, data));
 
-/* An empty message, whatever the payload; controllers only read it. */
+/* An empty message of any form but PAYLOAD_U32_VALUE. Controllers only read it. */
 static struct mailbox_ipi mailbox_empty;
 
 /**
- * struct mailbox_channel - what carries one vector, or all where it is alone
- * @mb: the transport's data
- * @vectors: the vectors that it carries
- * @tx_client: client of @tx, and of @rx where one channel goes both ways
- * @rx_client: client of @rx
- * @tx: channel for kicks; NULL while it is reset
- * @rx: channel for notifications
+ * struct mailbox_channel - a channel for kicks and a channel for notifications
+ * @mb: data of the transport
+ * @vectors: the vectors that the channels carry: one, or all if there is only this
+ *	struct
+ * @tx_client: client of @tx, and of @rx if one channel has both directions
+ * @rx_client: client of @rx if it is another channel than @tx
+ * @tx: channel for kicks; NULL during a reset; guarded by the link's kick_lock
+ * @rx: channel for notifications; NULL during a reset; guarded by kick_lock
  * @tx_index: index of @tx in "mboxes"
- * @rx_index: index of @rx in "mboxes"; equal for one that goes both ways
- * @busy: a message is on its way; guarded by the link's kick_lock
- * @refused: a message is in the framework's queue that the controller did not
- *	take; guarded by kick_lock
- * @since: CLOCK_MONOTONIC since when a kick waits for the remote or for a
- *	channel, 0 if none does; guarded by kick_lock
- * @pending: vectors kicked meanwhile; guarded by kick_lock
- * @word: what the message on its way carries
- * @client_done: nobody but us tells the framework that a message was sent
- * @ack_owed: a message was received before @rx was known; guarded by kick_lock
+ * @rx_index: index of @rx in "mboxes"; equal to @tx_index if one channel has both
+ *	directions
+ * @busy: tx_done of the last message has not come yet; guarded by kick_lock
+ * @refused: the controller refused the message that is in the framework's queue;
+ *	guarded by kick_lock
+ * @since: CLOCK_MONOTONIC time since when a kick waits for the remote or for the
+ *	channel, 0 if none waits; guarded by kick_lock
+ * @pending: vectors whose kick waits for @tx; guarded by kick_lock
+ * @word: vectors in the last message; guarded by kick_lock
+ * @client_done: the client, and not the controller, has to report to the framework
+ *	that a message was sent
+ * @ack_owed: a message was received before @rx was set; guarded by kick_lock
  * @ipi: the message for PAYLOAD_ZYNQMP
  */
 struct mailbox_channel {
@@ -171,12 +176,12 @@ struct mailbox_channel {
 };
 
 /**
- * struct mailbox - the transport's data of one link
+ * struct mailbox - data of the transport for one link
  * @link: the link
- * @style: what the controller wants
- * @reset_mutex: keeps two resets apart
- * @channels: number of @channel
- * @channel: the channels, by vector
+ * @style: what the controller expects
+ * @reset_mutex: serialises resets
+ * @channels: number of elements of @channel that are used
+ * @channel: the channels: one element per vector, or one for all vectors
  */
 struct mailbox {
 	struct rsl_mbox *link;
@@ -186,7 +191,7 @@ struct mailbox {
 	struct mailbox_channel channel[];
 };
 
-/* The message that carries @ch->word; it stays valid until tx_done. */
+/* Return the message that carries @ch->word. It stays valid until tx_done. */
 static void *mailbox_message(struct mailbox_channel *ch)
 {
 	switch (ch->mb->style.payload) {
@@ -210,12 +215,15 @@ static void mailbox_send(struct mailbox_channel *ch, u32 mask)
 	ch->since = ktime_get();
 	ch->busy = true;
 	if (mbox_send_message(ch->tx, mailbox_message(ch)) < 0) {
-		/* The queue cannot be full: the channel is ours. Try again later. */
+		/*
+		 * The queue is not full, because only this channel uses it. The next
+		 * kick tries again.
+		 */
 		ch->busy = false;
 		ch->pending |= mask;
 	} else if (ch->client_done) {
 		ch->busy = false;
-		/* What the controller did not take stays in the queue. */
+		/* A message that the controller refused stays in the queue. */
 		ch->refused = ch->tx->msg_count;
 		if (!ch->refused) {
 			ch->since = 0;
@@ -224,14 +232,14 @@ static void mailbox_send(struct mailbox_channel *ch, u32 mask)
 	}
 }
 
-/* Whether a message can be sent; one that was refused is tried again first. */
+/* True if a message can be sent. Tries a refused message again first. */
 static bool mailbox_ready(struct mailbox_channel *ch)
 {
 	lockdep_assert_held(&ch->mb->link->kick_lock);
 	if (!ch->tx || ch->busy)
 		return false;
 	if (ch->refused) {
-		/* Has the framework try again. */
+		/* Makes the framework try again. */
 		mbox_client_txdone(ch->tx, 0);
 		ch->refused = ch->tx->msg_count;
 		if (ch->refused)
@@ -287,7 +295,7 @@ static void mailbox_tx_done(struct mbox_client *client, void *message, int resul
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 }
 
-/* The vectors that a message notifies. */
+/* Return the vectors that a message notifies. */
 static u32 mailbox_received(struct mailbox_channel *ch, void *message)
 {
 	u32 word = 0;
@@ -310,17 +318,17 @@ static u32 mailbox_received(struct mailbox_channel *ch, void *message)
 	case PAYLOAD_NONE:
 		break;
 	}
-	/* A word that names no vector of ours: better one wake too many. */
+	/* A word without a vector of this channel notifies all of them. */
 	return word & ch->vectors ?: ch->vectors;
 }
 
-/* Tell the controller that a message was received, so that the next one comes. */
+/* Acknowledge a received message, so that the controller lets the next one in. */
 static void mailbox_ack(struct mailbox_channel *ch)
 {
 	bool value = ch->mb->style.payload == PAYLOAD_U32_VALUE;
 
 	lockdep_assert_held(&ch->mb->link->kick_lock);
-	/* The first message may be here before its channel is known. */
+	/* The first message may come before mailbox_open() has set the channel. */
 	ch->ack_owed = !ch->rx;
 	if (ch->ack_owed ||
 	    mbox_send_message(ch->rx, value ? (void *)1UL : &mailbox_empty) < 0)
@@ -335,7 +343,7 @@ static void mailbox_rx(struct mailbox_channel *ch, void *message)
 	u32 mask = mailbox_received(ch, message);
 	unsigned long flags;
 
-	/* Before the work: what the remote does about it may come at once. */
+	/* Acknowledge first: the remote may answer as soon as user space is notified. */
 	if (ch->mb->style.rx_ack) {
 		spin_lock_irqsave(&link->kick_lock, flags);
 		mailbox_ack(ch);
@@ -376,7 +384,7 @@ static void mailbox_close(struct mailbox_channel *ch)
 	struct mbox_chan *tx, *rx;
 	unsigned long flags;
 
-	/* From here on kicks wait; what is under way is forgotten. */
+	/* From here on kicks wait. The vectors of an unfinished message wait, too. */
 	spin_lock_irqsave(&link->kick_lock, flags);
 	tx = ch->tx;
 	rx = ch->rx;
@@ -394,7 +402,7 @@ static void mailbox_close(struct mailbox_channel *ch)
 		mbox_free_channel(tx);
 }
 
-/* Whether the channel can do what the link wants of it. */
+/* Check that the channel for kicks can do what the link needs. */
 static int mailbox_check_tx(struct mailbox_channel *ch)
 {
 	struct device *dev = ch->mb->link->dev.parent;
@@ -404,12 +412,12 @@ static int mailbox_check_tx(struct mailbox_channel *ch)
 		return dev_err_probe(dev, -EINVAL,
 				     "%pOF: rsl,tx-done: has to be \"controller\", which tells by interrupt\n",
 				     dev->of_node);
-	/* The next message would overwrite the mask in the one before it. */
+	/* The next message would overwrite the mask of one that the remote has not read. */
 	if (ch->client_done && hweight32(ch->vectors) > 1)
 		return dev_err_probe(dev, -EINVAL,
 				     "%pOF: rsl,vectors: %u in one message, but nobody tells when the remote took one\n",
 				     dev->of_node, hweight32(ch->vectors));
-	/* The answer would be taken for a kick's. */
+	/* The tx_done of an acknowledgment would be taken for the tx_done of a kick. */
 	if (style->rx_ack && ch->rx_index == ch->tx_index && !ch->client_done)
 		return dev_err_probe(dev, -EINVAL,
 				     "%pOF: rsl,rx-ack: needs a channel of its own beside the one for kicks\n",
@@ -430,7 +438,7 @@ static int mailbox_open(struct mailbox_channel *ch)
 		return dev_err_probe(dev, PTR_ERR(tx),
 				     "%pOF: mboxes: channel %u cannot be had\n",
 				     dev->of_node, ch->tx_index);
-	/* Of the channel, too: some controllers have channels of both kinds. */
+	/* Check the channel, too: a controller may have channels of both kinds. */
 	ch->client_done = tx->txdone_method & MBOX_TXDONE_BY_ACK ||
 			  !(tx->mbox->txdone_irq || tx->mbox->txdone_poll);
 	ret = mailbox_check_tx(ch);
@@ -440,8 +448,9 @@ static int mailbox_open(struct mailbox_channel *ch)
 	}
 	if (ch->client_done && !ch->tx_client.knows_txdone) {
 		/*
-		 * It turns out that nobody else can tell. Say so from the start:
-		 * the framework takes a channel that was freed once for polled.
+		 * The controller cannot report that a message was sent. Request the
+		 * channel again with knows_txdone. Without it the framework polls a
+		 * channel that was freed once.
 		 */
 		mbox_free_channel(tx);
 		ch->tx_client.knows_txdone = true;
@@ -519,7 +528,7 @@ static int mailbox_option(struct device *dev, const char *property,
 	return ret;
 }
 
-/* What the controller of the first channel wants, and our node's overrides. */
+/* Set @style for the controller of the first channel, then apply the node's overrides. */
 static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 {
 	const struct mailbox_style *known;
@@ -535,9 +544,9 @@ static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 		    (args.np->parent &&
 		     of_device_is_compatible(args.np->parent, known->compatible)))
 			break;
-	/* Behind the last one stands the default. */
+	/* The entry at the end of the table is the default. */
 	*style = *known;
-	/* imx-mailbox.c: a type in the first cell; from 2 on, doorbells. */
+	/* imx-mailbox.c: the first cell is the channel type; 2 and above are doorbells. */
 	if (style->payload == PAYLOAD_U32_POINTER && args.args_count == 2 && args.args[0] >= 2)
 		style->payload = PAYLOAD_NONE;
 	of_node_put(args.np);
@@ -557,7 +566,7 @@ static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 	return 0;
 }
 
-/* The index of name "<prefix>" or "<prefix><n>" in mbox-names. */
+/* Return the index of "<prefix>", or "<prefix><n>" if n is not negative, in mbox-names. */
 static int mailbox_index(struct device *dev, const char *prefix, int n)
 {
 	char name[16];
@@ -569,7 +578,7 @@ static int mailbox_index(struct device *dev, const char *prefix, int n)
 	return of_property_match_string(dev->of_node, "mbox-names", name);
 }
 
-/* Fill in the channel of number @n, or with n -1 the only one, from its names. */
+/* Fill in the indices of channel @n from mbox-names; n is -1 for names without a number. */
 static bool mailbox_named(struct device *dev, struct mailbox_channel *ch, int n)
 {
 	int tx = mailbox_index(dev, "tx", n);
@@ -617,7 +626,7 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 
 	if (mb->channels == 1 && mb->style.payload != PAYLOAD_NONE)
 		most = RSL_MBOX_MAX_VECTORS;
-	/* All bits set in a pointer of 32 bits is no message to the framework. */
+	/* The framework reserves a pointer with all of 32 bits set. */
 	if (mb->channels == 1 && mb->style.payload == PAYLOAD_U32_VALUE && BITS_PER_LONG == 32)
 		most--;
 	*vectors = mb->channels;
@@ -628,7 +637,7 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 				     dev->of_node, *vectors, mb->channels,
 				     mailbox_payload_names[mb->style.payload],
 				     mb->channels, most);
-	/* Several vectors need to know when their word is free again. */
+	/* Several vectors in one word need to know when the remote has read it. */
 	if (*vectors > mb->channels && !of_property_present(dev->of_node, "rsl,tx-done"))
 		mb->style.tx_done = TX_DONE_CONTROLLER;
 	for (n = 0; n < mb->channels; n++)

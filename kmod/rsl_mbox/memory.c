@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The shared memory of a link: the first memory-region of its node. */
+/* The shared memory of a link, which is the first memory-region of its node. */
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/of.h>
@@ -11,9 +11,9 @@
 
 /**
  * rsl_mbox_memory_init() - find and check the shared memory
- * @link: the link; a node without a memory-region leaves it without memory
+ * @link: the link; it has no memory if its node has no memory-region
  *
- * Return: 0, or a negative errno of which the log tells the reason.
+ * Return: 0 or a negative errno. The log has the reason.
  */
 int rsl_mbox_memory_init(struct rsl_mbox *link)
 {
@@ -35,13 +35,13 @@ int rsl_mbox_memory_init(struct rsl_mbox *link)
 				     "%pOF: memory-region: %pa, %pa bytes, is not in pages of %lu bytes\n",
 				     parent->of_node, &rmem->base, &rmem->size,
 				     PAGE_SIZE);
-	/* A cached alias in the linear map would go against our mapping. */
+	/* System RAM is cached in the linear map, which conflicts with our mapping. */
 	if (region_intersects(rmem->base, rmem->size, IORESOURCE_SYSTEM_RAM,
 			      IORES_DESC_NONE) != REGION_DISJOINT)
 		return dev_err_probe(parent, -EINVAL,
 				     "%pOF: memory-region: %pa is System RAM, its node lacks no-map\n",
 				     parent->of_node, &rmem->base);
-	/* Of this node alone: a coherent bus says nothing of the remote. */
+	/* Not of_dma_is_coherent(): a parent bus says nothing about the remote. */
 	link->memory_cached = of_property_read_bool(parent->of_node, "dma-coherent");
 	link->memory_base = rmem->base;
 	link->memory_size = rmem->size;
@@ -51,12 +51,12 @@ int rsl_mbox_memory_init(struct rsl_mbox *link)
 /**
  * rsl_mbox_memory_mmap() - map shared memory into a process
  * @link: the link
- * @vma: what is to be mapped; offset 0 is the first byte of the memory
+ * @vma: the mapping; its offset counts from the first byte of the shared memory
  *
- * The mapping outlives the device: the memory is never given to anybody else.
+ * The mapping may outlive the device, because the memory stays reserved for ever.
  *
- * Return: 0; -ENODEV without shared memory, -EPERM for an executable mapping,
- * -EINVAL for a private one or one that is not within the memory.
+ * Return: 0; -ENODEV if the link has no shared memory; -EPERM if the mapping is
+ * executable; -EINVAL if it is private or not within the shared memory.
  */
 int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
 {
@@ -66,7 +66,7 @@ int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
 		return -ENODEV;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	/* VM_SHARED says that it may be written, too. */
+	/* Not VM_SHARED, which a read-only file's shared mapping lacks. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)

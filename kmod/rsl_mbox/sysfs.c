@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* /sys/class/rsl_mbox: see docs/reference/abi/sysfs-class-rsl_mbox for what it promises. */
+/* /sys/class/rsl_mbox. docs/reference/abi/sysfs-class-rsl_mbox documents it. */
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/slab.h>
@@ -137,9 +137,9 @@ const struct attribute_group *rsl_mbox_groups[] = {
  * @kicks: attribute; its var is the number of the vector
  * @kicks_coalesced: attribute; its var is the number of the vector
  * @notifications: attribute; its var is the number of the vector
- * @attrs: all of them
- * @name: of the directory
- * @group: the directory
+ * @attrs: the attributes above, NULL-terminated
+ * @name: name of the directory
+ * @group: attribute group that is the directory
  */
 struct rsl_mbox_vector_attrs {
 	struct dev_ext_attribute bound;
@@ -204,7 +204,7 @@ static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
 
 /**
  * rsl_mbox_sysfs_init() - make the attributes of the vectors
- * @link: the link, with its number of vectors set
+ * @link: the link; its number of vectors is set
  *
  * Return: 0 or -ENOMEM.
  */
@@ -240,6 +240,10 @@ int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 	return 0;
 }
 
+/**
+ * rsl_mbox_sysfs_free() - free the attributes of the vectors
+ * @link: the link; it may have none
+ */
 void rsl_mbox_sysfs_free(struct rsl_mbox *link)
 {
 	kfree(link->vector_attrs);

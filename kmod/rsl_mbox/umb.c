@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The device of the original user-mailbox module, for daemons that know no other:
- * /dev/umb for a node of its compatible, /dev/rsl_umbN for any other link. See
- * docs/reference/abi/dev-umb for what it promises.
+ * The interface of the original user-mailbox module, for daemons written for it. A
+ * link whose node is compatible with "user-mailbox" is /dev/umb. Any other link is
+ * /dev/rsl_umbN. docs/reference/abi/dev-umb documents the interface.
  *
- * Such a daemon handles one thing per wake-up, so here notifications are counted
- * and not coalesced, and each makes two events to be read: one that stood for both
- * an acknowledgment and new work would leave the work undone.
+ * Such a daemon handles one thing per wake-up. One notification may stand for two
+ * things: an acknowledgment and new work. So each notification makes two events here,
+ * and notifications are counted and do not coalesce.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
@@ -20,14 +20,14 @@
 
 #define UMB_EVENTS_PER_NOTIFICATION	2
 
-/* The original name is there once only. */
+/* Only one link can have the original name. */
 static DEFINE_MUTEX(umb_mutex);
 static bool umb_taken;	/* guarded by umb_mutex */
 
 /**
- * struct umb - the device node of a link
- * @misc: the node
- * @link: the link; outlives the node
+ * struct umb - the misc device of a link
+ * @misc: the misc device
+ * @link: the link, which outlives the misc device
  */
 struct umb {
 	struct miscdevice misc;
@@ -36,10 +36,10 @@ struct umb {
 
 /**
  * struct umb_file - one open file
- * @link: the link, referenced
- * @counted: whether it counts in the link's open_files
- * @seen: events that were read, or came before opening; guarded by the link's
- *	notify_lock
+ * @link: the link; the file holds a reference to its device
+ * @counted: 1 once the file is counted in the link's open_files
+ * @seen: number of events that were read, or that came before the file was opened;
+ *	guarded by the link's notify_lock
  */
 struct umb_file {
 	struct rsl_mbox *link;
@@ -64,7 +64,7 @@ static u64 umb_pending(struct umb_file *file)
 	return events;
 }
 
-/* Take one event; returns how many there were. */
+/* Take one event. Returns the number of events before that, 0 if there was none. */
 static u64 umb_take(struct umb_file *file)
 {
 	unsigned long flags;
@@ -88,8 +88,8 @@ static void umb_give_back(struct umb_file *file)
 }
 
 /*
- * A daemon that waits for events is ready for its remote. Opening is no sign of
- * that: it opens the device for its memory long before.
+ * A daemon is ready for its remote when it waits for events for the first time. It
+ * opens the device long before, to map the memory.
  */
 static void umb_count(struct file *filp)
 {
@@ -152,7 +152,7 @@ static ssize_t umb_read(struct file *filp, char __user *buf, size_t count, loff_
 	}
 	count = min_t(size_t, count, scnprintf(text, sizeof(text), "%llu\n", events));
 	if (copy_to_user(buf, text, count)) {
-		/* Only what has arrived in the buffer counts as read. */
+		/* An event counts as read once it is in the buffer. */
 		umb_give_back(file);
 		return -EFAULT;
 	}
@@ -168,7 +168,10 @@ static ssize_t umb_write(struct file *filp, const char __user *buf, size_t count
 	return ret ?: count;
 }
 
-/* Never writable: the daemon selects for writing, too, and would spin. */
+/*
+ * The file never polls as writable. Daemons select for writing, too, and would run in
+ * a busy loop.
+ */
 static __poll_t umb_poll(struct file *filp, poll_table *wait)
 {
 	struct umb_file *file = filp->private_data;
@@ -244,13 +247,12 @@ static void umb_remove_notify(void *data)
 }
 
 /**
- * devm_rsl_mbox_umb_register() - show a link with the original interface, too
- * @parent: the device that the link was made for; one of compatible "user-mailbox"
- *	gets the original name, and the attribute "notify"
- * @link: the link, registered
+ * devm_rsl_mbox_umb_register() - give a link the original interface, too
+ * @parent: device that the link was made for. If it is compatible with
+ *	"user-mailbox", it gets the original name and the attribute "notify".
+ * @link: the link; its device is registered
  *
- * Return: 0, -EBUSY where another link has the original name, or another negative
- * errno.
+ * Return: 0; -EBUSY if another link has the original name; another negative errno.
  */
 int devm_rsl_mbox_umb_register(struct device *parent, struct rsl_mbox *link)
 {

@@ -64,6 +64,7 @@ DEB_PACKAGES = {
 #: The same, for installing these in root file systems of Debian.
 ROOT_PACKAGES = {
     **DEB_PACKAGES,
+    "/usr/bin/arch-test": "arch-test",
     "/usr/bin/bsdtar": "libarchive-tools",
     "/usr/bin/lintian": "lintian",
     "/usr/bin/mmdebstrap": "mmdebstrap",

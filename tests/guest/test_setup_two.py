@@ -21,7 +21,7 @@ OVERRIDES = [
 
 
 def journals() -> list[str]:
-    return sorted(name for name in os.listdir("/run/rslctl") if name != "lock")
+    return sorted(name for name in os.listdir("/run/rslctl") if name.endswith(".json"))
 
 
 def test_each_link_comes_and_goes_alone(rslctl: Rslctl) -> None:

@@ -75,7 +75,9 @@ def typed(text: str) -> str:
 
 
 def check_the_command() -> None:
-    assert run("rslctl", "--version") == "rslctl 0.1.0\n"
+    for start in (["rslctl"], ["python3", "-m", "rslctl"]):
+        assert run(*start, "--version") == "rslctl 0.1.0\n"
+        assert "/plugin/" in run(*start, "overlay", "--board", "zcu102")
     broken = Path("/tmp/broken")  # noqa: S108
     broken.mkdir()
     for name in ("typer", "rslctl", "fdt"):

@@ -18,6 +18,7 @@ alike. What the descriptors and the manifest are: docs/reference/daemon.md.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import json
@@ -30,6 +31,7 @@ import time
 from typing import Any
 
 from rslctl.errors import RslError, os_error
+from rslctl.linux import sd_notify
 from rslctl.linux.uapi import MASK
 
 #: The version of manifests that is understood.
@@ -97,7 +99,7 @@ def _from_broker(path: str | os.PathLike[str]) -> Link:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as broker:
             broker.connect(os.fspath(path))
             while True:
-                part, fds, _, _ = socket.recv_fds(broker, _MANIFEST_MAX, _FDS_MAX)
+                part, fds = _received(broker)
                 got += fds
                 data += part
                 if not part or len(data) > _MANIFEST_MAX:
@@ -106,8 +108,6 @@ def _from_broker(path: str | os.PathLike[str]) -> Link:
         names = manifest["descriptors"]
         if len(names) != len(got):
             raise RslError(f"the broker at '{path}' gave {len(got)} descriptors, not {len(names)}")
-        for fd in got:
-            os.set_inheritable(fd, False)
         return Link(dict(zip(names, got, strict=True)), manifest)
     except BaseException as error:
         for fd in got:
@@ -117,6 +117,21 @@ def _from_broker(path: str | os.PathLike[str]) -> Link:
                 f"ask the broker at '{path}'", error, hint="is rslctl serve running?"
             ) from error
         raise
+
+
+def _received(broker: socket.socket) -> tuple[bytes, list[int]]:
+    """A part of the broker's answer, and the descriptors that came with it.
+
+    socket.recv_fds() drops its flags (Python 3.11): without MSG_CMSG_CLOEXEC a program that another
+    thread starts meanwhile would inherit the descriptors.
+    """
+    fds = array.array("i")
+    room = socket.CMSG_SPACE(_FDS_MAX * fds.itemsize)
+    data, ancillary, _, _ = broker.recvmsg(_MANIFEST_MAX, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, rights in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
+    return data, list(fds)
 
 
 def _understood(data: bytes) -> dict[str, Any]:
@@ -221,12 +236,9 @@ class Link:
 
     def ready(self) -> None:
         """Tell whoever started this process that it is ready for the remote: sd_notify(3)."""
-        address = os.environ.get("NOTIFY_SOCKET")
-        if not address:
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.connect("\0" + address[1:] if address[0] == "@" else address)
-            manager.send(b"READY=1")
+        manager = sd_notify.address()
+        if manager:
+            sd_notify.send(manager, "READY=1")
 
     def kick(self, *vectors: int) -> None:
         """Notify the other side on *vectors*. Never blocks: kicks of a vector coalesce.

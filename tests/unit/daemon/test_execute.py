@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from rslctl.daemon import execute
 from rslctl.errors import RslError
+from rslctl.linux import syscalls
 
 from tests.command_line import TOOLS, Rslctl
 
@@ -83,12 +84,12 @@ def test_somebody_else_has_neither_our_terminal_nor_our_keys() -> None:
         "except OSError as error: print('refused')\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "print(libc.syscall({number}, 10, -3, b'user', b'rsltest', 0) < 0)\n"
-    ).replace("{number}", str(execute._KEYCTL.get(os.uname().machine, execute._KEYCTL_GENERIC)))
+    ).replace("{number}", str(syscalls._KEYCTL.get(os.uname().machine, syscalls._KEYCTL_GENERIC)))
     # A shell with a terminal of its own, a key in its session, and a daemon that is not its leader.
     pid, master = pty.fork()
     if not pid:
         libc = ctypes.CDLL(None)
-        libc.syscall(execute._KEYCTL.get(os.uname().machine, execute._KEYCTL_GENERIC), 1, None)
+        libc.syscall(syscalls._KEYCTL.get(os.uname().machine, syscalls._KEYCTL_GENERIC), 1, None)
         libc.syscall({"x86_64": 248}.get(os.uname().machine, 217), b"user", b"rsltest", b"s", 1, -3)
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
         command = [*RUN, "--board", "sim", "--remote", "sleep 9", "--user", "nobody", "--"]

@@ -8,7 +8,7 @@ import os
 import pytest
 from rslctl.daemon import legacy
 from rslctl.errors import RslError, UsageError
-from rslctl.linux import mbox
+from rslctl.linux import mbox, syscalls
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
@@ -111,8 +111,8 @@ def test_without_the_right_to_it_nothing_is_mounted(
         raise PermissionError(1, "Operation not permitted")
 
     mask = os.umask(0o027)
-    monkeypatch.setattr(legacy, "_unshare", refused)
-    monkeypatch.setattr(legacy, "_mount", lambda *_: pytest.fail("mounted"))
+    monkeypatch.setattr(syscalls, "unshare_mounts", refused)
+    monkeypatch.setattr(syscalls, "mount", lambda *_: pytest.fail("mounted"))
     with pytest.raises(RslError) as raised:
         legacy.enter(machine.host, device, None)
     assert str(raised.value).startswith("cannot have private mounts for the daemon: Operation")

@@ -134,6 +134,21 @@ def test_two_programs_that_end_at_once_are_not_waited_for() -> None:
         assert time.monotonic() - began < 20
 
 
+def test_a_daemon_may_be_ready_and_end_at_once(tmp_path: Path) -> None:
+    # rslctl is stopped meanwhile, so that both are told to it together.
+    daemon = """
+        rslctl = os.getppid()
+        os.kill(rslctl, signal.SIGSTOP)
+        if not os.fork():
+            time.sleep(0.5)
+            os.kill(rslctl, signal.SIGCONT)
+            os._exit(0)
+        with client.receive() as link:
+            link.ready()
+    """
+    assert play("sleep 9", program(tmp_path, "daemon", daemon)) == (0, "", "")
+
+
 def test_nobody_is_left_when_rslctl_is_killed() -> None:
     running = start_playing("sleep 61", "sleep 61")
     deadline = time.monotonic() + 20

@@ -44,11 +44,8 @@ def down(machine: Machine) -> list[tuple[str, str]]:
 
 
 def written(machine: Machine, link: str, *entries: dict[str, object]) -> None:
-    document = {
-        "facts": {"board": "b", "transport": "doorbell", "node": "/n", "style": "rsl"},
-        "complete": True,
-        "entries": entries,
-    }
+    machine.with_facts(link, board="b", transport="doorbell", node="/n", style="rsl")
+    document = {"complete": True, "entries": entries}
     machine.write(f"/run/rslctl/{link}.json", json.dumps(document))
 
 

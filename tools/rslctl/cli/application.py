@@ -10,7 +10,7 @@ import typer
 
 from rslctl import __version__
 from rslctl.cli import quick
-from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.help import SETTINGS, Command, Group
 
 #: The sections of the help, and of each command there its line, the first of its own help.
 SECTIONS = {
@@ -85,12 +85,12 @@ def _load(name: str) -> Any:
         made = typer.Typer(**SETTINGS, cls=Group, no_args_is_help=True, help=_REMOTE)
         for words in quick.COMMANDS:
             if words.startswith("remote "):
-                made.command(words.removeprefix("remote "))(_function(words))
+                made.command(words.removeprefix("remote "), cls=Command)(_function(words))
     elif _PLACES[name].endswith(".app"):
         made = import_module(f"rslctl.cli.commands.{_PLACES[name].removesuffix('.app')}").app
     else:
         made = typer.Typer(**SETTINGS)
-        made.command()(_function(name))
+        made.command(cls=Command)(_function(name))
     command: Any = typer.main.get_command(made)
     command.name = name
     return command
@@ -115,7 +115,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
     **{**SETTINGS, "add_completion": True},
 )
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from rslctl.cli.common import note
+from rslctl.cli.output import note
 from rslctl.errors import os_error
 from rslctl.linux import mbox
 from rslctl.linux.host import Host

@@ -59,34 +59,64 @@ def parse(function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] 
     Parameters whose type is called ...Argument stand without a name, in their order; the others
     are options called as they are, and flags where they are False unless given.
     """
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount]
-    defaults = function.__defaults__ or ()
-    required = names[: len(names) - len(defaults)]
-    optional = zip(names[len(required) :], defaults, strict=True)
-    flags = [name for name, value in optional if value is False]
-    types = {name: function.__annotations__[name] for name in names}
-    places = [name for name in names if types[name].endswith("Argument")]
-    options = {_option(name): name for name in names if name not in places}
-    found: dict[str, Any] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "--" and rest and places and types[places[0]] == "CommandArgument":
-            found[places.pop(0)], rest = rest, []
-            continue
-        name = options.get(word) or (places.pop(0) if places else "")
-        if not name or name in found:
+    line = _Line(function, words)
+    while line.rest:
+        if not line.take():
             return None
-        if name in flags:
-            found[name] = True
-            continue
-        if word in options:
-            word = rest.pop(0) if rest else ""
-        found[name] = _READERS.get(types[name], _text)(word)
-        if found[name] is None:
-            return None
-    return found if all(name in found for name in required) else None
+    found = line.found
+    return found if all(found.get(name) not in (None, []) for name in line.required) else None
+
+
+class _Line:
+    """The words of a command that are not read yet, and what those before them said."""
+
+    def __init__(self, function: Callable[..., Any], words: Sequence[str]) -> None:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount]
+        defaults = function.__defaults__ or ()
+        self.required = names[: len(names) - len(defaults)]
+        optional = zip(names[len(self.required) :], defaults, strict=True)
+        self._flags = [name for name, value in optional if value is False]
+        self._types = {name: function.__annotations__[name] for name in names}
+        self._places = [name for name in names if self._types[name].endswith("Argument")]
+        self._options = {_option(name): name for name in names if name not in self._places}
+        if "verbose" in self._flags:
+            self._options["-v"] = "verbose"
+        self.rest = list(words)
+        self.found: dict[str, Any] = {}
+
+    def take(self) -> bool:
+        """Read the next words; False if they are for typer."""
+        word, equals, value = self.rest.pop(0).partition("=")
+        name = self._options.get(word)
+        if name is None:
+            return self._place(word + equals + value)
+        if name in self.found or (equals and name in self._flags):
+            return False
+        if name in self._flags:
+            self.found[name] = True
+            return True
+        if not equals:
+            value = self.rest.pop(0) if self.rest else ""
+        return self._read(name, value)
+
+    def _place(self, word: str) -> bool:
+        """Read a word without a name, or all that are left where it is "--"."""
+        if not self._places:
+            return False
+        name = self._places[0]
+        if self._types[name] != "CommandArgument":
+            return self._read(self._places.pop(0), word)
+        if word == "--":
+            more, self.rest = self.rest, []
+        else:
+            more = [word]
+        self.found[name] = self.found.get(name, []) + more
+        return word == "--" or word[:1] not in ("", "-")
+
+    def _read(self, name: str, value: str) -> bool:
+        self.found[name] = _READERS.get(self._types[name], _text)(value)
+        return self.found[name] is not None
 
 
 def _option(name: str) -> str:
@@ -129,7 +159,6 @@ _OPTIONS = {"as_legacy": "--legacy"}
 #: Of types that are more than text.
 _READERS: dict[str, Callable[[str], Any]] = {
     "AnyVectorArgument": _number,
-    "CommandArgument": _left_to_typer,  # without the "--" before it
     "FirmwareOption": _left_to_typer,
     "IntervalOption": _interval,
     "ModeOption": _mode,

@@ -8,7 +8,6 @@ that is kept of it, because such descriptors count as ours.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import fcntl
@@ -200,9 +199,9 @@ def _is_untaken(connection: socket.socket) -> bool:
 def _send(connection: socket.socket, document: dict[str, object], fds: list[int]) -> None:
     """Send the whole of an answer, as much as a socket takes at once: nobody is waited for."""
     connection.setblocking(False)
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     data = manifest.encode(document)
-    if connection.sendmsg([data], rights, socket.MSG_NOSIGNAL) != len(data):
+    sent = socket.send_fds(connection, [data], fds) if fds else connection.send(data)
+    if sent != len(data):
         raise BlockingIOError
     connection.shutdown(socket.SHUT_RDWR)  # nothing is read, ever
 

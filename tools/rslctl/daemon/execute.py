@@ -8,8 +8,6 @@ counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for the process LISTEN_PID
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import grp
 import os
@@ -23,6 +21,7 @@ from typing import NoReturn
 
 from rslctl.daemon.descriptors import Offer
 from rslctl.errors import RslError, os_error
+from rslctl.linux import syscalls
 
 LISTEN_FDS_START = 3
 
@@ -31,19 +30,6 @@ _LISTEN = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
 
 #: What is left of the environment where a clean one is asked for.
 _KEPT = ("PATH", "LANG", "TZ", "TERM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-
-# include/uapi/linux/prctl.h, capability.h
-_PR_CAPBSET_READ = 23
-_PR_CAPBSET_DROP = 24
-_PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
-_PR_SET_PDEATHSIG = 1
-_CAPABILITY_VERSION_3 = 0x20080522
-# keyctl(2), by machine; include/uapi/asm-generic/unistd.h is for arm64, riscv and newer ones
-_KEYCTL = {"x86_64": 250, "i686": 288, "armv7l": 311, "armv8l": 311}
-_KEYCTL_GENERIC = 219
-_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 @dataclass(frozen=True)
@@ -179,7 +165,7 @@ def become(
         _leave_terminal()
         drop_rights(who)
     if with_parent:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # changing the user would undo it
+        syscalls.end_with_parent(signal.SIGTERM)
     # Python ignores these, and what is ignored stays so in the daemon.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
@@ -218,42 +204,26 @@ def _leave_terminal() -> None:
             os.close(fd)
 
 
-def _prctl(option: int, *arguments: int) -> int:
-    padded = [*arguments, 0, 0, 0, 0][:4]
-    libc = ctypes.CDLL(None, use_errno=True)
-    result: int = libc.prctl(option, *(ctypes.c_ulong(value) for value in padded))
-    return result
-
-
 def drop_rights(who: User) -> None:
     """Become *who* without a capability, without a way to get one back, and without our keys.
 
     Raises:
         RslError: the kernel refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def must(result: int, what: str) -> None:
-        if result < 0:
-            number = ctypes.get_errno()
-            raise os_error(what, OSError(number, os.strerror(number)))
-
-    capability = 0
-    while _prctl(_PR_CAPBSET_READ, capability) >= 0:
-        must(_prctl(_PR_CAPBSET_DROP, capability), f"drop capability {capability}")
-        capability += 1
+    what = "read the bounding set"
     try:
+        for capability in syscalls.bounding_set():
+            what = f"drop capability {capability}"
+            syscalls.drop_from_bounding_set(capability)
+        what = f"become user {who.name!r}"
         os.setgroups(who.groups)
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)
+        what = "clear the capabilities"
+        syscalls.clear_capabilities()
+        what = "set no-new-privileges"
+        syscalls.set_no_new_privileges()
+        what = "have a session keyring of its own"
+        syscalls.join_session_keyring()
     except OSError as error:
-        raise os_error(f"become user {who.name!r}", error) from error
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    must(libc.capset(header, (ctypes.c_uint32 * 6)()), "clear the capabilities")
-    must(_prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL), "clear the ambient capabilities")
-    must(_prctl(_PR_SET_NO_NEW_PRIVS, 1), "set no-new-privileges")
-    # keyrings(7): the session's keys are whoever's has the session, whatever the user.
-    number = _KEYCTL.get(os.uname().machine, _KEYCTL_GENERIC)
-    joined = libc.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
-    if joined < 0 and ctypes.get_errno() != errno.ENOSYS:
-        must(joined, "have a session keyring of its own")
+        raise os_error(what, error) from error

@@ -7,15 +7,14 @@ them to the unit's processes as sd_listen_fds_with_names(3) describes.
 
 from __future__ import annotations
 
-import array
 import os
 import select
-import socket
 from collections.abc import Sequence
 
 from rslctl.daemon import manifest
 from rslctl.daemon.descriptors import Offer, Source
 from rslctl.errors import RslError, WaitTimeoutError, os_error
+from rslctl.linux import sd_notify
 from rslctl.linux.host import Host
 from rslctl.linux.uapi import MAX_VECTORS
 
@@ -38,7 +37,7 @@ def keep(host: Host, unit: str, source: Source) -> bool:
         RslError: this is no process of a unit, the unit keeps no descriptors, or the link is not
             up.
     """
-    address = os.environ.get("NOTIFY_SOCKET")
+    address = sd_notify.address()
     if not address:
         raise RslError(
             "there is no service manager to keep descriptors: NOTIFY_SOCKET is not set",
@@ -73,28 +72,19 @@ def _kept(host: Host, unit: str) -> int:
 
 def _send(address: str, offer: Offer, places: Sequence[str]) -> None:
     """Send descriptors in the place of those of the names *places*, and wait until they are in."""
-    if address.startswith("@"):
-        address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.connect(address)
-            for name in places:
-                manager.send(f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
-            for name, fd in offer.fds.items():
-                _pass(manager, f"FDSTORE=1\nFDNAME={name}", fd)
-            ours, theirs = os.pipe2(os.O_CLOEXEC)
-            try:
-                _pass(manager, "BARRIER=1", theirs)
-            finally:
-                os.close(theirs)
-            _wait(ours)
+        for name in places:
+            sd_notify.send(address, f"FDSTOREREMOVE=1\nFDNAME={name}")
+        for name, fd in offer.fds.items():
+            sd_notify.send(address, f"FDSTORE=1\nFDNAME={name}", [fd])
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            sd_notify.send(address, "BARRIER=1", [theirs])
+        finally:
+            os.close(theirs)
+        _wait(ours)
     except OSError as error:
         raise os_error("hand descriptors to the service manager", error) from error
-
-
-def _pass(manager: socket.socket, text: str, fd: int) -> None:
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-    manager.sendmsg([text.encode()], [rights])
 
 
 def _wait(ours: int) -> None:

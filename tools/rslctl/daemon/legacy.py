@@ -9,7 +9,6 @@ the daemon, and nothing outside it is changed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import shlex
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 
 from rslctl.daemon.execute import User
 from rslctl.errors import RslError, UsageError, os_error
-from rslctl.linux import mbox
+from rslctl.linux import mbox, syscalls
 from rslctl.linux.host import Host
 from rslctl.linux.mbox import LinkDevice
 
@@ -35,14 +34,6 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][\w-]*)\}")
 
 #: Nodes in /dev through which a daemon could get at links.
 _LINK_NODES = re.compile(r"(uio|rsl_mbox|rsl_umb)\d+|umb")
-
-# include/uapi/linux/sched.h, mount.h
-_CLONE_NEWNS = 0x00020000
-_MS_NOSUID = 1 << 1
-_MS_NOEXEC = 1 << 3
-_MS_BIND = 1 << 12
-_MS_REC = 1 << 14
-_MS_PRIVATE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -120,7 +111,7 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
     umb = umb_device(host, link)
     mask = os.umask(0o022)
     try:
-        _unshare()
+        syscalls.unshare_mounts()
         _cover("/dev", lambda name: name == link.device or not _LINK_NODES.fullmatch(name))
         for path in NODES:
             os.mknod(path, stat.S_IFCHR | 0o600, umb.number)
@@ -175,7 +166,9 @@ def _cover(directory: str, keep: Callable[[str], bool]) -> None:
     """Put a file system of our own over *directory*, with those entries of it that *keep* wants."""
     old = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _mount("tmpfs", directory, "tmpfs", _MS_NOSUID | _MS_NOEXEC, "mode=0755")
+        syscalls.mount(
+            "tmpfs", directory, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "mode=0755"
+        )
         with os.scandir(old) as entries:
             for entry in entries:
                 if keep(entry.name):
@@ -206,27 +199,6 @@ def _show(old: int, entry: os.DirEntry[str], target: str) -> None:
             os.mkdir(target)
         else:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
-        _mount(f"/proc/self/fd/{fd}", target, None, _MS_BIND | _MS_REC)
+        syscalls.mount(f"/proc/self/fd/{fd}", target, None, syscalls.MS_BIND | syscalls.MS_REC)
     finally:
         os.close(fd)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _unshare() -> None:
-    """Have mounts of our own, of which nobody else sees any."""
-    if _libc().unshare(_CLONE_NEWNS):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-
-
-def _mount(
-    source: str | None, target: str, fstype: str | None, flags: int, data: str | None = None
-) -> None:
-    texts = [text.encode() if text is not None else None for text in (source, target, fstype, data)]
-    if _libc().mount(*texts[:3], ctypes.c_ulong(flags), texts[3]):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), target)

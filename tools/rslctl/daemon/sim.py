@@ -180,6 +180,9 @@ def _watching_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGCHLD, before)
+        # A daemon may say READY=1 and end: that signal is still pending, and would end us.
+        while signal.sigtimedwait({signal.SIGIO}, 0):
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -12,6 +12,8 @@ __all__ = [
     "modules",
     "platform_bus",
     "remoteproc",
+    "sd_notify",
+    "syscalls",
     "uapi",
     "uio",
 ]

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What setup did, written down before it does it."""
+"""What setup did and was told, written down before it does it.
+
+Each link has two files in /run/rslctl: LINK.json says how to undo each step, LINK.facts what setup
+was told.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-#: What undoing a step needs; goes through JSON.
+#: What undoing a step needs. It is written as JSON.
 UndoPlan: TypeAlias = "dict[str, Any]"
 
 STATE = "/run/rslctl"
@@ -44,7 +48,7 @@ class Facts:
 
 
 class Journal:
-    """What setup did to bring a link up, in order; one file per link in /run."""
+    """What setup did to bring a link up, in order."""
 
     def __init__(self, host: Host, link: str) -> None:
         """An empty one; see :meth:`load`."""
@@ -77,18 +81,14 @@ class Journal:
                     for entry in document["entries"]
                 ]
                 journal.complete = bool(document["complete"])
-                facts = {key: _text(value) for key, value in document["facts"].items()}
-                journal.facts = Facts(**facts) if facts else None
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise journal.damaged(str(error)) from error
+            journal.facts = facts(host, link)
         return journal
 
     def damaged(self, why: str) -> RslError:
-        """What to say of a file that is not what was written."""
-        return RslError(
-            f"'{self.host.path(self.file)}' is damaged: {why}",
-            hint="remove it; what setup did before is then left as it is",
-        )
+        """The error of a file that is not what was written."""
+        return _damaged(self.host, self.file, why)
 
     @classmethod
     def links(cls, host: Host) -> list[str]:
@@ -99,12 +99,14 @@ class Journal:
     def _save(self) -> None:
         if not self.entries and not self.complete:
             self.host.remove(self.file)
+            self.host.remove(_facts_file(self.link))
             return
         import json
 
+        if self.facts:
+            _save_facts(self.host, self.link, self.facts)
         document = {
             "link": self.link,
-            "facts": vars(self.facts) if self.facts else {},
             "complete": self.complete,
             "entries": self.entries,
         }
@@ -160,32 +162,40 @@ class Journal:
         self._save()
 
 
-def facts(host: Host, link: str) -> Facts | None:
-    """What setup was told of a link; None if it was not run.
+def _facts_file(link: str) -> str:
+    return f"{STATE}/{link}.facts"
 
-    Facts are text, a line each. Where they stand as setup writes them, without an escape, they
-    are read without a JSON reader, whose start takes longer than a kick; what is damaged behind
-    them is not seen then.
+
+def facts(host: Host, link: str) -> Facts | None:
+    """What setup was told of a link; None where setup did not bring it up.
+
+    The facts are in a file of their own, a line KEY=VALUE each: the start of a JSON reader takes
+    longer than a kick.
 
     Raises:
-        RslError: the journal is damaged.
+        RslError: the file is damaged.
     """
-    journal = Journal(host, link)
-    if not host.exists(journal.file):
+    file = _facts_file(link)
+    if not host.exists(file):
         return None
-    text = host.read(journal.file).decode(errors="replace")
-    lines = text.partition('\n  "facts": {\n    "')[2].partition('"\n  },\n')[0]
-    found = [line.split('": "') for line in lines.split('",\n    "')]
-    plain = lines.count('"') == 2 * len(found) + 2 * (len(found) - 1) and "\\" not in lines
-    if plain and all(len(each) == 2 for each in found) and text.endswith("\n}\n"):
-        try:
-            return Facts(**dict(found))
-        except TypeError:  # not what setup writes: the reader tells what is wrong
-            pass
-    return Journal.load(host, link).facts
+    lines = host.read(file).decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    try:
+        return Facts(**found)
+    except TypeError as error:
+        raise _damaged(host, file, str(error)) from error
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _save_facts(host: Host, link: str, known: Facts) -> None:
+    for key, value in vars(known).items():
+        if "\n" in value:
+            raise RslError(f"{key} of link {link!r} has a line break: {value!r}")
+    text = "".join(f"{key}={value}\n" for key, value in vars(known).items())
+    host.put(_facts_file(link), text.encode(errors="surrogateescape"), mode=0o644)
+
+
+def _damaged(host: Host, file: str, why: str) -> RslError:
+    return RslError(
+        f"'{host.path(file)}' is damaged: {why}",
+        hint="remove it; what setup did before is then left as it is",
+    )

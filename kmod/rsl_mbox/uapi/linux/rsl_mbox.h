@@ -3,37 +3,37 @@
  * User interface of the rsl_mbox character devices, /dev/rsl_mboxN.
  *
  * One device is one link: the shared memory and the notifications between
- * Linux and one remote. A link has up to RSL_MBOX_MAX_VECTORS vectors,
- * numbered from 0, in each direction.
+ * Linux and one remote. A link has up to RSL_MBOX_MAX_VECTORS vectors in each
+ * direction, numbered from 0.
  *
  * write() takes one __u32, a mask of vectors to kick (Linux -> remote). Bit n
- *	stands for vector n; a mask of 0 kicks nothing. It never blocks.
+ *	stands for vector n. A mask of 0 kicks nothing. write() never blocks.
  *	EINVAL: the length is not 4, or the mask has a bit for a vector that the
- *	link does not have; nothing is kicked then.
+ *	link does not have. Nothing is kicked in both cases.
  *
  * read() returns one __u32, the mask of vectors that were notified
- *	(remote -> Linux) since this open file last read, or since it was
+ *	(remote -> Linux) since the last read of this open file, or since it was
  *	opened. Every open file sees every notification. Notifications of one
- *	vector coalesce until they are read. It blocks while there is none,
- *	or fails with EAGAIN under O_NONBLOCK. Bytes past the fourth are left
- *	alone.
+ *	vector coalesce until they are read. read() blocks while there is no
+ *	notification, or fails with EAGAIN under O_NONBLOCK. Bytes of the buffer
+ *	past the fourth do not change.
  *	EINVAL: the buffer is shorter than 4 bytes.
- *	EFAULT: the buffer cannot be written; the notifications stay readable.
+ *	EFAULT: the buffer cannot be written. The notifications stay readable.
  *
- * poll() reports POLLIN while a read() would return a mask, POLLOUT always
- *	(only for files opened for writing), and changes nothing.
+ * poll() reports POLLIN while a read() would return a mask. It always reports
+ *	POLLOUT for files that are open for writing. It changes no state.
  *
- * mmap() maps the shared memory of the link. Offset 0 is the memory's first
- *	byte. The mapping is Normal non-cacheable (write-combined), so that
- *	unaligned access and memset() are allowed, or cached where the remote
- *	is coherent (RSL_MBOX_FEATURE_CACHED). It has to be MAP_SHARED and
- *	cannot be executed, and stays valid when the device goes away.
+ * mmap() maps the shared memory of the link. Offset 0 is the first byte of the
+ *	memory. The mapping is Normal non-cacheable (write-combined), so that
+ *	unaligned access and memset() are allowed. It is cached if the remote is
+ *	coherent (RSL_MBOX_FEATURE_CACHED). The mapping has to be MAP_SHARED and
+ *	cannot be executable. It stays valid when the device goes away.
  *	EINVAL: private, or not within the shared memory.
  *	EPERM: PROT_EXEC.
  *	ENODEV: the link has no shared memory.
  *
- * Once the device is gone every call fails with ENODEV and poll() reports
- * POLLHUP and POLLERR; a blocked read() wakes up.
+ * Once the device is gone every call fails with ENODEV, and poll() reports
+ * POLLHUP and POLLERR. A blocked read() wakes up.
  */
 #ifndef _UAPI_LINUX_RSL_MBOX_H
 #define _UAPI_LINUX_RSL_MBOX_H
@@ -42,28 +42,28 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* Raised when something is added; nothing is ever taken away. */
+/* Grows when something is added. Nothing is ever removed. */
 #define RSL_MBOX_API_VERSION	1
 
 #define RSL_MBOX_MAX_VECTORS	32
 
-/* With the terminating NUL. */
+/* Includes the terminating NUL. */
 #define RSL_MBOX_LABEL_SIZE	32
 
-/* The link has shared memory: mmap() works. */
+/* The link has shared memory, so that mmap() works. */
 #define RSL_MBOX_FEATURE_MEMORY	_BITUL(0)
 
-/* mmap() gives a cached mapping: the remote is coherent with Linux. */
+/* mmap() gives a cached mapping, because the remote is coherent with Linux. */
 #define RSL_MBOX_FEATURE_CACHED	_BITUL(1)
 
 /**
- * struct rsl_mbox_info - what a link has
+ * struct rsl_mbox_info - properties of a link
  * @api_version: RSL_MBOX_API_VERSION of the kernel module
  * @features: RSL_MBOX_FEATURE_* bits
  * @vectors: number of vectors in each direction, 1 to RSL_MBOX_MAX_VECTORS
  * @padding: 0
- * @memory_base: physical address of the shared memory, 0 without one
- * @memory_size: size of the shared memory in bytes, 0 without one
+ * @memory_base: physical address of the shared memory, 0 if there is none
+ * @memory_size: size of the shared memory in bytes, 0 if there is none
  * @label: name of the link, NUL-terminated
  * @reserved: 0
  */
@@ -79,15 +79,15 @@ struct rsl_mbox_info {
 };
 
 /**
- * struct rsl_mbox_vector_stat - what one vector has seen since the device is there
+ * struct rsl_mbox_vector_stat - counters of one vector since the device was created
  * @vector: in: number of the vector
  * @padding: in: 0
- * @kicks: times that the vector was kicked
- * @kicks_coalesced: those of them that came to nothing of their own, because
- *	one before them was waiting still
- * @notifications: times that the vector was notified
- * @last_notification: CLOCK_MONOTONIC at the last one in nanoseconds, taken in
- *	the interrupt; 0 if there was none
+ * @kicks: number of kicks
+ * @kicks_coalesced: number of kicks that coalesced with an earlier one, which still
+ *	waited
+ * @notifications: number of notifications
+ * @last_notification: CLOCK_MONOTONIC time of the last notification in nanoseconds,
+ *	taken in the interrupt; 0 if there was none
  * @reserved: 0
  *
  * EINVAL: @padding is not 0, or the link has no such vector.
@@ -114,16 +114,17 @@ struct rsl_mbox_vector_stat {
  * @fd: the eventfd; -1 to unbind
  * @padding: 0
  *
- * A binding works inside the kernel and lasts as long as the eventfd is open
- * anywhere, whatever becomes of the file that it was made by; it ends earlier by
- * unbinding, by another binding of the same vector and direction, or with the
- * device. It keeps the kernel module from being unloaded. A kick takes what the
- * eventfd was signalled, or 1 of it from one that is a semaphore; the end of a
- * binding takes nothing.
+ * A binding works inside the kernel. It lasts as long as any process has the eventfd
+ * open, even after the device's file is closed that made it. It ends earlier by
+ * unbinding, by another binding of the same vector and direction, or with the device.
+ * The kernel module cannot be unloaded while there is a binding.
  *
- * EINVAL: @padding is not 0, there is no such vector or direction, @fd is no
- * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the file is not open
- * for reading and writing. ENOENT: nothing is bound there to be unbound.
+ * A kick resets the count of the eventfd to 0. An EFD_SEMAPHORE eventfd loses 1 of its
+ * count instead. The end of a binding does not change the count.
+ *
+ * EINVAL: @padding is not 0; there is no such vector or direction; @fd is not an
+ * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the device's file is not
+ * open for reading and writing. ENOENT: there is no binding to unbind.
  */
 struct rsl_mbox_binding_spec {
 	__u32 vector;
@@ -140,7 +141,7 @@ struct rsl_mbox_binding_spec {
 /* Fill in a struct rsl_mbox_vector_stat for its vector. */
 #define RSL_MBOX_IOC_STAT	_IOWR(RSL_MBOX_IOC_MAGIC, 0x81, struct rsl_mbox_vector_stat)
 
-/* Bind an eventfd to a vector, or unbind what is bound to it. */
+/* Bind an eventfd to a vector, or unbind the eventfd of a vector. */
 #define RSL_MBOX_IOC_BIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x82, struct rsl_mbox_binding_spec)
 #define RSL_MBOX_IOC_UNBIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x83, struct rsl_mbox_binding_spec)
 

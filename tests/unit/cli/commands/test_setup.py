@@ -42,6 +42,7 @@ def test_a_damaged_journal_of_one_link_is_not_in_the_way_of_others(
 ) -> None:
     machine.with_device_tree().with_driver().with_link()
     machine.write("/run/rslctl/aaa.json", "{")
+    machine.with_facts("aaa", board="x")
     written(machine, "rpu0", {"step": "owner", "plan": {"node": "/dev/none"}})
     status, out, err = rslctl("teardown", "--root", machine.root)
     assert status == 1
@@ -49,7 +50,7 @@ def test_a_damaged_journal_of_one_link_is_not_in_the_way_of_others(
     assert "aaa.json' is damaged" in err
     assert not machine.host.path("/run/rslctl/rpu0.json").exists()
     status, out, err = rslctl("status", "--root", machine.root)
-    assert (status, "aaa.json' is damaged" in err) == (0, True)
+    assert (status, "aaa.facts' is damaged" in err) == (0, True)
 
 
 def test_one_link_that_fails_does_not_keep_the_others_down(

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from rslctl.bench import measure, paths, report
-from rslctl.cli.common import host, note, print_json
+from rslctl.cli.machine import host
 from rslctl.cli.options import JsonOption, LinkOption, among, write
+from rslctl.cli.output import note, print_json
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.linux import mbox
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from rslctl.cli.common import ROOT, host, print_json
-from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.help import SETTINGS, Command, Group
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import JsonOption, RootOption, board_names
+from rslctl.cli.output import print_json
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.profile import reader
 from rslctl.profile.model import Board
@@ -71,7 +72,7 @@ def boards(context: typer.Context, json: JsonOption = False, root: RootOption = 
         raise SeveralError(wrong)
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: NameArgument, json: JsonOption = False, root: RootOption = ROOT) -> None:
     """Show what a profile says, with all that it extends.
 
@@ -98,7 +99,7 @@ def _plain(board: Board) -> Any:
     return dataclasses.asdict(board)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     names: Annotated[
         list[str] | None,

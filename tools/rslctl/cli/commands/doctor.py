@@ -13,7 +13,7 @@ import typer
 
 from rslctl import __version__
 from rslctl.cli.board import chosen
-from rslctl.cli.common import ROOT, busy, host, note, print_json
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import (
     JsonOption,
     LinkOption,
@@ -22,6 +22,7 @@ from rslctl.cli.options import (
     board_names,
     write,
 )
+from rslctl.cli.output import busy, note, print_json
 from rslctl.devicetree import tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host, run

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 
-from rslctl.cli.common import ROOT, host, print_json
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import print_json
 from rslctl.linux import mbox
 from rslctl.setup import kickable
 

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rslctl.cli.common import ROOT, host, print_json
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import BoardOption, JsonOption, LinkOption, RootOption, among
+from rslctl.cli.output import print_json
 from rslctl.errors import RslError, UsageError
 from rslctl.profile import reader, virtio
 from rslctl.profile.model import Link, Virtio

@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from rslctl.cli.common import ROOT, host, note
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import LinkOption, RootOption, TimeoutOption
+from rslctl.cli.output import note
 from rslctl.errors import UsageError
 from rslctl.linux import mbox
 

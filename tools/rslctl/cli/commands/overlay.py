@@ -14,8 +14,8 @@ from rich.table import Table
 
 from rslctl.boot import installer, live, loaders, transaction
 from rslctl.cli.board import chosen
-from rslctl.cli.common import ROOT, busy, host, note, print_json
-from rslctl.cli.group import SETTINGS, Group
+from rslctl.cli.help import SETTINGS, Command, Group
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import (
     BoardOption,
     DryRunOption,
@@ -26,6 +26,7 @@ from rslctl.cli.options import (
     board_names,
     write,
 )
+from rslctl.cli.output import busy, note, print_json
 from rslctl.devicetree import nodes, overlay, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host
@@ -124,7 +125,7 @@ def _check_options(output: Path | None, base: Path | None, style: str, merge: Pa
         raise UsageError(f"-o and --merge are both '{output}'")
 
 
-@app.command()
+@app.command(cls=Command)
 def install(
     board: BoardOption,
     transport: TransportOption = None,
@@ -178,7 +179,7 @@ def _awaits_boot(machine: Host, profile: Board) -> bool:
     return machine.live and bool(overlay.unlike(profile, tree.from_machine(machine)))
 
 
-@app.command()
+@app.command(cls=Command)
 def uninstall(
     board: Annotated[
         str | None,
@@ -222,7 +223,7 @@ def _installed(machine: Host, board: str | None) -> str | None:
     return names[0] if names else None
 
 
-@app.command()
+@app.command(cls=Command)
 def apply(
     board: BoardOption,
     transport: TransportOption = None,
@@ -246,7 +247,7 @@ def _result(done: bool, dry_run: bool, would: str, result: str) -> str:
     return f"would {would}" if dry_run else result
 
 
-@app.command()
+@app.command(cls=Command)
 def remove(
     board: BoardOption,
     dry_run: DryRunOption = False,
@@ -263,7 +264,7 @@ def remove(
     print(f"overlay {profile.name}: {_result(done, dry_run, 'remove', 'removed')}")
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 def list_(json: JsonOption = False, root: RootOption = ROOT) -> None:
     """List the overlays that are installed for the boot loader or applied to the kernel.
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from rslctl.cli.common import ROOT, host, note, print_json
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import note, print_json
 from rslctl.linux.host import Host
 from rslctl.setup import order
 

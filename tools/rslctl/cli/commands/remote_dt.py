@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from rslctl.cli.board import chosen
-from rslctl.cli.common import ROOT, host, note
+from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import BoardOption, LinkOption, RootOption, TransportOption, among, write
+from rslctl.cli.output import note
 from rslctl.devicetree import remote_dt
 from rslctl.errors import RslError, UsageError
 from rslctl.linux import mbox

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import sys
 
-from rslctl.cli.common import ROOT, host, note
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import note
 from rslctl.daemon import descriptors, execute, legacy, sim
 from rslctl.errors import RslError, UsageError
 from rslctl.profile import reader

@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from rslctl.cli.common import ROOT, host, note
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import note
 from rslctl.daemon import broker, descriptors
 from rslctl.errors import RslError
 from rslctl.profile.model import Access

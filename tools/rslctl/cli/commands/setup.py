@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rslctl.cli.board import chosen
-from rslctl.cli.common import ROOT, host, note, print_json
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import note, print_json
 from rslctl.devicetree import tree
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.setup import bring_up, journal, lock, steps

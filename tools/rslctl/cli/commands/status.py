@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 import time
 
-from rslctl.cli.common import ROOT, busy, host, note, print_json
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import busy, note, print_json
 from rslctl.errors import RslError
 from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host

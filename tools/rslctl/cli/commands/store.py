@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from rslctl.cli.common import ROOT, host
+from rslctl.cli.machine import ROOT, host
 from rslctl.daemon import descriptors, fdstore
 
 TYPE_CHECKING = False

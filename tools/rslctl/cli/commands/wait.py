@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 
-from rslctl.cli.common import ROOT, host, note, print_json
+from rslctl.cli.machine import ROOT, host
+from rslctl.cli.output import note, print_json
 from rslctl.linux import mbox
 
 TYPE_CHECKING = False

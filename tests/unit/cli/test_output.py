@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all commands share."""
+"""What commands print."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-from rslctl.cli import common
-from rslctl.errors import UsageError
+from rslctl.cli import output
 
 from tests.command_line import Rslctl
 from tests.unit.cli.support import on_terminal
@@ -35,29 +33,7 @@ def test_what_takes_a_while_shows_it_on_a_terminal_only(search_path: str, rslctl
     assert "looking at the machine" not in out + err
 
 
-def test_a_root_that_is_no_directory_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for name in ("file", "none"):
-        with pytest.raises(UsageError, match=f"--root: '{tmp_path}/{name}' is not a directory"):
-            common.host(str(tmp_path / name))
-
-
-def test_a_root_may_be_a_link(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    assert common.host(str(tmp_path / "link")).root == tmp_path / "real"
-    assert common.host("//").live
-
-
-def test_changes_are_told_where_that_is_wanted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for verbose in (False, True):
-        common.host(str(tmp_path), verbose).watch("write 'x' to 'y'")
-    assert capsys.readouterr() == ("", "rslctl: write 'x' to 'y'\n")
-
-
 def test_a_result_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     document = {"name": "é", "list": [1, None, True]}
-    common.print_json(document)
+    output.print_json(document)
     assert json.loads(capsys.readouterr().out) == document

@@ -1,33 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all commands share, and needs no more than the interpreter: see quick.py."""
+"""What a command prints: its result on stdout, everything else on stderr.
+
+The quick commands load this module, so it needs no more than the interpreter: see quick.py.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
-
-from rslctl.errors import UsageError
-from rslctl.linux.host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
-
-#: The default of --root.
-ROOT = "/"
-
-
-def host(root: str = ROOT, verbose: bool = False) -> Host:
-    """The machine below *root*; a *verbose* one tells what is done to it.
-
-    Raises:
-        UsageError: *root* is not a directory.
-    """
-    if not os.path.isdir(root):
-        raise UsageError(f"--root: '{root}' is not a directory")
-    root = os.path.realpath(root)
-    return Host(root, note) if verbose else Host(root)
 
 
 def print_json(document: Any) -> None:

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The help of commands, the same text with every typer that pyproject.toml admits.
+
+Versions of typer and click differ in how they write usage, arguments, defaults and ranges. So the
+help is made here, from what the function of a command declares.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from typer.core import TyperCommand, TyperGroup
+
+#: Of every typer application here: the top one alone completes, and none loads rich for its help.
+SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option or an argument as help and manual pages show it."""
+
+    #: The names of an option, the short ones first; none of an argument.
+    names: tuple[str, ...]
+    #: What stands for the value; "" for a flag.
+    metavar: str
+    help: str
+    required: bool = False
+    #: What is taken where nothing is given; "" where that is nothing.
+    default: str = ""
+    #: The numbers that are taken, as "x>=1"; "" where all are.
+    numbers: str = ""
+
+    @property
+    def left(self) -> str:
+        """The left column of the help."""
+        return f"{', '.join(self.names)} {self.metavar}".strip()
+
+    @property
+    def right(self) -> str:
+        """The right column of the help."""
+        more = [f"default: {self.default}"] * bool(self.default) + [self.numbers]
+        told = "; ".join([each for each in more if each] + ["required"] * self.required)
+        return f"{self.help}  [{told}]" if told else self.help
+
+
+def parameters(command: Any) -> list[Parameter]:
+    """The arguments and options of a command, in their order, without that for help."""
+    function = inspect.unwrap(command.callback) if command.callback else None
+    hints = get_type_hints(function, include_extras=True) if function else {}
+    declared = inspect.signature(function).parameters if function else {}
+    found = []
+    for each in command.params:
+        (info,) = getattr(hints.get(each.name), "__metadata__", None) or (None,)
+        if info is None:  # of typer's own, for completion
+            found.append(Parameter(_sorted(each.opts), "", each.help))
+        else:
+            found.append(_parameter(_names(each), info, declared[each.name].default))
+    return found
+
+
+def _names(parameter: Any) -> tuple[str, ...]:
+    if parameter.param_type_name == "argument":
+        return ()
+    if parameter.secondary_opts:
+        return (" / ".join((*parameter.opts, *parameter.secondary_opts)),)
+    return _sorted(parameter.opts)
+
+
+def _parameter(names: tuple[str, ...], info: Any, default: Any) -> Parameter:
+    required = default is inspect.Parameter.empty
+    told = not required and default is not None and not isinstance(default, bool)
+    return Parameter(
+        names,
+        info.metavar or "",
+        info.help,
+        required,
+        str(default) if told else "",
+        _numbers(info.min, info.max),
+    )
+
+
+def _sorted(names: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: name.startswith("--")))
+
+
+def _numbers(least: float | None, most: float | None) -> str:
+    if least is None:
+        return "" if most is None else f"x<={most}"
+    return f"x>={least}" if most is None else f"{least}<=x<={most}"
+
+
+def _format_help(command: Any, ctx: Any, formatter: Any, *, below: str = "") -> None:
+    """Write the help of a command; *below* stands for commands below it."""
+    known = parameters(command)
+    arguments = [each for each in known if not each.names]
+    pieces = ["[OPTIONS]", *(each.metavar for each in arguments), below]
+    formatter.write_usage(ctx.command_path, " ".join(pieces).strip())
+    command.format_help_text(ctx, formatter)
+    options = [each for each in known if each.names]
+    options.append(Parameter(_sorted(ctx.help_option_names), "", "Show this message and exit."))
+    for heading, rows in (("Arguments", arguments), ("Options", options)):
+        if rows:
+            with formatter.section(heading):
+                formatter.write_dl([(each.left, each.right) for each in rows])
+
+
+class Command(TyperCommand):
+    """A command without commands below it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        _format_help(self, ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A command with commands below it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands below, in the order in which they are declared."""
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the commands below."""
+        name = "[COMMAND]" if self.invoke_without_command else "COMMAND"
+        _format_help(self, ctx, formatter, below=f"{name} [ARGS]...")
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands into the help, each with the whole of its line."""
+        with formatter.section("Commands"):
+            rows: list[tuple[str, Any]] = [
+                (name, self.get_command(ctx, name)) for name in self.list_commands(ctx)
+            ]
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in rows])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that *args* begin with, or guess it; typer's own guess from 0.20 on.
+
+        Ends with status 2 where there is no such command.
+        """
+        import difflib
+
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1) if args else []
+        if close and close[0] != args[0]:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
