@@ -16,7 +16,7 @@
  *	memory.c	shared memory			-
  *	link.c		kicks and notifications		-
  *
- * A file calls only files below it (tests/unit/project/test_kmod_layers.py). A call
+ * A file calls only files below it (tests/unit/rsl_mbox/test_layers.py). A call
  * upwards goes through a pointer that the lower file was given. link.c has two such
  * pointers: the operations of the transport, and the callback that signals an eventfd.
  *

@@ -165,8 +165,8 @@ def board(name: str = "6.1", *, uio: bool = True) -> Board:
 def _profile(interpreter: Path) -> dict[str, Any]:
     """The first link of the board profile, as rslctl reads it."""
     program = (
-        "import json, dataclasses; from rslctl import profiles;"
-        "print(json.dumps(dataclasses.asdict(profiles.load('qemu-virt').links[0])))"
+        "import json, dataclasses; from rslctl.profile import reader;"
+        "print(json.dumps(dataclasses.asdict(reader.load('qemu-virt').links[0])))"
     )
     out = run(["env", f"PYTHONPATH={REPOSITORY / 'tools'}", interpreter, "-c", program])
     link: dict[str, Any] = json.loads(out)

@@ -116,11 +116,15 @@ def install(packages: Mapping[str, str] = PACKAGES) -> None:
 
 def python() -> Path:
     """The interpreter of a venv with what rslctl and its tests need, but not rslctl itself."""
-    packages = requirements("test")
+    return environment("the tests", requirements("test"))
+
+
+def environment(name: str, packages: Sequence[str]) -> Path:
+    """The interpreter of a venv with *packages*, which is made for *name*."""
 
     def make(target: Path) -> None:
         say(f"downloading from PyPI into {cache.root()}: {', '.join(packages)}")
-        with step("making the Python environment of the tests"):
+        with step(f"making the Python environment of {name}"):
             run([sys.executable, "-m", "venv", target])
             run([target / "bin/python", "-m", "pip", "install", "-q", *packages])
 

@@ -81,21 +81,18 @@ class Machine:
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self
 
-    def with_journal(self, facts: Mapping[str, str], *, complete: bool = True) -> Machine:
-        """What setup wrote of the link, which undoes nothing; *facts* go before the board's."""
-        self.write(f"{STATE}/rpu0.json", json.dumps({"complete": complete, "entries": []}))
-        known = {
-            "board": "qemu-virt",
-            "transport": "doorbell",
-            "node": "/rsl-mbox@8020040",
-            "style": "rsl",
-        }
-        return self.with_facts(**{**known, **facts})
-
     def with_facts(self, link: str = "rpu0", **facts: str) -> Machine:
         """What setup was told of a link."""
         lines = [f"{key}={value}\n" for key, value in facts.items()]
         self.write(f"{STATE}/{link}.facts", "".join(lines))
+        return self
+
+    def with_journal(self, facts: Mapping[str, str], *, complete: bool = True) -> Machine:
+        """What setup wrote of the link, which undoes nothing; *facts* go before the board's."""
+        usual = {"board": "qemu-virt", "transport": "doorbell", "style": "rsl"}
+        self.with_facts(**{**usual, "node": "/rsl-mbox@8020040", **facts})
+        self.write(f"{STATE}/rpu0.json", json.dumps({"complete": complete, "entries": []}))
+        return self
         return self
 
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:

@@ -80,6 +80,22 @@ def test_a_link_that_is_closed_takes_no_more(serving: int, path: Path) -> None:
             use()
 
 
+def test_no_program_started_meanwhile_inherits_what_a_broker_gives(
+    serving: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    received = client._received
+
+    def look(broker: socket.socket) -> tuple[bytes, list[int]]:
+        data, fds = received(broker)
+        kept.extend(fd for fd in fds if not os.get_inheritable(fd))
+        return data, fds
+
+    monkeypatch.setattr(client, "_received", look)
+    with client.receive(path) as link:
+        assert sorted(kept) == sorted(link.fds.values())
+
+
 def test_descriptors_that_are_not_open_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", "1")
@@ -119,19 +135,3 @@ def test_a_wait_of_no_time_or_less_does_not_wait(tmp_path: Path) -> None:
             print(link.wait(0), link.wait(-1))
     """
     assert play("sleep 100", program(tmp_path, "d", daemon))[1] == "[] []\n"
-
-
-def test_no_program_started_meanwhile_inherits_what_a_broker_gives(
-    serving: int, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[int] = []
-    received = client._received
-
-    def look(broker: socket.socket) -> tuple[bytes, list[int]]:
-        data, fds = received(broker)
-        kept.extend(fd for fd in fds if not os.get_inheritable(fd))
-        return data, fds
-
-    monkeypatch.setattr(client, "_received", look)
-    with client.receive(path) as link:
-        assert sorted(kept) == sorted(link.fds.values())

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands below commands: which one was meant."""
+"""The help of commands, and which command was meant."""
 
 from __future__ import annotations
 
 import pytest
+from rslctl.cli import help as cli_help
 
 from tests.command_line import Rslctl
+from tests.unit.cli.support import COMMANDS
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,40 @@ def test_the_help_of_a_group_has_the_whole_line_of_each_command(rslctl: Rslctl) 
     status, out, _ = rslctl("remote", "--help")
     assert status == 0
     assert "Stop the remote, whose daemon has to be stopped before." in " ".join(out.split())
+
+
+def test_an_option_is_shown_with_value_default_and_limits(rslctl: Rslctl) -> None:
+    status, out, _ = rslctl("bench", "--help")
+    shown = " ".join(out.split())
+    assert status == 0
+    assert "rslctl bench [OPTIONS] [RUN.json]... " in shown
+    assert "--count N Kicks per path and round. [default: 1000; x>=1]" in shown
+    assert "--json Print one JSON document. " in shown
+    assert shown.endswith("-h, --help Show this message and exit.")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "left", "right"),
+    [
+        (cli_help.Parameter(("-n", "--number"), "N", "So many."), "-n, --number N", "So many."),
+        (cli_help.Parameter((), "NAME", "Which.", required=True), "NAME", "Which.  [required]"),
+        (cli_help.Parameter(("--a",), "", "Do.", default="x"), "--a", "Do.  [default: x]"),
+        (cli_help.Parameter(("--a",), "N", "Do.", numbers="x>=1"), "--a N", "Do.  [x>=1]"),
+        (
+            cli_help.Parameter(("--a",), "N", "Do.", True, "3", "1<=x<=5"),
+            "--a N",
+            "Do.  [default: 3; 1<=x<=5; required]",
+        ),
+    ],
+)
+def test_a_parameter_is_shown_in_two_columns(
+    parameter: cli_help.Parameter, left: str, right: str
+) -> None:
+    assert (parameter.left, parameter.right) == (left, right)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_has_every_parameter_of_its_command(path: tuple[str, ...], rslctl: Rslctl) -> None:
+    shown = " ".join(rslctl(*path, "--help")[1].split())
+    for each in cli_help.parameters(COMMANDS[path]):
+        assert " ".join(f"{each.left} {each.right}".split()) in shown

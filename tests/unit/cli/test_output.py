@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a command prints, and where."""
+"""What commands print."""
 
 from __future__ import annotations
 

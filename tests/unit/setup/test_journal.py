@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
-from rslctl.setup.journal import Facts, Journal, facts
+from rslctl.setup.journal import Facts, Journal
+from rslctl.setup.journal import facts as facts_of
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
@@ -24,65 +26,11 @@ def test_a_damaged_journal_is_named(machine: Machine, text: str) -> None:
         down(machine)
 
 
-@pytest.mark.parametrize("text", ["", "board=x\n", "oops\n", "board=x\nwhat=y\n"])
-def test_facts_that_setup_did_not_write_are_named_as_damaged(machine: Machine, text: str) -> None:
-    with_facts(machine)
-    machine.write("/run/rslctl/rpu0.facts", text)
-    with pytest.raises(RslError, match=r"rpu0\.facts' is damaged") as raised:
-        Journal.load(machine.host, "rpu0")
-    assert raised.value.hint.startswith("remove it")
-
-
-def test_doctor_names_facts_that_are_damaged(machine: Machine, rslctl: Rslctl) -> None:
-    with_facts(machine)
+def test_facts_that_are_none_are_named(machine: Machine, rslctl: Rslctl) -> None:
+    machine.write("/run/rslctl/rpu0.json", json.dumps({"complete": True, "entries": []}))
     machine.with_facts(board="5")
     status, out, _ = rslctl("doctor", "--root", machine.root)
     assert (status, "error: journal:" in out) == (1, True)
-
-
-def with_facts(machine: Machine) -> Journal:
-    made = Journal(machine.host, "rpu0")
-    made.facts = Facts("qemu-virt", "doorbell", "/a", "rsl", "/remote")
-    made.finish()
-    return made
-
-
-def test_a_fact_with_a_line_break_is_refused_before_anything_is_written(machine: Machine) -> None:
-    made = Journal(machine.host, "rpu0")
-    made.facts = Facts("two\nlines.toml", "doorbell", "/a", "rsl")
-    with pytest.raises(RslError, match=r"board of link 'rpu0' has a line break: 'two\\nlines"):
-        made.finish()
-    assert machine.host.names("/run/rslctl") == []
-
-
-def test_a_link_that_is_taken_down_leaves_no_file(machine: Machine) -> None:
-    made = with_facts(machine)
-    made.add("module", {"modules": []})
-    assert machine.host.names("/run/rslctl") == ["rpu0.facts", "rpu0.json"]
-    made.begin_undoing()
-    made.drop_last()
-    assert machine.host.names("/run/rslctl") == []
-
-
-#: A path may have bytes that are no UTF-8 and any character but a line break.
-TEXT = st.text(
-    st.characters(exclude_characters="\n", exclude_categories=["Cs"])
-    | st.sampled_from('"\\,:{}= \r\udcff'),
-    max_size=12,
-)
-
-
-@given(st.fixed_dictionaries(dict.fromkeys(vars(Facts("", "", "", "")), TEXT)))
-def test_facts_are_read_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, told: dict[str, str]
-) -> None:
-    host = Host(tmp_path_factory.getbasetemp())
-    saved = Journal(host, "rpu0")
-    saved.facts = Facts(**told)
-    saved.finish()
-    read = facts(host, "rpu0")
-    loaded = Journal.load(host, "rpu0").facts
-    assert read and loaded and vars(read) == vars(loaded) == told
 
 
 def test_what_is_written_twice_stands_once(machine: Machine) -> None:
@@ -142,3 +90,62 @@ def test_a_journal_is_read_back_as_it_was_written(
     read = Journal.load(host, "rpu0")
     assert (read.entries, read.complete) == (journal.entries, False)
     assert read.facts and vars(read.facts) == vars(journal.facts)
+
+
+NAMES = list(vars(Facts("", "", "", "")))
+#: A path may have bytes that are no UTF-8 and any character but a line break.
+TEXT = st.text(
+    st.characters(exclude_characters="\n", exclude_categories=["Cs"])
+    | st.sampled_from('"\\,:{}= \r\udcff'),
+    max_size=12,
+)
+
+
+def finished(machine: Machine) -> Journal:
+    made = Journal(machine.host, "rpu0")
+    made.facts = Facts("qemu-virt", "doorbell", "/a", "rsl", "/remote")
+    made.finish()
+    return made
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, TEXT)))
+def test_facts_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, facts: dict[str, str]
+) -> None:
+    host = Host(tmp_path_factory.getbasetemp())
+    saved = Journal(host, "rpu0")
+    saved.facts = Facts(**facts)
+    saved.finish()
+    read = facts_of(host, "rpu0")
+    assert read
+    assert vars(read) == facts
+    loaded = Journal.load(host, "rpu0")
+    assert loaded.complete
+    assert loaded.facts
+    assert vars(loaded.facts) == facts
+
+
+def test_a_fact_with_a_line_break_is_refused_before_anything_is_written(machine: Machine) -> None:
+    made = Journal(machine.host, "rpu0")
+    made.facts = Facts("two\nlines.toml", "doorbell", "/a", "rsl")
+    with pytest.raises(RslError, match=r"board of link 'rpu0' has a line break: 'two\\nlines"):
+        made.finish()
+    assert machine.host.names("/run/rslctl") == []
+
+
+@pytest.mark.parametrize("text", ["", "board=x\n", "oops\n", "board=x\nwhat=y\n"])
+def test_facts_that_setup_did_not_write_are_named_as_damaged(machine: Machine, text: str) -> None:
+    finished(machine)
+    machine.write("/run/rslctl/rpu0.facts", text)
+    with pytest.raises(RslError, match=r"rpu0\.facts' is damaged") as raised:
+        Journal.load(machine.host, "rpu0")
+    assert raised.value.hint.startswith("remove it")
+
+
+def test_a_link_that_is_taken_down_leaves_no_file(machine: Machine) -> None:
+    made = finished(machine)
+    made.add("module", {"modules": []})
+    assert machine.host.names("/run/rslctl") == ["rpu0.facts", "rpu0.json"]
+    made.begin_undoing()
+    made.drop_last()
+    assert machine.host.names("/run/rslctl") == []

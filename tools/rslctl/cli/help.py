@@ -117,6 +117,13 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A command with commands below it."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the words. Without any, a group that does nothing by itself shows its help."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            print(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands below, in the order in which they are declared."""
         return list(self.commands)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-MODULE = Path(__file__).parents[3] / "kmod/rsl_mbox"
+from tests.unit import REPOSITORY
+
+MODULE = REPOSITORY / "kmod/rsl_mbox"
 HEADER = (MODULE / "rsl_mbox.h").read_text()
 SOURCES = {path.stem: path.read_text() for path in MODULE.glob("*.c")}
 
