@@ -93,7 +93,6 @@ class Machine:
         self.with_facts(**{**usual, "node": "/rsl-mbox@8020040", **facts})
         self.write(f"{STATE}/rpu0.json", json.dumps({"complete": complete, "entries": []}))
         return self
-        return self
 
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:
         """A remote processor of the node /remote."""

@@ -35,7 +35,9 @@ def test_a_command_is_not_guessed_where_nothing_is_near(rslctl: Rslctl) -> None:
 def test_the_help_of_a_group_has_the_whole_line_of_each_command(rslctl: Rslctl) -> None:
     status, out, _ = rslctl("remote", "--help")
     assert status == 0
-    assert "Stop the remote, whose daemon has to be stopped before." in " ".join(out.split())
+    assert "Wait until the remote does not run any more, for example after a crash." in " ".join(
+        out.split()
+    )
 
 
 def test_an_option_is_shown_with_value_default_and_limits(rslctl: Rslctl) -> None:

@@ -27,9 +27,10 @@ _TIMES = {
     **dict.fromkeys(("min", "p50", "p90", "p99", "p99.9", "max"), 0),
     "samples": 1,
     "p50_of_rounds": [0],
-    "histogram": [[0]],
+    "histogram": [[0, 0]],
 }
-#: What a run has: keys, items of lists, text, least numbers, and in a tuple what may be null.
+#: The form of a run. A number is the least one that is allowed, a tuple has what may be null. A
+#: list of one item is any number of such items, a longer list exactly these items.
 _RUN = {
     **dict.fromkeys(("link", "transport", "machine", "kernel"), str),
     "vector": 0,
@@ -70,14 +71,21 @@ def _check(value: Any, wanted: Any, what: str) -> None:
                 raise ValueError(f"{what} has no {key!r}")
             _check(value[key], kind, key)
     elif isinstance(wanted, list):
-        if not isinstance(value, list):
-            raise ValueError(f"{what} is no list")
-        for each in value:
-            _check(each, wanted[0], f"an item of {what}")
+        _check_list(value, wanted, what)
     elif not isinstance(wanted, tuple):
         _check_scalar(value, wanted, what)
     elif value is not None:
         _check(value, wanted[0], what)
+
+
+def _check_list(value: Any, wanted: list[Any], what: str) -> None:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} is no list")
+    if len(wanted) > 1 and len(value) != len(wanted):
+        raise ValueError(f"{what} has {len(value)} values, not {len(wanted)}")
+    kinds = wanted if len(wanted) > 1 else wanted * len(value)
+    for each, kind in zip(value, kinds, strict=True):
+        _check(each, kind, f"an item of {what}")
 
 
 def _check_scalar(value: Any, wanted: Any, what: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The typer application: which commands there are, each loaded when it is wanted."""
+"""The typer application: the list of commands. A command is loaded when it is used."""
 
 from __future__ import annotations
 
@@ -16,29 +16,27 @@ from rslctl.cli.help import SETTINGS, Command, Group
 SECTIONS = {
     "Describe a board": {
         "boards": "List the boards that rslctl knows.",
-        "overlay": "Make the device tree overlay of a board; its source goes to stdout.",
-        "layout": "Show what the daemon's virtio devices take of a link's shared memory, in bytes.",
-        "remote-dt": "Tell what the remote has to know of a link: memory, virtio headers, vectors, "
-        "doorbells.",
+        "overlay": "Make the device tree overlay of a board.",
+        "layout": "Show how much of a link's shared memory the virtio devices use, in bytes.",
+        "remote-dt": "Write what the remote has to know about a link: memory, virtio headers, "
+        "vectors, doorbells.",
     },
     "Bring its links up": {
         "remote": "Start, stop and look at the remote of a link.",
-        "setup": "Bring the links of a board up; run again, it does only what is missing.",
-        "teardown": "Undo what setup did, in reverse, and nothing else.",
-        "doctor": "Look for what is wrong, and say what to do about it; nothing is changed.",
+        "setup": "Bring the links of a board up.",
+        "teardown": "Undo what setup did, in reverse order, and nothing else.",
+        "doctor": "Look for what is wrong, and say what to do about it.",
     },
     "Hand them to daemons": {
         "run": "Become a daemon that has the descriptors of a link.",
-        "serve": "Give a link's descriptors to daemons that others start, and that connect to a "
-        "socket.",
-        "store": "Have systemd keep a link's descriptors for a unit, whose daemon gets them at "
-        "each start.",
+        "serve": "Give a link's descriptors to the daemons that connect to a socket.",
+        "store": "Have systemd keep a link's descriptors for a unit.",
     },
     "Use and watch them": {
         "status": "Show the links that are up, what they carry, and whether their remotes run.",
         "kick": "Notify the remote on a vector.",
-        "wait": "Wait for a notification of the remote that comes from now on.",
-        "monitor": "Show notifications of the remote as they come, until interrupted.",
+        "wait": "Wait for the next notification from the remote.",
+        "monitor": "Show notifications from the remote as they come, until interrupted.",
         "bench": "Measure how long kicks, notifications and copies of memory take, or compare such "
         "runs.",
     },
@@ -63,14 +61,14 @@ Example: rslctl remote start --link rpu0
 
 
 class Commands(Group):
-    """The commands, of which only the one that is wanted is loaded."""
+    """All commands. Only the command that is used is loaded."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, in the order of the help."""
+        """The names of the commands, in the order of the help."""
         return [name for rows in SECTIONS.values() for name in rows]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of that name, loaded; None if there is none."""
+        """Load the command called *cmd_name*; None if there is no such command."""
         return _load(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -97,7 +95,7 @@ def _load(name: str) -> Any:
 
 
 def _function(name: str) -> Any:
-    """The function of a command; the names that it declares its parameters by get a meaning."""
+    """The function of a command, with the types of its parameters put into its module."""
     from rslctl.cli import options
 
     module, attribute = _PLACES[name].split(".")

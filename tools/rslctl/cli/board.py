@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The board that a command is told to take."""
+"""The board that --board names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rslctl.profile.model import TRANSPORTS, Board
 
 
 def chosen(board: str, transport: str | None, root: Path = Path("/")) -> Board:
-    """The profile *board*, on another transport where that is given.
+    """Load the profile *board*, with *transport* instead of its own if one is given.
 
     Raises:
         RslError: there is no such profile, or a link does not offer the transport.

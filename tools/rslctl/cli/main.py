@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The start of the command line, and errors turned into exit statuses."""
+"""Start of the command line. Errors become messages and exit statuses here."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line; a known error is one line and a hint, a bug a traceback."""
-    # A closed descriptor is as good as nobody who reads.
+    """Run the command line.
+
+    A known error is printed as one line and a hint, a bug as a traceback.
+    """
+    # A closed descriptor: nobody reads the result.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
     try:
         try:
@@ -47,8 +50,8 @@ def _application() -> None:
     """Run typer's application, which may end the process."""
     import gc
 
-    # What is loaded stays to the end: looking for garbage in it, then and there, is a sixth
-    # of the start.
+    # Nothing that is loaded is freed before the end. A garbage collection while loading would take
+    # a sixth of the start.
     gc.disable()
     from rslctl.cli.application import app
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options that commands share, spelled alike, and what they name."""
+"""Options that several commands share, declared once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _seconds(value: float | None) -> float | None:
 
 
 def among(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """What completes a word to one of *names*."""
+    """A completion function for words out of *names*."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def board_names(incomplete: str) -> list[str]:
-    """The boards that a word may become."""
+    """Complete *incomplete* to the names of boards."""
     return among(reader.known())(incomplete)
 
 
@@ -42,7 +42,7 @@ def _link_names(incomplete: str) -> list[str]:
 
 VectorArgument = Annotated[int, typer.Argument(metavar="VECTOR", help="Vector, from 0 on.")]
 AnyVectorArgument = Annotated[
-    int | None, typer.Argument(metavar="[VECTOR]", help="Vector; any where left out.")
+    int | None, typer.Argument(metavar="[VECTOR]", help="Vector; any, if left out.")
 ]
 BoardOption = Annotated[
     str,
@@ -58,16 +58,16 @@ LinkOption = Annotated[
     typer.Option(
         "--link",
         metavar="NAME",
-        help="Link; may be left out where there is one.",
+        help="Link; may be left out if there is only one.",
         autocompletion=_link_names,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
 ]
 RootOption = Annotated[
-    str, typer.Option("--root", metavar="DIR", help="Where the machine's files hang.")
+    str, typer.Option("--root", metavar="DIR", help="Directory with the files of the machine.")
 ]
 TimeoutOption = Annotated[
     float | None,
@@ -75,7 +75,9 @@ TimeoutOption = Annotated[
 ]
 IntervalOption = Annotated[
     float | None,
-    typer.Option("--interval", metavar="S", help="Measure rates over so long.", min=0.01, max=1e6),
+    typer.Option(
+        "--interval", metavar="S", help="Seconds over which rates are measured.", min=0.01, max=1e6
+    ),
 ]
 
 
@@ -95,10 +97,13 @@ FirmwareOption = Annotated[
     ),
 ]
 EventfdOption = Annotated[
-    bool, typer.Option("--eventfd", help="Eventfds per vector, bound in the kernel, for mbox.")
+    bool,
+    typer.Option(
+        "--eventfd", help="Pass an eventfd per vector, bound in the kernel, instead of mbox."
+    ),
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Tell each change to the kernel before it is made.")
+    bool, typer.Option("--verbose", "-v", help="Print each change to the kernel before it is made.")
 ]
 
 TransportOption = Annotated[
@@ -106,7 +111,7 @@ TransportOption = Annotated[
     typer.Option(
         "--transport",
         metavar="NAME",
-        help="mailbox or doorbell, where links offer both.",
+        help="mailbox or doorbell, if the links offer both.",
         autocompletion=among(TRANSPORTS),
     ),
 ]
@@ -116,36 +121,43 @@ CommandArgument = Annotated[
 ]
 UserOption = Annotated[
     str | None,
-    typer.Option("--user", metavar="USER", help="Run it as this user, without capabilities."),
+    typer.Option(
+        "--user", metavar="USER", help="Run the daemon as this user, without capabilities."
+    ),
 ]
 GroupOption = Annotated[
-    str | None, typer.Option("--group", metavar="GROUP", help="In place of the user's.")
+    str | None, typer.Option("--group", metavar="GROUP", help="Group, instead of the user's.")
 ]
 GroupsOption = Annotated[
     str | None,
     typer.Option(
-        "--groups", metavar="GROUP,...", help="In place of the user's supplementary groups."
+        "--groups", metavar="GROUP,...", help="Supplementary groups, instead of the user's."
     ),
 ]
 CleanEnvOption = Annotated[
-    bool, typer.Option("--clean-env", help="Give it no more of the environment than it needs.")
+    bool,
+    typer.Option("--clean-env", help="Pass only the environment variables that the daemon needs."),
 ]
 SetenvOption = Annotated[
     list[str] | None,
-    typer.Option("--setenv", metavar="NAME[=VALUE]", help="Give it this variable; repeat it."),
+    typer.Option("--setenv", metavar="NAME[=VALUE]", help="Pass this variable; may be repeated."),
 ]
 PlayedBoardOption = Annotated[
     str | None,
     typer.Option(
         "--board",
         metavar="NAME|FILE.toml",
-        help="With --remote: whose link to play.",
+        help="With --remote: the board whose link is played.",
         autocompletion=board_names,
     ),
 ]
 PlayedRemoteOption = Annotated[
     str | None,
-    typer.Option("--remote", metavar="COMMAND", help="A program to be the remote; as 'sim'."),
+    typer.Option(
+        "--remote",
+        metavar="COMMAND",
+        help="Program that plays the remote, for example on board 'sim'.",
+    ),
 ]
 OnceReadyOption = Annotated[
     bool, typer.Option("--once-ready", help="Start the remote when the daemon says READY=1.")
@@ -157,13 +169,15 @@ LegacyOption = Annotated[
     bool,
     typer.Option(
         "--legacy",
-        help="Show it the link as /dev/uio0 and /dev/umb, and pass nothing; "
+        help="Show the daemon the link as /dev/uio0 and /dev/umb, and pass no descriptors; "
         "{shmem_addr} and {shmem_size} in COMMAND are filled in.",
     ),
 ]
 SocketOption = Annotated[
     str | None,
-    typer.Option("--socket", metavar="PATH", help="Instead of /run/rsl/LINK.sock."),
+    typer.Option(
+        "--socket", metavar="PATH", help="Path of the socket, instead of /run/rsl/LINK.sock."
+    ),
 ]
 UnitOption = Annotated[
     str, typer.Option("--unit", metavar="UNIT", help="The unit that this runs in: %n.")
@@ -178,7 +192,7 @@ def _mode(text: str | None) -> str | None:
 
 OwnerOption = Annotated[
     str | None,
-    typer.Option("--owner", metavar="USER[:GROUP]", help="Give the device nodes to them."),
+    typer.Option("--owner", metavar="USER[:GROUP]", help="Owner of the device nodes."),
 ]
 ModeOption = Annotated[
     str | None,
@@ -188,20 +202,23 @@ TakeOption = Annotated[
     bool, typer.Option("--force", help="Take devices from other drivers until teardown.")
 ]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Do not mind whether a daemon serves the link.")
+    bool, typer.Option("--force", help="Ignore whether a daemon serves the link.")
 ]
 IfKnownOption = Annotated[
-    bool, typer.Option("--if-known", help="Do nothing where nothing is known to boot it.")
+    bool,
+    typer.Option(
+        "--if-known", help="Do nothing if the profile does not say what boots the remote."
+    ),
 ]
 
 
 def write(files: dict[Path, bytes]) -> None:
-    """Write results to files, all or none of them, and say so.
+    """Write results to files, all or none of them, and print their names.
 
-    What is no regular file, as /dev/stdout, is written as it is.
+    A file that is not regular, such as /dev/stdout, is opened and written.
 
     Raises:
-        RslError: one cannot be written; those that were there are as they were.
+        RslError: a file cannot be written. Files that existed are unchanged.
     """
     made: dict[Path, Path] = {}
     path = Path()

@@ -22,12 +22,12 @@ def print_json(document: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell something that is not a result."""
+    """Print a message that is not a result."""
     print(f"rslctl: {text}", file=sys.stderr, flush=True)
 
 
 def busy(text: str) -> AbstractContextManager[Any]:
-    """Show on a terminal that something is being done that may take a while."""
+    """Show on a terminal that work is going on. Use this in ``with``."""
     if not sys.stderr.isatty():
         from contextlib import nullcontext
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The quick way into the commands of scripts and units: what their lines mean, without typer.
+"""Reads the words of frequent commands without typer, which takes longer to load than a kick.
 
-Loading typer takes several times as long as a kick. So a line that is nothing but what the
-help of its command says is read here, by what the command's own function declares; any other
-one, and with it help, errors and completion, is left to typer, which reads the same function.
+The function of a command declares its parameters. This module reads words that are plain options
+and values. It leaves all other words to typer, which reads the same declaration: help, errors and
+completion.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-#: The module and the function of each; the modules declare parameters by names of
-#: commands/options.py alone, and do not load it.
+#: Module and function of each command. These modules name the types of cli/options.py, and do not
+#: load it.
 COMMANDS = {
     "kick": "kick.kick",
     "remote start": "remote.start",
@@ -34,7 +34,7 @@ COMMANDS = {
 
 
 def run(words: list[str]) -> bool:
-    """Run the command line *words*; False if it is typer's.
+    """Run the command that *words* name. Returns False if the words are left to typer.
 
     Raises:
         RslError: what the command raises.
@@ -54,10 +54,10 @@ def run(words: list[str]) -> bool:
 
 
 def parse(function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] | None:
-    """The arguments that *words* are for a command's function; None if that is for typer to say.
+    """The arguments for a command's function; None if *words* are left to typer.
 
-    Parameters whose type is called ...Argument stand without a name, in their order; the others
-    are options called as they are, and flags where they are False unless given.
+    A parameter whose type is called ...Argument is given by position. Every other parameter is an
+    option of the same name. An option whose default is False is a flag.
     """
     line = _Line(function, words)
     while line.rest:
@@ -68,7 +68,7 @@ def parse(function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any] 
 
 
 class _Line:
-    """The words of a command that are not read yet, and what those before them said."""
+    """The words of a command that are still to be read, and the arguments read so far."""
 
     def __init__(self, function: Callable[..., Any], words: Sequence[str]) -> None:
         code = function.__code__
@@ -86,7 +86,7 @@ class _Line:
         self.found: dict[str, Any] = {}
 
     def take(self) -> bool:
-        """Read the next words; False if they are for typer."""
+        """Read the next option or argument. Returns False if it is left to typer."""
         word, equals, value = self.rest.pop(0).partition("=")
         name = self._options.get(word)
         if name is None:
@@ -101,7 +101,7 @@ class _Line:
         return self._read(name, value)
 
     def _place(self, word: str) -> bool:
-        """Read a word without a name, or all that are left where it is "--"."""
+        """Read an argument that is given by position. After "--" all words are arguments."""
         if not self._places:
             return False
         name = self._places[0]
@@ -150,13 +150,13 @@ def _mode(word: str) -> str | None:
 
 
 def _left_to_typer(_: str) -> None:
-    """What is said too seldom, or has too many rules."""
+    """For options that are rare or that have many rules."""
 
 
-#: Those of options that are not called as their parameters.
+#: The options that are not called like their parameters.
 _OPTIONS = {"as_legacy": "--legacy"}
 
-#: Of types that are more than text.
+#: How a word is read, by type. Types that are missing here are text.
 _READERS: dict[str, Callable[[str], Any]] = {
     "AnyVectorArgument": _number,
     "FirmwareOption": _left_to_typer,

@@ -34,7 +34,7 @@ def _number(text: str) -> int:
 def bench(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN.json]...", help="Runs to compare; none is measured then."),
+        typer.Argument(metavar="[RUN.json]...", help="Runs to compare. Nothing is measured then."),
     ] = None,
     link: LinkOption = None,
     vector: Annotated[
@@ -45,7 +45,7 @@ def bench(
         typer.Option(
             "--path",
             metavar="NAME",
-            help="chardev, eventfd, sysfs or uio; repeat it for several.",
+            help="chardev, eventfd, sysfs or uio; may be repeated.",
             autocompletion=among(paths.PATHS),
         ),
     ] = None,
@@ -55,7 +55,11 @@ def bench(
     time: Annotated[
         float | None,
         typer.Option(
-            "--time", metavar="S", min=0.001, max=1e6, help="Seconds, in place of --count."
+            "--time",
+            metavar="S",
+            min=0.001,
+            max=1e6,
+            help="Seconds per path and round, instead of --count.",
         ),
     ] = None,
     rounds: Annotated[
@@ -69,7 +73,7 @@ def bench(
         typer.Option(
             "--write-at",
             metavar="OFFSET",
-            help="Write to the memory, too: 64 KiB there are overwritten.",
+            help="Also write to the memory: 64 KiB from this offset on are overwritten.",
             parser=_number,
         ),
     ] = None,

@@ -21,7 +21,9 @@ app = typer.Typer(cls=Group, **SETTINGS)
 
 NameArgument = Annotated[
     str,
-    typer.Argument(metavar="NAME|FILE.toml", help="Which profile.", autocompletion=board_names),
+    typer.Argument(
+        metavar="NAME|FILE.toml", help="Name or file of the profile.", autocompletion=board_names
+    ),
 ]
 
 
@@ -104,12 +106,14 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|FILE.toml]...", help="All by default.", autocompletion=board_names
+            metavar="[NAME|FILE.toml]...",
+            help="Profiles; all, if left out.",
+            autocompletion=board_names,
         ),
     ] = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Check profiles; exit status 1 where one has a mistake.
+    """Check profiles. Exit status 1 if one has a mistake.
 
     Example: rslctl boards check my-board.toml
     """

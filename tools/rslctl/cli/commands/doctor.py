@@ -62,7 +62,7 @@ def doctor_command(
         typer.Option(
             "--board",
             metavar="NAME|FILE.toml",
-            help="Board, or the file of a profile; may be left out where one is set up.",
+            help="Board, or the file of a profile; may be left out if one is set up.",
             autocompletion=board_names,
         ),
     ] = None,
@@ -75,7 +75,7 @@ def doctor_command(
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Look for what is wrong, and say what to do about it; nothing is changed.
+    """Look for what is wrong, and say what to do about it. Nothing is changed.
 
     Exit status 1: something is wrong that keeps a link from working.
 

@@ -25,7 +25,7 @@ def layout(
         typer.Option(
             "--device",
             metavar="KIND",
-            help="Instead of the profile's; repeat it.",
+            help="Virtio device, instead of the profile's; may be repeated.",
             autocompletion=among(virtio.KINDS),
         ),
     ] = None,
@@ -36,7 +36,7 @@ def layout(
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Show what the daemon's virtio devices take of a link's shared memory, in bytes.
+    """Show how much of a link's shared memory the virtio devices use, in bytes.
 
     Example: rslctl layout --board zcu102 --device rng --device net
     """

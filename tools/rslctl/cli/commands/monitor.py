@@ -24,10 +24,11 @@ _SPECIFIERS = {"l": "link", "v": "vector", "t": "time", "c": "count"}
 
 def monitor(
     vectors: Annotated[
-        list[int] | None, typer.Argument(metavar="[VECTOR]...", help="All where left out.")
+        list[int] | None, typer.Argument(metavar="[VECTOR]...", help="Vectors; all, if left out.")
     ] = None,
     number: Annotated[
-        int | None, typer.Option("-n", metavar="COUNT", min=1, help="End after so many.")
+        int | None,
+        typer.Option("-n", metavar="COUNT", min=1, help="End after this many notifications."),
     ] = None,
     timeout: TimeoutOption = None,
     form: Annotated[
@@ -37,7 +38,7 @@ def monitor(
     link: LinkOption = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Show notifications of the remote as they come, until interrupted.
+    """Show notifications from the remote as they come, until interrupted.
 
     Exit status 4: none came for the timeout.
 

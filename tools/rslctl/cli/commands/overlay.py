@@ -58,7 +58,7 @@ def overlay_command(
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
+        typer.Option("--base", metavar="FILE.dtb", help="Device tree that the overlay has to fit."),
     ] = None,
     transport: TransportOption = None,
     style: Annotated[
@@ -72,11 +72,13 @@ def overlay_command(
     ] = overlay.STYLES[0],
     merge: Annotated[
         Path | None,
-        typer.Option("--merge", metavar="FILE.dtb", help="Write the base with it applied."),
+        typer.Option(
+            "--merge", metavar="FILE.dtb", help="Write the base with the overlay applied."
+        ),
     ] = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Make the device tree overlay of a board; its source goes to stdout.
+    """Make the device tree overlay of a board. Its source goes to stdout.
 
     With --base it is checked against that tree, and fits it: by label where the tree has
     labels, else by path and phandle.
@@ -134,18 +136,20 @@ def install(
         typer.Option(
             "--loader",
             metavar="NAME",
-            help=f"How it boots: {', '.join(each.name for each in loaders.LOADERS)}.",
+            help=f"Boot loader: {', '.join(each.name for each in loaders.LOADERS)}.",
             autocompletion=among([each.name for each in loaders.LOADERS]),
         ),
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option("--base", metavar="FILE.dtb", help="Device tree that it has to fit."),
+        typer.Option("--base", metavar="FILE.dtb", help="Device tree that the overlay has to fit."),
     ] = None,
     dtb: Annotated[
         str | None,
         typer.Option(
-            "--dtb", metavar="FILE.dtb", help="Merge it into this tree of the machine instead."
+            "--dtb",
+            metavar="FILE.dtb",
+            help="Merge the overlay into this tree of the machine instead.",
         ),
     ] = None,
     dry_run: DryRunOption = False,
@@ -183,10 +187,12 @@ def _awaits_boot(machine: Host, profile: Board) -> bool:
 def uninstall(
     board: Annotated[
         str | None,
-        typer.Option("--board", metavar="NAME", help="May be left out where one is installed."),
+        typer.Option(
+            "--board", metavar="NAME", help="Board; may be left out if only one is installed."
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Put files back that somebody else changed since.")
+        bool, typer.Option("--force", help="Also put back files that somebody else changed since.")
     ] = False,
     dry_run: DryRunOption = False,
     root: RootOption = ROOT,
@@ -212,7 +218,7 @@ def uninstall(
 
 
 def _installed(machine: Host, board: str | None) -> str | None:
-    """The name of the installation that is meant; None where there is none."""
+    """The name of the installed overlay to use; None if there is none."""
     names = transaction.names(machine)
     if board is not None:
         return board if board in names else chosen(board, None, machine.root).name

@@ -61,7 +61,7 @@ def stop(
     verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Stop the remote, whose daemon has to be stopped before.
+    """Stop the remote. Its daemon has to be stopped first.
 
     Example: rslctl remote stop --link rpu0
     """
@@ -75,7 +75,7 @@ def stop(
 
 
 def status(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
-    """Show what the remote of a link does.
+    """Show the state of the remote of a link.
 
     Example: rslctl remote status --json
     """
@@ -84,7 +84,7 @@ def status(link: LinkOption = None, json: JsonOption = False, root: RootOption =
 
 
 def watch(link: LinkOption = None, json: JsonOption = False, root: RootOption = ROOT) -> None:
-    """Wait until the remote does not run, as after a crash.
+    """Wait until the remote does not run any more, for example after a crash.
 
     Example: rslctl remote watch && systemctl restart rsl-daemon@rpu0
     """

@@ -40,7 +40,7 @@ def remote_dt_command(
     ] = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Tell what the remote has to know of a link: memory, virtio headers, vectors, doorbells.
+    """Write what the remote has to know about a link: memory, virtio headers, vectors, doorbells.
 
     Example: rslctl remote-dt --board zcu102 -o rpu0.overlay
     """

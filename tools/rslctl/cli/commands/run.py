@@ -111,7 +111,7 @@ def run(
 def _check(
     board: str | None, remote: str | None, *, played: bool, legacy: bool, eventfd: bool
 ) -> None:
-    """Refuse options that do not go together."""
+    """Check that the options can be used together."""
     if (board is None) != (remote is None):
         raise UsageError(
             "--board and --remote go together: they play a link without hardware",

@@ -30,7 +30,7 @@ def serve(
     verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Give a link's descriptors to daemons that others start, and that connect to a socket.
+    """Give a link's descriptors to the daemons that connect to a socket.
 
     Who may have them is the profile's to say, in the table link.access; otherwise the group
     "rsl" may. Runs until SIGTERM or SIGINT.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class _Report:
-    """Prints steps as they happen, or keeps them for one JSON document."""
+    """Prints the steps as they are done, or collects them for one JSON document."""
 
     def __init__(self, json: bool) -> None:
         self._json = json
@@ -51,15 +51,15 @@ class _Report:
             {"step": step, "result": result, "seconds": round(seconds, 3)}
         )
         if not self._json:
-            # Who does not want to read any more does not want a link half set up.
+            # A closed pipe must not leave a link half set up.
             with contextlib.suppress(BrokenPipeError):
                 print(f"{self._link}: {step}: {result} ({seconds:.2f} s)", flush=True)
 
     def each(self, names: list[str], do: Callable[[str], None]) -> None:
-        """Do something for each link, also after it failed for another one.
+        """Call *do* for each link, also after it failed for another link.
 
         Raises:
-            RslError: it failed for one or more, of which it tells.
+            RslError: *do* failed for one or more links; the message names them.
         """
         failed: list[RslError] = []
         for name in names:
@@ -90,7 +90,7 @@ def setup(
     verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Bring the links of a board up; run again, it does only what is missing.
+    """Bring the links of a board up. A second run does only what is missing.
 
     Example: rslctl setup --board qemu-virt
     """
@@ -136,7 +136,7 @@ def teardown(
     verbose: VerboseOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Undo what setup did, in reverse, and nothing else.
+    """Undo what setup did, in reverse order, and nothing else.
 
     Example: rslctl teardown
     """

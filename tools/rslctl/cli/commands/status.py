@@ -65,7 +65,7 @@ def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbo
 
 
 def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
-    """What setup knows of a link."""
+    """What setup was told of the link of *device*."""
     for name in journal.Journal.links(machine):
         try:
             facts = journal.facts(machine, name)

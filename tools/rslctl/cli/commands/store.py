@@ -16,7 +16,7 @@ def store_command(
     link: LinkOption = None,
     eventfd: EventfdOption = False,
 ) -> None:
-    """Have systemd keep a link's descriptors for a unit, whose daemon gets them at each start.
+    """Have systemd keep a link's descriptors for a unit. The daemon gets them at each start.
 
     For ExecStartPre= of a unit with FileDescriptorStoreMax=. Where the unit has them already, as
     when its daemon is restarted, nothing is done, and no notification is lost in between.

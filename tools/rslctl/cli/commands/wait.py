@@ -27,7 +27,7 @@ def wait(
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Wait for a notification of the remote that comes from now on.
+    """Wait for the next notification from the remote.
 
     Exit status 4: none came within the timeout.
 
