@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""For authors of daemons: the link that a process was given, by whichever way.
+"""The interface for daemons in Python: receive a link, map its memory, wait and kick.
 
 ::
 
@@ -11,9 +11,10 @@
         link.kick(0)
         print(link.wait(timeout=5))
 
-``receive()`` takes what "rslctl run" or a unit gave the process, ``receive(path)`` what the
-broker at that socket gives. A link of real hardware and one that two programs play are used
-alike. What the descriptors and the manifest are: docs/reference/daemon.md.
+``receive()`` receives the link that "rslctl run" or a unit gave to the process.
+``receive(path)`` receives a link from the broker at the socket *path*. A link of real hardware
+and a simulated link are used alike. docs/reference/daemon.md describes the descriptors and the
+manifest.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from rslctl.errors import RslError, os_error
 from rslctl.linux import sd_notify
 from rslctl.linux.uapi import MASK
 
-#: The version of manifests that is understood.
+#: The version of the manifest that this module reads.
 VERSION = 1
 
-#: The most that a manifest may be, in bytes.
+#: The largest size of a manifest, in bytes.
 _MANIFEST_MAX = 65536
-#: shmem, and two eventfds for each of 32 vectors.
+#: The largest number of descriptors: shmem, and two eventfds for each of 32 vectors.
 _FDS_MAX = 65
 _VECTORS_MAX = 32
 _FIRST_FD = 3
@@ -52,26 +53,26 @@ class NoLinkError(RslError):
 
 
 class RefusedError(RslError):
-    """The broker does not give the link to this process."""
+    """The broker refused to give the link to this process."""
 
 
 class GoneError(RslError):
-    """The link is not there any more; its descriptors are of no use."""
+    """The link does not exist any more; its descriptors are useless."""
 
 
 def receive(path: str | os.PathLike[str] | None = None) -> Link:
-    """The link that this process was given, or that the broker at the socket *path* gives.
+    """Receive the link that this process was given, or ask the broker at the socket *path*.
 
     Raises:
-        NoLinkError: the process was given none.
-        RefusedError: the broker says no.
-        RslError: the broker is not there, or what it gives is not understood.
+        NoLinkError: the process was given no link.
+        RefusedError: the broker refused.
+        RslError: the broker does not answer, or its answer is not valid.
     """
     return _from_environment() if path is None else _from_broker(path)
 
 
 def _from_environment() -> Link:
-    """By LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES: sd_listen_fds_with_names(3)."""
+    """Receive a link by LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES: sd_listen_fds_with_names(3)."""
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     count = os.environ.get("LISTEN_FDS", "")
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or count != str(len(names)):
@@ -93,6 +94,7 @@ def _from_environment() -> Link:
 
 
 def _from_broker(path: str | os.PathLike[str]) -> Link:
+    """Receive a link from the broker: read until it closes the connection."""
     data = b""
     got: list[int] = []
     try:
@@ -135,6 +137,7 @@ def _received(broker: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _understood(data: bytes) -> dict[str, Any]:
+    """Parse and check a manifest."""
     try:
         manifest = json.loads(data)
         version = manifest["version"]
@@ -163,18 +166,20 @@ def _understood(data: bytes) -> dict[str, Any]:
 
 
 def _is(value: object, kind: type) -> bool:
+    """Return whether *value* is of *kind*; a bool is not an int here."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 class Link:
     """A link that this process was given; usable in ``with`` and in ``select``.
 
-    It is readable for ``select`` when :meth:`wait` would return at once.
+    ``select`` reports it as readable when :meth:`wait` would return at once.
     """
 
     def __init__(self, fds: dict[str, int], manifest: dict[str, Any]) -> None:
-        #: The descriptors by name, and what the manifest says.
+        #: The descriptors by name.
         self.fds = fds
+        #: The parsed manifest.
         self.manifest = manifest
         self.name: str = manifest["link"]
         self.vectors: int = manifest["vectors"]
@@ -186,7 +191,7 @@ class Link:
             for fd in self._notifies:
                 self._epoll.register(fd, select.EPOLLIN)
             if "shmem" in fds:
-                with contextlib.suppress(PermissionError):  # a file in memory has no end
+                with contextlib.suppress(PermissionError):  # a memfd cannot be polled
                     self._epoll.register(fds["shmem"], 0)
         if manifest["memory"]:
             memory = manifest["memory"]
@@ -206,7 +211,7 @@ class Link:
     def close(self) -> None:
         """Unmap the memory and close the descriptors."""
         if self._memory:
-            with contextlib.suppress(BufferError):  # somebody has a view of it still
+            with contextlib.suppress(BufferError):  # a memoryview of it still exists
                 self._memory.close()
         if self._epoll:
             self._epoll.close()
@@ -222,30 +227,34 @@ class Link:
 
     @property
     def memory(self) -> mmap.mmap:
-        """The shared memory, from its first byte on.
+        """The mapping of the shared memory.
 
         Raises:
-            RslError: the link has none.
+            RslError: the link has no shared memory, or is closed.
         """
         if self._memory is None:
             raise RslError(f"link {self.name!r} has no shared memory")
         return self._memory
 
     def fileno(self) -> int:
+        """The descriptor to poll for reading."""
         return self._epoll.fileno() if self._epoll else self._mbox()
 
     def ready(self) -> None:
-        """Tell whoever started this process that it is ready for the remote: sd_notify(3)."""
+        """Tell the service manager that this process is ready for the remote: sd_notify(3).
+
+        Does nothing where NOTIFY_SOCKET is not set.
+        """
         manager = sd_notify.address()
         if manager:
             sd_notify.send(manager, "READY=1")
 
     def kick(self, *vectors: int) -> None:
-        """Notify the other side on *vectors*. Never blocks: kicks of a vector coalesce.
+        """Kick the other side on *vectors*. Never blocks: kicks of one vector coalesce.
 
         Raises:
-            ValueError: there is no such vector.
-            GoneError: the link is not there any more.
+            ValueError: the link does not have a vector of this number.
+            GoneError: the link does not exist any more.
         """
         for vector in vectors:
             if not 0 <= vector < self.vectors:
@@ -254,7 +263,7 @@ class Link:
                 )
         if self._kicks:
             for vector in vectors:
-                with contextlib.suppress(BlockingIOError):  # as many as it can count
+                with contextlib.suppress(BlockingIOError):  # counter full: a kick is pending
                     os.write(self._kicks[vector], _COUNT.pack(1))
             return
         mbox = self._mbox()
@@ -264,23 +273,23 @@ class Link:
             raise self._gone(error) from error
 
     def wait(self, timeout: float | None = None) -> list[int]:
-        """The vectors that the other side has notified since the last call, ascending.
+        """Wait for a notification; return the vectors notified since the last call, ascending.
 
-        Waits until there is one, for *timeout* seconds at most; empty when there was none.
+        *timeout* is in seconds; None waits forever. The list is empty after a timeout.
 
         Raises:
-            GoneError: the link is not there any more.
+            GoneError: the link does not exist any more.
         """
         deadline = None if timeout is None else time.monotonic() + max(0, timeout)
         while True:
             left = None if deadline is None else max(0, deadline - time.monotonic())
-            # The system calls take their milliseconds as an int.
+            # The system calls have an int of milliseconds as their timeout.
             found = self._look(None if left is None else min(left, 2**31 // 1000))
             if found or left == 0:
                 return found
 
     def _look(self, timeout: float | None) -> list[int]:
-        """The vectors that were notified; none where another thread took them."""
+        """Wait once; return the notified vectors, none if another thread read them first."""
         if self._epoll:
             ready = {fd for fd, _ in self._epoll.poll(timeout, self.vectors + 1)}
             found = sorted(n for fd, n in self._notifies.items() if fd in ready and _take(fd))
@@ -299,13 +308,14 @@ class Link:
         return [n for n in range(self.vectors) if mask >> n & 1]
 
     def _gone(self, error: OSError) -> RslError:
+        """Make the error to raise for *error* of a descriptor."""
         if error.errno == errno.ENODEV:
             return GoneError(f"link {self.name!r} went away", hint="rslctl setup brings it back")
         return os_error(f"use link {self.name!r}", error)
 
 
 def _take(eventfd: int) -> bool:
-    """Take what an eventfd has counted; False if another process was quicker."""
+    """Read and clear the counter of an eventfd; False if another process read it first."""
     try:
         os.read(eventfd, _COUNT.size)
     except BlockingIOError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a user can do wrong or run into, each with the exit status it ends in."""
+"""The errors that a user can cause or meet, each with its exit status."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 class RslError(Exception):
-    """A known error: one line that says what, and a hint what to do about it."""
+    """A known error: a message of one line, and a hint that says what to do about it."""
 
     exit_status = 1
 
@@ -17,7 +17,7 @@ class RslError(Exception):
 
 
 class SeveralError(RslError):
-    """Several known errors that were found in one go, a line each."""
+    """Several known errors that were found together, one line each."""
 
     def __init__(self, messages: list[str], *, hint: str = "") -> None:
         super().__init__("\nrslctl: ".join(messages), hint=hint)
@@ -25,21 +25,21 @@ class SeveralError(RslError):
 
 
 class UsageError(RslError):
-    """The command line makes no sense."""
+    """The command line is wrong."""
 
     exit_status = 2
 
 
 class WaitTimeoutError(RslError):
-    """What was waited for did not come in time."""
+    """An expected event did not come in time."""
 
     exit_status = 4
 
 
 def os_error(action: str, error: OSError, *, hint: str = "") -> RslError:
-    """Say in one line what could not be done and why.
+    """Make an error of one line from *error* and the *action* that failed.
 
-    *action* names what was tried and on what, as "open '/dev/rsl_mbox0'".
+    *action* is a verb and its object, for example "open '/dev/rsl_mbox0'".
     """
     reason = os.strerror(error.errno) if error.errno else str(error)
     if not hint and isinstance(error, PermissionError):

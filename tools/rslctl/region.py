@@ -15,13 +15,13 @@ class Region:
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address behind the region."""
         return self.base + self.size
 
     def overlaps(self, other: Region) -> bool:
-        """Whether the two have a byte in common."""
+        """Return whether the two regions have a byte in common."""
         return self.base < other.end and other.base < self.end
 
     def contains(self, other: Region) -> bool:
-        """Whether all bytes of *other* are in this one."""
+        """Return whether all bytes of *other* are in this region."""
         return self.base <= other.base and other.end <= self.end

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Device trees and overlays, as data: made from a profile, fitted to a base, compared.
+"""Device trees and overlays as data: make them from a profile, fit them to a base, compare them.
 
-Nothing here changes the machine.
+No module here changes the machine.
 """
 
 __all__ = ["nodes", "overlay", "remote_dt", "tree"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What stands between an overlay and the tree that it is for: all of it, in one go.
+"""The checks that an overlay fits its base tree; they report all conflicts together.
 
-Each check has a name, which begins its messages; docs/reference/overlay.md lists them.
+Each message begins with the name of its check. docs/reference/overlay.md lists the checks.
 """
 
 from __future__ import annotations
@@ -28,31 +28,33 @@ from rslctl.region import Region
 
 _IPI_CONTROLLERS = {"xlnx,zynqmp-ipi-mailbox", "xlnx,versal-ipi-mailbox"}
 
-#: drivers/mailbox/imx-mailbox.c: types of channels for kicks and for notifications, and how many
-#: there are of each; from type 2 on they carry nothing.
+#: The i.MX MU (drivers/mailbox/imx-mailbox.c of Linux): the compatibles, the types of channels for
+#: kicks and for notifications, the number of channels of each type, and the first type whose
+#: channels carry no data.
 _MU = {"fsl,imx6sx-mu", "fsl,imx7ulp-mu", "fsl,imx8ulp-mu", "fsl,imx95-mu"}
 _MU_TX, _MU_RX, _MU_CHANNELS, _MU_DOORBELLS = (0, 2, 5), (1, 3), 4, 2
-#: Controllers whose channels carry nothing.
+#: Controllers whose channels carry no data.
 _NO_PAYLOAD = {"st,stm32mp1-ipcc", "arm,mhu-doorbell", "arm,mhuv3"}
 
-#: The largest phandle (Devicetree Specification v0.4, 2.3.3), less what an overlay may add.
+#: The largest phandle that a base may use: the largest of all (Devicetree Specification v0.4,
+#: 2.3.3), less 1000 for those that the overlay adds.
 _PHANDLES = 0xFFFFFFFE - 1000
 
 
 def check_cells(board: Board, base: Tree) -> None:
-    """Check that the base counts addresses and sizes in cells that the links fit into.
+    """Check that the links' addresses and sizes fit into the cells of the base's root.
 
     Raises:
-        SeveralError: it does not.
+        SeveralError: an address or a size does not fit; the error has all of them.
     """
     _raise(base, list(_cells(board, base)))
 
 
 def check(board: Board, overlay: Overlay, base: Tree) -> None:
-    """Check that *overlay*, made of *board*, fits *base*.
+    """Check that *overlay*, which was made from *board*, fits *base*.
 
     Raises:
-        SeveralError: it does not; every reason is told.
+        SeveralError: the overlay does not fit; the error has all conflicts.
     """
     _raise(base, list(_Checks(board, overlay, base).all()))
 
@@ -75,6 +77,8 @@ def _cells(board: Board, base: Tree) -> Iterator[str]:
 
 
 class _Checks:
+    """The checks of one overlay against one base; each yields the messages of its conflicts."""
+
     def __init__(self, board: Board, overlay: Overlay, base: Tree) -> None:
         self._board = board
         self._overlay = overlay
@@ -86,7 +90,7 @@ class _Checks:
             for link in board.links
             if isinstance(link.by, Fifos) and (path := base.find(link.by.controller))
         }
-        #: The base as it is with the overlay's changes of status.
+        #: The base with the overlay's changes of status.
         self._base = base.with_status(status)
         self._ram = _joined(
             [
@@ -148,29 +152,30 @@ class _Checks:
                     yield (f"node: it has {path} already, which the overlay adds; is it merged?")
 
     def _links(self) -> Iterator[str]:
-        """What links take from each other."""
+        """No two links use the same resource."""
         links = self._board.links
         for clash in clashes(links):
             if self._matters(clash):
                 yield f"{clash.check}: {links[clash.at].name}: {clash.text}"
 
     def _matters(self, clash: Clash) -> bool:
+        """Whether a clash is of memory, of an agent, or of the transport that the link uses."""
         chosen = self._board.links[clash.at].transport
         return clash.key in ("memory", "firmware", chosen) or clash.check == "agent"
 
     def _used(self) -> Iterator[tuple[str, Region]]:
-        """What nodes have by their reg; memory itself is not used by its node."""
+        """The regions that nodes use by their reg, with the path; nodes of RAM are left out."""
         for path in self._base.nodes:
             if self._base.texts(path, "device_type") != ["memory"] and not self._base.idle(path):
                 for region in self._base.regions(path):
                     yield path, region
 
     def _memory(self, link: Link) -> Iterator[str]:
-        """The regions are in RAM that nobody else has."""
+        """The regions of the link are in RAM, and no other node uses them."""
         taken = [*self._used(), *(("/memreserve/", each) for each in self._base.reserved)]
         for what, region in link.regions():
             text = f"{link.name}: {what} at {region.base:#x}, {region.size:#x} bytes"
-            # Boot loaders fill in the memory of some boards, whose tree has none.
+            # On some boards the tree has no memory node: the boot loader adds it.
             if self._ram and not any(part.contains(region) for part in self._ram):
                 shown = ", ".join(f"{part.base:#x} to {part.end:#x}" for part in self._ram)
                 yield f"ram: {text}, is outside RAM, which is {shown}"
@@ -180,7 +185,7 @@ class _Checks:
                     yield f"overlap: {text}, overlaps {path} at {span}"
 
     def _register(self, link: Link, doorbell: Doorbell) -> Iterator[str]:
-        """The doorbell is in registers that no driver has, and not in memory."""
+        """The doorbell is not in memory, and not in the registers of a node in use."""
         block = Region(doorbell.register, doorbell.size)
         text = f"register: {link.name}: doorbell at {block.base:#x} is in"
         for path, region in self._used():
@@ -196,7 +201,7 @@ class _Checks:
             yield (f"channel: {link.name}: {path} is disabled, and the profile does not enable it")
 
     def _channels(self, link: Link, mailbox: Channels) -> Iterator[str]:
-        """Mailbox channels are nobody else's, and such as the controller has."""
+        """The controller has the mailbox channels of the link, and no other node uses them."""
         base, controller = self._base, self._base.find(mailbox.controller)
         if controller is None:
             return
@@ -224,6 +229,7 @@ class _Checks:
             yield f"{text} has no payload, to carry {mailbox.payload_vectors} vectors in"
 
     def _fifos(self, link: Link, mailbox: Fifos) -> Iterator[str]:
+        """The cluster has the FIFOs and the user of the link, and no other node uses them."""
         base, controller = self._base, self._base.find(mailbox.controller)
         if controller is None:
             return
@@ -246,14 +252,14 @@ class _Checks:
             yield f"{text} {controller} has {users} users, there is no {mailbox.user}"
 
     def _interrupts(self) -> Iterator[str]:
-        """Interrupts are nobody else's."""
+        """No other node uses the interrupts of the links."""
         base, said = self._base, self._board.interrupt_parent
         wanted = {spi: link.name for link in self._board.links for spi in _spis(link)}
         if not wanted:
             return
         controller = base.find(said) if said else base.interrupt_parent("/")
         if not controller:
-            # A node that is said and not there has been told of.
+            # _nodes_there() reports a node that the profile names and the base does not have.
             if not said:
                 yield "interrupt: / has no interrupt-parent, so the profile has to give one"
             return
@@ -276,7 +282,7 @@ class _Checks:
         return cells[1]
 
     def _agents(self) -> Iterator[str]:
-        """The ZynqMP's IPI agents: one remote per parent node, and what the base says of them."""
+        """The IPI agents of a ZynqMP: free in the base, as on the chip, one remote per parent."""
         base = self._base
         links = {link.by.agent: link for link in self._board.links if isinstance(link.by, Ipi)}
         for path in base.nodes:
@@ -307,6 +313,7 @@ class _Checks:
 
 
 def _added(top: str, node: Node) -> Iterator[str]:
+    """The paths of the nodes below *node* when it is merged at the path *top*."""
     for child in node.children:
         path = f"{top.rstrip('/')}/{child.name}"
         yield path
@@ -314,7 +321,7 @@ def _added(top: str, node: Node) -> Iterator[str]:
 
 
 def _joined(regions: list[Region]) -> list[Region]:
-    """The regions with those that touch made one."""
+    """Join the regions that touch or overlap."""
     result: list[Region] = []
     for region in sorted(regions, key=lambda each: each.base):
         if result and region.base <= result[-1].end:
@@ -332,7 +339,7 @@ def _spis(link: Link) -> tuple[int, ...]:
 
 
 def _mu_problems(mailbox: Channels) -> Iterator[str]:
-    """What an i.MX MU does not have of channels."""
+    """The channels of the link that an i.MX MU does not have, a message each."""
     for way, types, channels in (("tx", _MU_TX, mailbox.tx), ("rx", _MU_RX, mailbox.rx)):
         for channel in channels:
             if len(channel) == 2 and (channel[0] not in types or channel[1] >= _MU_CHANNELS):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""In what a running machine differs from what an overlay asks for."""
+"""The comparison of a running device tree with an overlay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rslctl.profile.model import NodeRef
 
 
 def find(overlay: Overlay, machine: Tree) -> list[str]:
-    """In what *machine* differs from what the overlay asks for, a line each."""
+    """Return the nodes and properties of the overlay that *machine* lacks or has otherwise.
+
+    One line each.
+    """
     found = []
     for fragment in overlay.fragments:
         top = machine.find(fragment.target)
@@ -46,6 +49,7 @@ def _node_differences(overlay: Overlay, machine: Tree, path: str, node: Node) ->
 
 
 def _path_of(overlay: Overlay, machine: Tree, label: str) -> str:
+    """The path in *machine* of the overlay's node that is labelled *label*; "" if none is."""
     for fragment in overlay.fragments:
         top = machine.find(fragment.target) or ""
         for path, node in _labelled(top, fragment.body):
@@ -61,7 +65,7 @@ def _labelled(path: str, node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _shown(data: bytes, like: Value) -> str:
-    """A property's bytes in the form that the expected value has."""
+    """The bytes of a property as source text, in the form of the expected value *like*."""
     if isinstance(like, str) or (isinstance(like, tuple) and like and isinstance(like[0], str)):
         texts = tuple(data.decode(errors="replace").rstrip("\0").split("\0"))
         return source_value(texts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An overlay made to fit one base: nodes by label where the base has them, else by path."""
+"""Fit an overlay to one base: refer to the base's nodes by label if it has them, else by path."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from rslctl.profile.model import NodeRef
 
 
 def to_base(overlay: Overlay, base: Tree) -> Overlay:
-    """*overlay* for *base*, which has all the nodes that it changes or refers to.
+    """Return *overlay* fitted to *base*.
 
-    Where a node is not labelled there, its phandle is used, or given to it where it has none.
+    The base has to have all nodes that the overlay changes or refers to. A reference to a node
+    without a label becomes the number of its phandle. A node without a phandle gets one.
     """
     return _Fit(base).overlay(overlay)
 
 
 class _Fit:
+    """The fitting of one overlay to one base."""
+
     def __init__(self, base: Tree) -> None:
         self._base = base
-        #: The labels of the nodes that get a phandle, by path.
+        #: The new labels of the base's nodes that get a phandle, by path.
         self._given: dict[str, str] = {}
 
     def overlay(self, overlay: Overlay) -> Overlay:
@@ -45,7 +48,7 @@ class _Fit:
         return path
 
     def _labelled(self, node: NodeRef) -> bool:
-        # fdtoverlay takes a label for the phandle that the node has.
+        # fdtoverlay replaces a label by the phandle of its node, so the node has to have one.
         return bool(self._base.phandle(self._base.labels.get(node.label, "")))
 
     def _target(self, node: NodeRef) -> NodeRef:
@@ -69,7 +72,7 @@ class _Fit:
         if self._labelled(node):
             return NodeRef(node.label)
         path = self._path(node)
-        # Labels of links have no digit first, so these are nobody else's.
+        # A label of a link begins with a letter, so these labels are unique.
         return self._base.phandle(path) or Ref(
             self._given.setdefault(path, f"_base{len(self._given)}")
         )

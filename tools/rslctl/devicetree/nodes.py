@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Device tree overlays as data, and their two forms: source text and blob.
+"""The data model of device tree overlays, and its output as source text and as blob.
 
-The forms are those of dtc: ``/plugin/`` source, and a blob with ``fragment@N``
-nodes whose references within the overlay are listed in ``__local_fixups__``, those
-to labels of the base in ``__fixups__``
-(Documentation/devicetree/dynamic-resolution-notes.rst of Linux).
+Both forms are those of dtc. The source text has ``/plugin/``. The blob has nodes ``fragment@N``;
+``__local_fixups__`` lists the references to nodes of the overlay itself, and ``__fixups__`` those
+to labels of the base (Documentation/devicetree/dynamic-resolution-notes.rst of Linux).
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ ROOT = NodeRef(paths=("/",))
 
 @dataclass(frozen=True)
 class Ref:
-    """The phandle of the overlay's own node that is labelled *label*."""
+    """A reference, by *label*, to a node of the overlay itself; it stands for its phandle."""
 
     label: str
 
 
-#: What a property holds: nothing, a string, strings, or 32-bit cells.
+#: The value of a property: empty, a string, several strings, or 32-bit cells.
 Texts = tuple[str, ...]
 Cells = tuple[int | Ref | NodeRef, ...]
 Value = None | str | Texts | Cells
@@ -36,7 +35,7 @@ Value = None | str | Texts | Cells
 
 @dataclass(frozen=True)
 class Node:
-    """A node: its *name* with unit address, properties and children in order."""
+    """A node: *name* with unit address, and properties and children in their order."""
 
     name: str
     properties: tuple[tuple[str, Value], ...]
@@ -46,9 +45,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Fragment:
-    """A change of the node of the base tree that *target* is.
+    """A change of one node of the base tree, *target*.
 
-    A label of *body* makes a phandle for the target, which has none of its own.
+    If *body* has a label, the overlay gives the target a phandle.
     """
 
     target: NodeRef
@@ -56,28 +55,28 @@ class Fragment:
 
     @property
     def path(self) -> str:
-        """The label of the target with a "&", or its path where it has none."""
+        """The label of the target with a "&", or its path if it has no label."""
         return f"&{self.target.label}" if self.target.label else self.target.paths[0]
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """An overlay with a line of comment for its source."""
+    """An overlay, and the comment line of its source text."""
 
     comment: str
     fragments: tuple[Fragment, ...]
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
-        """All nodes with their paths in the merged tree, targets included."""
+        """Yield all nodes, targets included, with their paths in the merged tree."""
         for fragment in self.fragments:
             yield from _walk(fragment.path, fragment.body)
 
     def references(self) -> list[str]:
-        """The labels of its own nodes that properties refer to, each once."""
+        """Return the labels of the overlay's own nodes that properties refer to, each once."""
         return list(dict.fromkeys(cell.label for cell in self._cells() if isinstance(cell, Ref)))
 
     def base_nodes(self) -> list[NodeRef]:
-        """The nodes of the base that it changes or refers to, each once."""
+        """Return the nodes of the base that the overlay changes or refers to, each once."""
         cells = [cell for cell in self._cells() if isinstance(cell, NodeRef)]
         return list(dict.fromkeys([*(each.target for each in self.fragments), *cells]))
 
@@ -92,7 +91,11 @@ class Overlay:
         ]
 
     def path_of(self, label: str) -> str:
-        """The path, in the merged tree, of the node labelled *label*."""
+        """Return the path in the merged tree of the node labelled *label*.
+
+        Raises:
+            KeyError: no node has this label.
+        """
         for path, node in self.nodes():
             if node.label == label:
                 return path
@@ -106,12 +109,12 @@ def _walk(path: str, node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def wide(value: int, cells: int) -> tuple[int, ...]:
-    """A number in big-endian cells, the upper ones first; too many are cut off."""
+    """Split a number into 32-bit cells, the upper one first; higher bits are cut off."""
     return tuple(value >> 32 * at & 0xFFFFFFFF for at in reversed(range(cells)))
 
 
 def encode(value: Value, phandle: Callable[[Ref | NodeRef], int]) -> bytes:
-    """The bytes of a property; *phandle* gives the phandle of a node."""
+    """Return the bytes of a property; the function *phandle* returns the phandle of a node."""
     if value is None:
         return b""
     if isinstance(value, str):
@@ -130,7 +133,7 @@ def encode(value: Value, phandle: Callable[[Ref | NodeRef], int]) -> bytes:
 
 
 def _check_references(overlay: Overlay) -> None:
-    """Check that references to the base are by label: an overlay has no others."""
+    """Check that all references to nodes of the base are by label, as an overlay needs it."""
     for _, node in overlay.nodes():
         for _, value in node.properties:
             for cell in value if isinstance(value, tuple) else ():
@@ -142,10 +145,10 @@ def _check_references(overlay: Overlay) -> None:
 
 
 def to_source(overlay: Overlay) -> str:
-    """The overlay as dtc's source text, the same from run to run.
+    """Return the overlay as source text for dtc. The same overlay always gives the same text.
 
     Raises:
-        RslError: it refers to a node of the base without a label.
+        RslError: the overlay refers by path to a node of the base.
     """
     _check_references(overlay)
     lines = [
@@ -154,7 +157,7 @@ def to_source(overlay: Overlay) -> str:
         "/dts-v1/;",
         "/plugin/;",
     ]
-    # Only a fragment that is written out can have a label on its target.
+    # A label on the target needs the long form, with nodes fragment@N.
     if any(fragment.body.label for fragment in overlay.fragments):
         lines += ["", "/ {"]
         for number, fragment in enumerate(overlay.fragments):
@@ -170,7 +173,7 @@ def to_source(overlay: Overlay) -> str:
 
 
 def source_of(comment: str, root: Node) -> str:
-    """A whole tree as dtc's source text."""
+    """Return a whole device tree as source text for dtc."""
     lines = ["// SPDX-License-Identifier: BSD-3-Clause", f"// {comment}", "/dts-v1/;", "", "/ {"]
     return "\n".join([*lines, *_source_body(root, "\t"), "};", ""])
 
@@ -197,7 +200,7 @@ def _source_body(node: Node, indent: str) -> Iterator[str]:
 
 
 def source_value(value: str | Texts | Cells) -> str:
-    """A property's value as it is written in source text."""
+    """Return the value of a property as source text."""
     if isinstance(value, str):
         return f'"{value}"'
     if value and isinstance(value[0], str):
@@ -215,19 +218,19 @@ def _source_cell(cell: int | str | Ref | NodeRef) -> str:
 
 # Blob
 
-#: A phandle that the base's symbols will give.
+#: The placeholder for a phandle that is found by a label of the base.
 _UNRESOLVED = 0xFFFFFFFF
 
 
 def to_blob(overlay: Overlay) -> bytes:
-    """The overlay as a blob that fdtoverlay, U-Boot and Linux apply.
+    """Return the overlay as a blob for fdtoverlay, U-Boot and Linux.
 
     Raises:
-        RslError: it refers to a node of the base without a label.
+        RslError: the overlay refers by path to a node of the base.
     """
     _check_references(overlay)
     phandles = {label: number for number, label in enumerate(overlay.references(), 1)}
-    tree = fdt.FDT(entries=[])  # its own default is one list for all
+    tree = fdt.FDT(entries=[])  # the default is one list that all trees share
     local = fdt.Node("__local_fixups__")
     fixups: dict[str, list[str]] = {}
     for number, fragment in enumerate(overlay.fragments):
@@ -249,14 +252,14 @@ def to_blob(overlay: Overlay) -> bytes:
         tree.add_item(fdt.Node("__fixups__", *properties))
     if local.nodes:
         tree.add_item(local)
-    blob: bytes = tree.to_dtb(17, 16)  # version 17, compatible with 16: what dtc writes
+    blob: bytes = tree.to_dtb(17, 16)  # version 17, compatible with 16, as dtc writes it
     return blob
 
 
 def blob_of(root: Node) -> bytes:
-    """A whole tree as a blob; it has no references to others."""
+    """Return a whole device tree as a blob; the tree refers to its own nodes only."""
     phandles = {label: number for number, label in enumerate(_labels(root), 1)}
-    tree = fdt.FDT(entries=[])  # its own default is one list for all
+    tree = fdt.FDT(entries=[])  # the default is one list that all trees share
     made = _blob_node("/", root, phandles)
     for each in (*made.props, *made.nodes):
         tree.add_item(each)
@@ -289,7 +292,10 @@ def _blob_property(name: str, data: bytes) -> fdt.Property:
 
 
 def _local_fixups(name: str, node: Node) -> fdt.Node | None:
-    """Where a node's references to the overlay's nodes are, by offset; None if it has none."""
+    """The node of __local_fixups__ for *node*: offsets of references to the overlay's own nodes.
+
+    None if *node* has no such reference.
+    """
     result = fdt.Node(name)
     for key, value in node.properties:
         if isinstance(value, tuple):
@@ -304,7 +310,7 @@ def _local_fixups(name: str, node: Node) -> fdt.Node | None:
 
 
 def _collect_fixups(path: str, node: Node, fixups: dict[str, list[str]]) -> None:
-    """Add where a node's references to labels of the base are, by label."""
+    """Add to *fixups*, by label, the places of a node's references to labels of the base."""
     for key, value in node.properties:
         for at, cell in enumerate(value if isinstance(value, tuple) else ()):
             if isinstance(cell, NodeRef):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the remote has to know of a link, in the forms that its side takes."""
+"""The description of a link for the remote: device tree, Zephyr overlay or C header."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rslctl.profile import virtio, zynqmp
 from rslctl.profile.model import Board, Channels, Fifos, Ipi, Link
 from rslctl.region import Region
 
-#: The forms, and the suffixes of files in them.
+#: The forms of the description, and their file suffixes.
 FORMS = {"dtb": ".dtb", "dts": ".dts", "zephyr": ".overlay", "header": ".h"}
 
 Properties = tuple[tuple[str, Value], ...]
@@ -19,12 +19,13 @@ Properties = tuple[tuple[str, Value], ...]
 
 @dataclass(frozen=True)
 class Fact:
-    """Something about notifications: one number, or one per vector or channel."""
+    """A property of the notifications: one number, or one per vector or channel."""
 
     name: str
     values: tuple[int, ...]
+    #: Whether it is a list, even if it has one value.
     several: bool = False
-    #: A physical address, of 64 bits.
+    #: Whether the value is a physical address, of 64 bits.
     address: bool = False
 
     @property
@@ -46,7 +47,7 @@ class Side:
 
     @property
     def facts(self) -> list[Fact]:
-        """How the two notify each other, as far as the profile tells."""
+        """The properties of the notifications in both directions, as far as they are known."""
         remote, by = self.link.remote, self.link.by
         found = [Fact("vectors", (self.link.vectors,))]
         if remote and remote.register is not None:
@@ -70,14 +71,16 @@ class Side:
         return found
 
     def header(self, device: virtio.Device) -> Region:
+        """Return the physical address range of a device's virtio-mmio header."""
         return Region(self.link.memory.base + device.header, virtio.HEADER_SIZE)
 
     def region(self, device: virtio.Device) -> Region:
+        """Return the physical address range of a device's region."""
         return Region(self.link.memory.base + device.region.offset, device.region.size)
 
 
 def render(board: Board, link: Link, form: str) -> bytes:
-    """What the remote has to know of *link*, in a form of :data:`FORMS`."""
+    """Return the description of *link* for the remote, in one of :data:`FORMS`."""
     side = Side(board, link)
     if form == "dtb":
         return to_blob(side)
@@ -98,7 +101,7 @@ def _reg(region: Region, cells: int) -> Cells:
 
 
 def _tree(side: Side) -> Node:
-    """The description as a device tree of its own."""
+    """The description as a whole device tree."""
     link = side.link
     cells: Properties = (("#address-cells", (2,)), ("#size-cells", (2,)))
     memory = Node(
@@ -133,14 +136,15 @@ def _tree(side: Side) -> Node:
 
 
 def to_blob(side: Side) -> bytes:
-    """The description as a blob, as it is put into the shared memory."""
+    """Return the description as a blob, the form for the shared memory."""
     return blob_of(_tree(side))
 
 
 def _zephyr(side: Side) -> str:
-    """An overlay for Zephyr, whose 32-bit boards have one cell each at their root.
+    """The description as an overlay for Zephyr; its 32-bit boards have 1 cell each at the root.
 
-    The headers are no "virtio,mmio" to Zephyr: its driver wants an interrupt of each.
+    The compatible of the headers is not "virtio,mmio": Zephyr's driver of that compatible requires
+    an interrupt for each header.
     """
     link = side.link
     cells = 1 if link.memory.end < 1 << 32 else 2
@@ -167,7 +171,7 @@ def _zephyr(side: Side) -> str:
         "\t\tzephyr,memory-attr = <(DT_MEM_ARM(ATTR_MPU_RAM_NOCACHE))>;",
     ]
     if side.devices:
-        # Offsets, which ranges turns into addresses.
+        # The children have offsets; ranges translates them into addresses.
         span = (*wide(0, cells), *_reg(link.memory, cells))
         lines += [
             f"\t\t#address-cells = <{cells}>;",
@@ -198,7 +202,7 @@ def _zephyr(side: Side) -> str:
 
 
 def _header(side: Side) -> str:
-    """A C header."""
+    """The description as a C header."""
     link = side.link
     prefix = f"RSL_{link.name.upper()}"
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A whole device tree, of a file or of the running machine, and what its standard properties mean.
+"""The data model of a whole device tree: read it, and interpret its standard properties.
 
-The meaning of properties: Devicetree Specification v0.4, chapter 2.
+A tree is read from a blob or from the running machine. The meaning of the properties is that of
+Devicetree Specification v0.4, chapter 2.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SYMBOLS = "/__symbols__"
 
 @dataclass(frozen=True)
 class Interrupt:
-    """An interrupt of a node: the path of its controller and the cells behind that."""
+    """An interrupt of a node: the path of its controller, and the cells of its specifier."""
 
     controller: str
     cells: tuple[int, ...]
@@ -32,39 +33,41 @@ class Interrupt:
 
 @dataclass(frozen=True)
 class Tree:
-    """The properties of all nodes by path, as bytes; *source* is its name in messages."""
+    """A device tree; *source* is its name in messages."""
 
     source: str
+    #: The properties of each node, as bytes, by the path of the node.
     nodes: dict[str, dict[str, bytes]]
-    #: The memory reservation block of a blob.
+    #: The regions in the memory reservation block of a blob.
     reserved: tuple[Region, ...] = field(default=())
 
     def __contains__(self, path: str) -> bool:
         return path in self.nodes
 
     def cells(self, path: str, key: str) -> tuple[int, ...]:
-        """A property as cells; empty where there is no such one."""
+        """Return a property as cells; empty if the node or the property does not exist."""
         data = self.nodes.get(path, {}).get(key, b"")
         return struct.unpack(f">{len(data) // 4}I", data[: len(data) // 4 * 4])
 
     def texts(self, path: str, key: str) -> list[str]:
-        """A property as strings."""
+        """Return a property as strings; empty if the node or the property does not exist."""
         data = self.nodes.get(path, {}).get(key, b"")
         return [text.decode(errors="replace") for text in data.split(b"\0")[:-1]]
 
     def cell(self, path: str, key: str, default: int) -> int:
+        """Return the first cell of a property; *default* if it does not exist."""
         values = self.cells(path, key)
         return values[0] if values else default
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """The paths of labelled nodes; empty without symbols."""
+        """The paths of labelled nodes, by label; empty if the tree has no __symbols__."""
         symbols = self.nodes.get(_SYMBOLS, {})
         return {label: "".join(self.texts(_SYMBOLS, label)[:1]) for label in symbols}
 
     @cached_property
     def phandles(self) -> dict[int, str]:
-        """The nodes that have a phandle."""
+        """The paths of the nodes that have a phandle, by phandle."""
         return {
             value: path
             for path in self.nodes
@@ -73,17 +76,17 @@ class Tree:
         }
 
     def phandle(self, path: str) -> int:
-        """The phandle of a node; 0 where it has none."""
+        """Return the phandle of a node; 0 if it has none."""
         return self.cell(path, "phandle", self.cell(path, "linux,phandle", 0))
 
     def find(self, node: NodeRef) -> str | None:
-        """The path of *node*, or None where it is not here."""
+        """Return the path of *node*; None if this tree does not have it."""
         labelled = self.labels.get(node.label)
         candidates = [labelled] * bool(labelled) + list(node.paths)
         return next((path for path in candidates if path in self.nodes), None)
 
     def enabled(self, path: str) -> bool:
-        """Whether neither the node nor one above it is disabled."""
+        """Return whether the status of the node and of all nodes above it is "okay" or missing."""
         while path:
             if self.texts(path, "status")[:1] not in ([], ["okay"], ["ok"]):
                 return False
@@ -91,7 +94,7 @@ class Tree:
         return True
 
     def idle(self, path: str) -> bool:
-        """Whether the node or one above it is "disabled": nobody uses what it has."""
+        """Return whether the node or a node above it is "disabled": its resources are free."""
         while path:
             if self.texts(path, "status")[:1] == ["disabled"]:
                 return True
@@ -99,14 +102,17 @@ class Tree:
         return False
 
     def with_status(self, status: dict[str, str]) -> Tree:
-        """The tree with another status of some nodes."""
+        """Return the tree with a new status of some nodes; *status* is by path."""
         nodes = dict(self.nodes)
         for path, text in status.items():
             nodes[path] = {**nodes.get(path, {}), "status": f"{text}\0".encode()}
         return Tree(self.source, nodes, self.reserved)
 
     def regions(self, path: str) -> list[Region]:
-        """What a node's reg means to the processor; empty where a bus has no such addresses."""
+        """Return the regions in a node's reg, as addresses of the processor.
+
+        Empty if the processor cannot address the bus of the node.
+        """
         above = parent(path)
         address, size = self._bus(above)
         row = address + size
@@ -121,10 +127,11 @@ class Tree:
         return found
 
     def _bus(self, path: str) -> tuple[int, int]:
+        """#address-cells and #size-cells of a bus."""
         return self.cell(path, "#address-cells", 2), self.cell(path, "#size-cells", 1)
 
     def _translate(self, path: str, address: int) -> int | None:
-        """An address on the bus *path* as the processor sees it; None where it does not."""
+        """Translate an address on the bus *path* for the processor; None if it cannot see it."""
         while path not in ("/", ""):
             properties = self.nodes.get(path, {})
             if "ranges" not in properties or self.texts(path, "device_type") == ["pci"]:
@@ -138,6 +145,7 @@ class Tree:
         return address
 
     def _through(self, path: str, address: int) -> int | None:
+        """Translate an address by the ranges of one bus; None if no range has it."""
         own, size = self._bus(path)
         above = self._bus(parent(path))[0]
         values, row = self.cells(path, "ranges"), own + above + size
@@ -149,7 +157,7 @@ class Tree:
         return None
 
     def interrupts(self, path: str) -> list[Interrupt]:
-        """The interrupts of a node, by any of the properties that say them."""
+        """Return the interrupts of a node: interrupts, interrupt-map and interrupts-extended."""
         found = [*self._interrupt_list(path), *self._interrupt_map(path)]
         values = self.cells(path, "interrupts-extended")
         while values:
@@ -170,7 +178,7 @@ class Tree:
         ]
 
     def _interrupt_map(self, path: str) -> list[Interrupt]:
-        """Those that a bus maps its devices' to."""
+        """The interrupts to which a bus maps the interrupts of its devices."""
         values = self.cells(path, "interrupt-map")
         skip = self.cell(path, "#address-cells", 2) + self.cell(path, "#interrupt-cells", 1)
         found = []
@@ -184,7 +192,7 @@ class Tree:
         return found
 
     def top_controller(self, path: str) -> str:
-        """The controller that the controller *path* hands its interrupts on to in the end."""
+        """Return the last controller in the chain of interrupt parents from controller *path*."""
         seen = []
         while path and path not in seen:
             seen.append(path)
@@ -193,7 +201,7 @@ class Tree:
         return seen[-1] if seen else ""
 
     def interrupt_parent(self, path: str) -> str:
-        """The path of the controller of a node's interrupts, "" where none is said."""
+        """Return the path of the interrupt controller of a node; "" if none is specified."""
         while path:
             values = self.cells(path, "interrupt-parent")
             if values:
@@ -202,7 +210,11 @@ class Tree:
         return ""
 
     def specifiers(self, path: str, key: str, width_key: str) -> list[tuple[str, tuple[int, ...]]]:
-        """A list of phandles with the cells that belong to each, as "mboxes" is."""
+        """Return the entries of a list of phandles with specifiers, for example "mboxes".
+
+        An entry is the path of the node and the cells of the specifier. *width_key* is the
+        property that has their number, for example "#mbox-cells".
+        """
         values = self.cells(path, key)
         found = []
         while values:
@@ -214,11 +226,12 @@ class Tree:
 
 
 def parent(path: str) -> str:
-    """The path of the node above; that of the root is ""."""
+    """Return the path of the parent node; "" for the root."""
     return "" if path == "/" else path.rpartition("/")[0] or "/"
 
 
 def _number(cells: tuple[int, ...]) -> int:
+    """Join cells to a number, the upper cell first."""
     value = 0
     for cell in cells:
         value = value << 32 | cell
@@ -226,10 +239,10 @@ def _number(cells: tuple[int, ...]) -> int:
 
 
 def from_blob(data: bytes, source: str) -> Tree:
-    """The tree in a blob.
+    """Parse a device tree blob; *source* is its name in messages.
 
     Raises:
-        RslError: it is no device tree blob.
+        RslError: the data are not a device tree blob.
     """
     try:
         parsed = fdt.parse_dtb(data)
@@ -238,7 +251,7 @@ def from_blob(data: bytes, source: str) -> Tree:
             for path, _, properties in parsed.walk()
         }
         reserved = tuple(_reserved(data, parsed.header.off_mem_rsvmap))
-    except Exception as error:  # fdt raises whatever malformed input leads it to
+    except Exception as error:  # fdt raises any exception on malformed input
         raise RslError(
             f"{source}: is not a device tree blob: {error}", hint="--base takes a .dtb"
         ) from error
@@ -246,7 +259,10 @@ def from_blob(data: bytes, source: str) -> Tree:
 
 
 def _reserved(data: bytes, at: int) -> Iterator[Region]:
-    """The memory reservation block. fdt.FDT.entries has those of every blob ever parsed."""
+    """Read the memory reservation block at offset *at*.
+
+    fdt.FDT.entries is of no use: it has the entries of all blobs that were parsed before.
+    """
     while (entry := struct.unpack_from(">QQ", data, at)) != (0, 0):
         yield Region(*entry)
         at += 16
@@ -259,10 +275,10 @@ def _raw(each: fdt.Property) -> bytes:
 
 
 def from_machine(host: Host) -> Tree:
-    """The tree that the machine runs with; without nodes where it has none.
+    """Read the running device tree of the machine; it has no nodes if the machine has no tree.
 
     Raises:
-        RslError: it cannot be read.
+        RslError: the tree cannot be read.
     """
     top = host.path(DEVICE_TREE)
     nodes: dict[str, dict[str, bytes]] = {}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The running machine, one part in each module.
+"""The access to the running machine: one module for each part of Linux.
 
-Every file, process and ioctl of the machine goes through here. Nothing here knows what a board is.
+The rest of rslctl uses these modules for files, processes and ioctls of the machine. No module
+here knows of boards or profiles.
 """
 
 __all__ = [

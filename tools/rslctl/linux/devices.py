@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wait for the devices that drivers make and for their nodes in /dev."""
+"""Wait for the devices that drivers create, and for their nodes in /dev."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.linux.host import Host
 
-#: There while udevd runs.
+#: This file exists while udevd runs.
 _UDEV = "/run/udev/control"
 
 
 def is_ready(host: Host, subsystem: str, device: str) -> bool:
-    """Whether the node of a device is there and udev, where it runs, is done with it."""
+    """Return whether the node of a device exists and udev, if it runs, has processed it."""
     if not host.exists(f"/dev/{device}"):
         return False
     number = host.read_text(f"/sys/class/{subsystem}/{device}/dev")
@@ -23,7 +23,10 @@ def is_ready(host: Host, subsystem: str, device: str) -> bool:
 
 
 def below(host: Host, subsystem: str, parent: str) -> str | None:
-    """The device of *subsystem* that the device with the directory *parent* in sysfs has."""
+    """Return the name of the device of *subsystem* whose parent has the sysfs directory *parent*.
+
+    None if there is no such device.
+    """
     above = os.path.realpath(host.path(parent))
     for name in host.names(f"/sys/class/{subsystem}"):
         device = host.path(f"/sys/class/{subsystem}/{name}/device")
@@ -33,19 +36,21 @@ def below(host: Host, subsystem: str, parent: str) -> str | None:
 
 
 def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeout: float) -> None:
-    """Wait until *what* has *come*, looking at each event of *subsystem*; *timeout* is in seconds.
+    """Wait until *come* returns True; call it again at each event of *subsystem*.
+
+    *what* names the device in messages. *timeout* is in seconds.
 
     Raises:
-        WaitTimeoutError: it did not come.
+        WaitTimeoutError: the device did not come in time.
         RslError: libudev is missing.
     """
     try:
-        import pyudev  # loads libudev, which only waiting needs
+        import pyudev  # it loads libudev, which is needed only to wait
     except ImportError as error:
         raise RslError(
             f"cannot wait for devices: {error}", hint="install libudev (package libudev1)"
         ) from error
-    # Where no udevd runs, only the kernel sends events. Either comes after the node is there.
+    # Without udevd only the kernel sends events. Both send them after they made the node.
     source = "udev" if host.exists(_UDEV) else "kernel"
     monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source)
     monitor.filter_by(subsystem)

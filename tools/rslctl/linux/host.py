@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machine: its files below one root, and the processes started on it.
+"""The machine: its files below one root directory, and the commands that are run on it.
 
-Everything that rslctl reads or changes outside its own process goes through a
-:class:`Host`, so that it can be tried on a directory and watched in tests.
+rslctl reads and changes the machine through a :class:`Host`. So tests can use a directory as the
+machine, and can observe each change.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import stat
 from rslctl.errors import RslError, os_error
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # what is imported for types only costs every start of a command
+if TYPE_CHECKING:  # imports for types only would make each command start later
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-#: Where the kernel shows the device tree that runs.
+#: The directory in which the kernel shows the running device tree.
 DEVICE_TREE = "/sys/firmware/devicetree/base"
 
-#: As many links in a row as Linux follows (path_resolution(7)).
+#: The largest number of links that Linux follows in one path (path_resolution(7)).
 _LINKS_MAX = 40
 
 
 class Host:
-    """A machine whose files hang on *root*; only "/" is the running one."""
+    """A machine whose files are below *root*; the root "/" is the running machine."""
 
     def __init__(
         self, root: str | os.PathLike[str] = "/", watch: Callable[[str], None] = lambda _: None
     ) -> None:
-        """*watch* is told of each change to the kernel's state before it is made."""
+        """Call *watch* with a description of each change of the kernel's state, before it."""
         self.watch = watch
         self._root = os.fspath(root).rstrip("/")
 
@@ -43,34 +43,35 @@ class Host:
 
     @property
     def live(self) -> bool:
-        """Whether this is the running machine, not an image or a test's directory."""
+        """Whether this is the running machine, and not an image or the directory of a test."""
         return not self._root
 
     def path(self, name: str) -> Path:
-        """Where the absolute path *name* of the machine is for us: see :meth:`where`."""
-        from pathlib import Path  # slow to load, and few commands need one
+        """:meth:`where` as a Path."""
+        from pathlib import Path  # slow to load, and few commands need it
 
         return Path(self.where(name))
 
     def where(self, name: str) -> str:
-        """Where the absolute path *name* of the machine is for us.
+        """Return the path by which this process opens the file *name* of the machine.
 
-        Below another root no symbolic link leads out of it: it means there what it would mean
-        to the machine.
+        *name* is an absolute path on the machine. Where the root is not "/", symbolic links are
+        resolved below the root, as the machine itself would resolve them.
 
         Raises:
-            RslError: links lead in a circle.
+            RslError: symbolic links form a loop.
         """
         if self.live:
             return self._root + name
         return self._below([part for part in name.split("/") if part not in ("", ".")])
 
     def own_path(self, name: str) -> str:
-        """The same, but of a link itself where *name* is one."""
+        """Return the path as :meth:`where` does, but do not follow *name* if it is a link."""
         directory, _, last = name.rstrip("/").rpartition("/")
         return f"{self.where(directory).rstrip('/')}/{last}"
 
     def _below(self, parts: list[str]) -> str:
+        """Resolve the path of *parts*, links included, below the root."""
         at = self._root
         links = 0
         while parts:
@@ -86,7 +87,7 @@ class Host:
             if links > _LINKS_MAX:
                 raise RslError(f"'{here}' is a link that leads to itself")
             target = os.readlink(here)
-            # What leads into this root by its whole path is right as it stands.
+            # A link target may already contain the path of the root.
             inside = target.startswith(f"{self._root}/")
             if target.startswith("/"):
                 at = self._root
@@ -95,10 +96,10 @@ class Host:
         return at
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file.
+        """Return whether the file *name* exists.
 
         Raises:
-            RslError: we may not know.
+            RslError: the file cannot be looked up, for example without permission.
         """
         try:
             os.stat(self.where(name))
@@ -109,10 +110,10 @@ class Host:
         return True
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
-            RslError: it cannot be read.
+            RslError: the file cannot be read.
         """
         try:
             with open(self.where(name), "rb", buffering=0) as file:
@@ -121,14 +122,18 @@ class Host:
             raise os_error(f"read '{self.where(name)}'", error) from error
 
     def read_text(self, name: str) -> str:
-        """The content of a text file without white space at its ends."""
+        """Return the content of a text file, without white space at its start and end.
+
+        Raises:
+            RslError: the file cannot be read.
+        """
         return self.read(name).decode(errors="replace").strip()
 
     def write_attribute(self, name: str, text: str) -> None:
         """Write *text* to a sysfs attribute, in one write.
 
         Raises:
-            RslError: the kernel does not take it.
+            RslError: the attribute does not exist, or the kernel refuses the value.
         """
         self.watch(f"write {text.strip()!r} to '{self.where(name)}'")
         try:
@@ -141,7 +146,11 @@ class Host:
             raise os_error(f"write {text.strip()!r} to '{self.where(name)}'", error) from error
 
     def remove(self, name: str) -> None:
-        """Remove a file, which may be gone already."""
+        """Remove a file; a missing file is no error.
+
+        Raises:
+            RslError: the file cannot be removed.
+        """
         try:
             os.unlink(self.own_path(name))
         except FileNotFoundError:
@@ -150,7 +159,11 @@ class Host:
             raise os_error(f"remove '{self.own_path(name)}'", error) from error
 
     def names(self, directory: str) -> list[str]:
-        """The sorted names in a directory; none where it does not exist."""
+        """Return the sorted names in a directory; an empty list if it does not exist.
+
+        Raises:
+            RslError: the directory cannot be read.
+        """
         try:
             return sorted(os.listdir(self.where(directory)))
         except (FileNotFoundError, NotADirectoryError):
@@ -159,17 +172,17 @@ class Host:
             raise os_error(f"list '{self.where(directory)}'", error) from error
 
     def link_target(self, name: str) -> str | None:
-        """What a symbolic link says, as it stands; None where there is no link."""
+        """Return the unresolved target of a symbolic link; None if *name* is no link."""
         try:
             return os.readlink(self.own_path(name))
         except OSError:
             return None
 
     def own(self, name: str, uid: int, gid: int, mode: int | None) -> None:
-        """Change who has a file; -1 and None leave a part as it is.
+        """Change owner, group and mode of a file; -1 or None leaves a part unchanged.
 
         Raises:
-            RslError: that is refused.
+            RslError: the owner, group or mode cannot be changed.
         """
         path = self.where(name)
         text = "" if mode is None else f" and mode {mode:04o}"
@@ -182,10 +195,11 @@ class Host:
             raise os_error(f"change owner and mode of '{path}'", error) from error
 
     def run(self, command: Sequence[str], *, hint: str = "") -> str:
-        """Run a command and return what it prints.
+        """Run a command and return its standard output.
 
         Raises:
-            RslError: it is not installed or fails; its last line of stderr says why.
+            RslError: this is not the running machine, or the command is not installed or fails.
+                The message has the last line of its stderr.
         """
         if not self.live:
             raise RslError(
@@ -196,7 +210,10 @@ class Host:
         return run(command, hint=hint)
 
     def temporary(self, name: str) -> str:
-        """The file that :meth:`put` writes first; a kill may leave it, the next put takes it."""
+        """Return the name of the temporary file that :meth:`put` writes before it renames it.
+
+        A killed process may leave this file behind. The next put overwrites it.
+        """
         directory, _, last = name.rpartition("/")
         return f"{directory}/.{last}.rslctl-new"
 
@@ -209,14 +226,14 @@ class Host:
         owner: tuple[int, int] | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        """Make *data* the whole of a file, or leave the file as it was.
+        """Replace the content of a file by *data* atomically; create the file if it is missing.
 
-        A file that is there keeps its mode and owner, where none are given.
+        An existing file keeps its mode and owner unless *mode* or *owner* is given.
 
         Raises:
-            RslError: the file cannot be written.
+            RslError: the file cannot be written; it is unchanged then.
         """
-        import contextlib  # needed by what writes only
+        import contextlib  # only commands that write need it
 
         target, temporary = self.where(name), self.where(self.temporary(name))
         try:
@@ -243,7 +260,7 @@ class Host:
 
 
 def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
-    """Give an open file mode and owner, where they differ: FAT takes no others than its own."""
+    """Set mode and owner of an open file where they differ: FAT refuses any change of them."""
     now = os.fstat(fd)
     if owner not in (None, (now.st_uid, now.st_gid)):
         os.fchown(fd, *(owner or (-1, -1)))
@@ -252,12 +269,13 @@ def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
 
 
 def _write_all(fd: int, data: bytes) -> None:
+    """Write all of *data*, in as many writes as it needs."""
     while data:
         data = data[os.write(fd, data) :]
 
 
 def _sync(directory: str) -> None:
-    """Have a directory on the disk."""
+    """Write a directory's entries to the disk."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -266,8 +284,12 @@ def _sync(directory: str) -> None:
 
 
 def run(command: Sequence[str], *, hint: str = "") -> str:
-    """Run a command that does not touch the machine: see :meth:`Host.run`."""
-    import subprocess  # slow to load, and seldom wanted
+    """Run a command that does not touch the machine, and return its standard output.
+
+    Raises:
+        RslError: the command is not installed or fails.
+    """
+    import subprocess  # slow to load, and seldom needed
 
     try:
         done = subprocess.run(

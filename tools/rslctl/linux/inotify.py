@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Being told that somebody writes to a file: inotify(7), which Python has no module for.
+"""Wait for writes to a file by inotify(7), for which Python has no module.
 
-It tells of writes by processes, in sysfs too; what the kernel itself changes there it does not.
+inotify reports writes by processes, also in sysfs. It does not report changes by the kernel.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from rslctl.errors import os_error
 
-#: Linux's include/uapi/linux/inotify.h.
+#: From include/uapi/linux/inotify.h of Linux.
 _IN_MODIFY = 0x2
 
 
 class Writes:
-    """Writes to a file from now on; usable in ``with``."""
+    """A watch for writes to a file, from its creation on; usable in ``with``."""
 
     def __init__(self, path: Path) -> None:
         """Watch *path*.
 
         Raises:
-            RslError: it cannot be watched.
+            RslError: the file cannot be watched.
         """
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -34,7 +34,7 @@ class Writes:
             raise os_error(f"watch '{path}'", OSError(number, os.strerror(number)))
 
     def wait(self, timeout: float) -> bool:
-        """Whether there was a write; *timeout* is how many seconds to wait for one."""
+        """Wait up to *timeout* seconds for a write; return whether there was one."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(timeout * 1000))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The links that the kernel module has: find them, wait for them, kick and be notified."""
+"""The links of the kernel module rsl_mbox: find them, kick, and wait for notifications."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BRING_BACK = "bring it back: rslctl setup"
 
 
 class Counters:
-    """What the kernel has counted for one vector since the device is there."""
+    """The kernel's counters of one vector, since the device was created."""
 
     NAMES = ("kicks", "kicks_coalesced", "notifications")
 
     def __init__(self, kicks: int, kicks_coalesced: int, notifications: int) -> None:
-        """*kicks_coalesced* is those of the *kicks* that coalesced with one not taken yet."""
+        """*kicks_coalesced* counts the *kicks* that coalesced with an earlier, pending kick."""
         self.kicks = kicks
         self.kicks_coalesced = kicks_coalesced
         self.notifications = notifications
@@ -37,8 +37,8 @@ class Last:
     """The last notification of a vector."""
 
     def __init__(self, count: int, time: int) -> None:
-        """*count* is how many there were since the device is there; *time* is CLOCK_MONOTONIC in
-        nanoseconds, taken in the interrupt, 0 if there was none.
+        """*count* is the number of notifications since the device was created. *time* is
+        CLOCK_MONOTONIC in nanoseconds, read in the interrupt; 0 before the first notification.
         """
         self.count = count
         self.time = time
@@ -61,15 +61,17 @@ class LinkDevice:
     ) -> None:
         #: The name from the device tree, the same as in the board profile.
         self.name = name
-        #: The kernel's name of the device, as "rsl_mbox0".
+        #: The kernel's name of the device, for example "rsl_mbox0".
         self.device = device
         self.transport = transport
         self.vectors = vectors
-        #: Physical address and size in bytes of the shared memory; size 0 without one.
+        #: Physical address and size in bytes of the shared memory; the size is 0 without memory.
         self.memory_base = memory_base
         self.memory_size = memory_size
+        #: How many times the character device is open.
         self.open_files = open_files
-        #: For how many milliseconds the remote has not taken a kick; None where nothing can tell.
+        #: Milliseconds since the oldest kick that the remote has not taken; 0 if there is none,
+        #: None if the transport cannot tell.
         self.stalled_ms = stalled_ms
 
     @property
@@ -78,10 +80,10 @@ class LinkDevice:
         return f"/dev/{self.device}"
 
     def vector(self, vector: int) -> int:
-        """The mask of one vector.
+        """Return the mask with the bit of one vector.
 
         Raises:
-            RslError: the link has no such vector.
+            RslError: the link does not have this vector.
         """
         if not 0 <= vector < self.vectors:
             last = self.vectors - 1
@@ -91,7 +93,7 @@ class LinkDevice:
 
 
 def find(host: Host) -> list[LinkDevice]:
-    """The links that are there, by device number."""
+    """Return the links that are up, by device number."""
     names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
     return [_read(host, name) for name in names]
 
@@ -115,7 +117,7 @@ def _read(host: Host, device: str) -> LinkDevice:
 
 
 def at(host: Host, node: str) -> LinkDevice | None:
-    """The link of a device tree node."""
+    """Return the link of a device tree node; None if it has no link."""
     return next(
         (
             link
@@ -127,10 +129,10 @@ def at(host: Host, node: str) -> LinkDevice | None:
 
 
 def pick(host: Host, name: str | None) -> LinkDevice:
-    """The link called *name*, or the only one where that is None.
+    """Return the link called *name*, or the only link if *name* is None.
 
     Raises:
-        RslError: there is no such link, or several and none is named.
+        RslError: no such link is up, or *name* is None and several links are up.
     """
     links = find(host)
     if not links:
@@ -149,7 +151,7 @@ def pick(host: Host, name: str | None) -> LinkDevice:
 
 
 def counters(host: Host, link: LinkDevice) -> list[Counters]:
-    """The counters of each vector."""
+    """Return the counters of each vector, by vector number."""
 
     def count(vector: int, name: str) -> int:
         return int(host.read_text(f"{CLASS}/{link.device}/vector{vector}/{name}"))
@@ -158,12 +160,12 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
 
 
 def place(link: LinkDevice, base: int, data: bytes) -> None:
-    """Put *data* at the physical address *base* of a link's shared memory.
+    """Write *data* to the physical address *base* in the shared memory of a link.
 
     Raises:
-        RslError: the memory does not reach there, or cannot be had.
+        RslError: the range is not in the shared memory, or the memory cannot be mapped.
     """
-    from periphery import MMIO, MMIOError  # slow to load, and seldom wanted
+    from periphery import MMIO, MMIOError  # slow to load, and seldom needed
 
     offset = base - link.memory_base
     if offset < 0 or offset + len(data) > link.memory_size:
@@ -181,20 +183,21 @@ def place(link: LinkDevice, base: int, data: bytes) -> None:
 
 
 class GoneError(RslError):
-    """The device of a link is not there any more."""
+    """The device of a link does not exist any more."""
 
 
 class Mailbox:
     """An open link device; usable in ``with`` and in ``select``.
 
-    Notifications count from the moment of opening.
+    It receives the notifications from its opening on.
     """
 
     def __init__(self, host: Host, link: LinkDevice, *, flags: int = os.O_RDWR) -> None:
         """Open the device of *link*.
 
         Raises:
-            RslError: it cannot be opened.
+            GoneError: the device does not exist.
+            RslError: the device cannot be opened.
         """
         self.link = link
         path = host.where(link.node)
@@ -226,21 +229,21 @@ class Mailbox:
         return self._fd
 
     def detach(self) -> int:
-        """The descriptor, which is the caller's to close from now on."""
+        """Return the descriptor and give it up: from now on the caller has to close it."""
         fd, self._fd = self._fd, -1
         return fd
 
     def _gone(self, error: OSError, action: str, hint: str = "") -> RslError:
-        """What to tell of an error of the device, which may be gone."""
+        """Make the error to raise for *error* of the device, which may be gone."""
         if error.errno in (errno.ENODEV, errno.ENXIO):
             return GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
         return os_error(action, error, hint=hint)
 
     def check(self) -> None:
-        """Check that this is the device of the link still, and not of one that came after it.
+        """Check that the device still belongs to the link, and not to a later one.
 
         Raises:
-            GoneError: it is not.
+            GoneError: the link is gone, or the device belongs to another link now.
         """
         try:
             label = INFO.unpack(fcntl.ioctl(self._fd, IOC_INFO, bytes(INFO.size)))[6]
@@ -253,7 +256,8 @@ class Mailbox:
         """Kick the vectors in *mask*.
 
         Raises:
-            RslError: the device is gone or refuses.
+            GoneError: the device is gone.
+            RslError: the kernel refuses.
         """
         try:
             os.write(self._fd, MASK.pack(mask))
@@ -261,10 +265,10 @@ class Mailbox:
             raise self._gone(error, f"write to '{self.link.node}'") from error
 
     def read(self) -> int:
-        """The mask of vectors notified since the last call; 0 if there are none.
+        """Return the mask of the vectors notified since the last call; 0 if there are none.
 
         Raises:
-            RslError: the device is gone.
+            GoneError: the device is gone.
         """
         try:
             mask: int = MASK.unpack(os.read(self._fd, MASK.size))[0]
@@ -275,10 +279,10 @@ class Mailbox:
         return mask
 
     def last(self, vector: int) -> Last:
-        """The last notification of *vector*.
+        """Return the last notification of *vector*.
 
         Raises:
-            RslError: the device is gone.
+            GoneError: the device is gone.
         """
         asked = VECTOR_STAT.pack(vector, *[0] * 8)
         try:
@@ -289,13 +293,14 @@ class Mailbox:
         return Last(count, time_of)
 
     def bind(self, vector: int, direction: int, eventfd: int) -> None:
-        """Bind *eventfd* to *vector* in the kernel, for as long as it is open anywhere.
+        """Bind *eventfd* to *vector* in the kernel, until its last descriptor is closed.
 
-        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. What was bound there is not any
-        more.
+        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. The new binding replaces an
+        earlier one of the same vector and direction.
 
         Raises:
-            RslError: the device is gone or refuses.
+            GoneError: the device is gone.
+            RslError: the kernel refuses.
         """
         try:
             fcntl.ioctl(self._fd, IOC_BIND, BINDING.pack(vector, direction, eventfd, 0))
@@ -305,20 +310,20 @@ class Mailbox:
             ) from error
 
     def wait(self, mask: int, timeout: float | None) -> int:
-        """Wait until a vector in *mask* is notified and return those that were.
+        """Wait until a vector in *mask* is notified; return the mask of the notified vectors.
 
-        *timeout* is in seconds; None waits for ever.
+        *timeout* is in seconds; None waits forever.
 
         Raises:
-            WaitTimeoutError: none came in time.
-            RslError: the device is gone.
+            WaitTimeoutError: no notification came in time.
+            GoneError: the device is gone.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            # poll(2) takes its milliseconds as an int.
+            # poll(2) has an int of milliseconds as its timeout.
             ready = poll.poll(None if left is None else min(left, 3600) * 1000)
             notified = self.read() & mask if ready else 0
             if notified:
@@ -330,5 +335,5 @@ class Mailbox:
 
 
 def vectors_of(mask: int) -> list[int]:
-    """The numbers of the vectors in a mask, ascending."""
+    """Return the numbers of the vectors in a mask, ascending."""
     return [n for n in range(mask.bit_length()) if mask >> n & 1]

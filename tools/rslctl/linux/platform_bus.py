@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Devices of the platform bus and who drives them.
+"""The devices of the platform bus and their drivers: find, bind and unbind.
 
 Attributes: Documentation/ABI/testing/sysfs-bus-platform of Linux.
 """
@@ -12,12 +12,12 @@ from rslctl.errors import RslError
 from rslctl.linux.host import DEVICE_TREE, Host
 
 _BUS = "/sys/bus/platform"
-#: What driver_override shows while there is none.
+#: The text of driver_override while no override is set.
 _NONE = "(null)"
 
 
 def node_of(host: Host, directory: str) -> str:
-    """The path in the device tree of the device whose directory in sysfs is given; "" if none."""
+    """Return the device tree path of the device with the sysfs *directory*; "" without a node."""
     link = host.where(f"{directory}/of_node")
     path = os.path.relpath(os.path.realpath(link), os.path.realpath(host.where(DEVICE_TREE)))
     if not os.path.exists(link) or path.startswith(".."):
@@ -26,16 +26,16 @@ def node_of(host: Host, directory: str) -> str:
 
 
 def find(host: Host, node: str) -> str | None:
-    """The name of the device that the kernel made of a device tree node; None if it made none."""
+    """Return the name of the device of a device tree node; None if the kernel created none."""
     names = host.names(f"{_BUS}/devices")
     return next((name for name in names if node_of(host, path(name)) == node), None)
 
 
 def at(host: Host, node: str) -> str:
-    """The same where it has to be there.
+    """Return the name of the device of a device tree node.
 
     Raises:
-        RslError: the kernel made none.
+        RslError: the kernel created no device of the node.
     """
     name = find(host, node)
     if name is None:
@@ -44,23 +44,26 @@ def at(host: Host, node: str) -> str:
 
 
 def path(device: str) -> str:
-    """A device's directory in sysfs."""
+    """Return the sysfs directory of a device."""
     return f"{_BUS}/devices/{device}"
 
 
 def driver_of(host: Host, device: str) -> str | None:
-    """The driver that a device is bound to."""
+    """Return the driver of a device; None if it has no driver."""
     return driver_at(host, path(device))
 
 
 def driver_at(host: Host, directory: str) -> str | None:
-    """The driver of the device with this directory in sysfs, on whatever bus."""
+    """Return the driver of the device with this sysfs directory, on any bus; None without one."""
     target = host.link_target(f"{directory}/driver")
     return os.path.basename(target) if target else None
 
 
 def directory_of(host: Host, node: str) -> str | None:
-    """The directory in sysfs of a node's device, on this bus or that of Arm's own devices."""
+    """Return the sysfs directory of a node's device, on the platform bus or on the AMBA bus.
+
+    None if the node has no device on either bus.
+    """
     for bus in (_BUS, "/sys/bus/amba"):
         for name in host.names(f"{bus}/devices"):
             if node_of(host, f"{bus}/devices/{name}") == node:
@@ -69,6 +72,7 @@ def directory_of(host: Host, node: str) -> str | None:
 
 
 def has_driver(host: Host, driver: str) -> bool:
+    """Return whether the kernel has a platform driver of this name now."""
     return host.exists(f"{_BUS}/drivers/{driver}")
 
 
@@ -76,7 +80,7 @@ def bind(host: Host, device: str, driver: str) -> None:
     """Bind a device to a driver.
 
     Raises:
-        RslError: the kernel does not.
+        RslError: the kernel refuses, or the driver's probe fails.
     """
     try:
         host.write_attribute(f"{_BUS}/drivers/{driver}/bind", device)
@@ -86,24 +90,24 @@ def bind(host: Host, device: str, driver: str) -> None:
 
 
 def unbind(host: Host, device: str, driver: str) -> None:
-    """Take a device from its driver.
+    """Unbind a device from its driver.
 
     Raises:
-        RslError: the kernel does not.
+        RslError: the kernel refuses.
     """
     host.write_attribute(f"{_BUS}/drivers/{driver}/unbind", device)
 
 
 def override(host: Host, device: str) -> str:
-    """The only driver that the device may be bound to; "" where its node decides."""
+    """Return the driver_override of a device: its only permitted driver; "" if it is not set."""
     text = host.read_text(f"{path(device)}/driver_override")
     return "" if text == _NONE else text
 
 
 def set_override(host: Host, device: str, driver: str) -> None:
-    """Let a device be bound to *driver* only; "" lets its node decide again.
+    """Set driver_override: only *driver* may bind to the device; "" clears the override.
 
     Raises:
-        RslError: the kernel does not.
+        RslError: the kernel refuses.
     """
     host.write_attribute(f"{path(device)}/driver_override", f"{driver}\n")

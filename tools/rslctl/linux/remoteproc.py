@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The devices that boot remotes: the kernel's remoteproc framework.
+"""Remote processors: find, start and stop them by the kernel's remoteproc framework.
 
 Attributes: Documentation/ABI/testing/sysfs-class-remoteproc of Linux.
 """
@@ -14,16 +14,16 @@ from rslctl.linux.host import Host
 
 CLASS = "/sys/class/remoteproc"
 
-#: States in which the remote's program runs, and in which it does not.
+#: The states in which the remote's program runs, and those in which it is stopped.
 RUNNING = ("running", "attached")
 STOPPED = ("offline", "detached")
 CRASHED = "crashed"
 
-#: What the kernel says for the program of a remote that something else has started.
+#: The kernel's name of the program if something else than Linux started the remote.
 UNKNOWN = "unknown"
 
-#: Where the kernel looks for the programs of remotes, and the endings of compressed ones
-#: (drivers/base/firmware_loader/main.c of Linux); one more place is its parameter.
+#: The directory of the remotes' programs, the parameter that names one more directory, and the
+#: suffixes of compressed files (drivers/base/firmware_loader/main.c of Linux).
 FIRMWARE = "/lib/firmware"
 _PARAMETER = "/sys/module/firmware_class/parameters/path"
 _ENDINGS = ("", ".zst", ".xz")
@@ -35,21 +35,21 @@ class RemoteProcessor:
     def __init__(
         self, *, device: str, name: str, state: str, firmware: str, recovers: bool, node: str
     ) -> None:
-        #: The kernel's name of the device, as "remoteproc0".
+        #: The kernel's name of the device, for example "remoteproc0".
         self.device = device
         self.name = name
         #: "offline", "suspended", "running", "crashed", "deleted", "attached" or "detached".
         self.state = state
-        #: Its program below /lib/firmware.
+        #: The name of its program below /lib/firmware.
         self.firmware = firmware
-        #: Whether the kernel restarts it by itself when it crashes.
+        #: Whether the kernel itself restarts the remote after a crash.
         self.recovers = recovers
-        #: The device tree node of the device that drives it; "" without one.
+        #: The device tree node of its parent device; "" without one.
         self.node = node
 
 
 def find(host: Host) -> list[RemoteProcessor]:
-    """The remote processors that there are, by number."""
+    """Return the remote processors of the machine, by number."""
     names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
     return [_read(host, name) for name in names]
 
@@ -72,10 +72,10 @@ def _recovers(host: Host, directory: str) -> bool:
 
 
 def at(host: Host, node: str) -> RemoteProcessor:
-    """The remote processor of a device tree node.
+    """Return the remote processor of a device tree node.
 
     Raises:
-        RslError: there is none.
+        RslError: the kernel has no remote processor of this node.
     """
     found = next((each for each in find(host) if each.node == node), None)
     if found is None:
@@ -87,13 +87,16 @@ def at(host: Host, node: str) -> RemoteProcessor:
 
 
 def runs(processor: RemoteProcessor, firmware: str) -> bool:
-    """Whether a remote runs *firmware*, or whatever where that is "" or cannot be known."""
+    """Return whether a remote runs *firmware*.
+
+    Any program counts if *firmware* is "" or the kernel does not know the program.
+    """
     known = firmware != "" and processor.firmware != UNKNOWN
     return processor.state in RUNNING and (not known or firmware == processor.firmware)
 
 
 def has_firmware(host: Host, name: str) -> bool:
-    """Whether there is a program *name* where the kernel looks for it."""
+    """Return whether the program *name* is in a directory where the kernel looks for it."""
     release = os.uname().release
     places = [f"{FIRMWARE}/updates/{release}", f"{FIRMWARE}/updates", f"{FIRMWARE}/{release}"]
     if host.exists(_PARAMETER):
@@ -107,10 +110,10 @@ def has_firmware(host: Host, name: str) -> bool:
 
 
 def check_startable(host: Host, processor: RemoteProcessor, firmware: str) -> None:
-    """Check that a remote that does not run could be started with *firmware*.
+    """Check that a stopped remote can be started with *firmware*.
 
     Raises:
-        RslError: it has crashed, or there is no such program.
+        RslError: the remote has crashed, or the program does not exist.
     """
     if processor.state == CRASHED:
         raise RslError(
@@ -126,13 +129,13 @@ def check_startable(host: Host, processor: RemoteProcessor, firmware: str) -> No
 
 
 def start(host: Host, processor: RemoteProcessor, firmware: str) -> None:
-    """Have a remote run *firmware*, or the program that it has where that is "".
+    """Start a remote with *firmware*; "" keeps the program that the kernel has for it.
 
-    Nothing is done where it runs already.
+    Does nothing if the remote already runs this program.
 
     Raises:
-        RslError: it runs something else, has crashed, there is no such program, or the kernel
-            does not start it; the name of its program is as it was then.
+        RslError: the remote runs another program or has crashed, the program does not exist, or
+            the kernel does not start the remote. The name of its program is unchanged then.
     """
     if runs(processor, firmware):
         return
@@ -156,7 +159,10 @@ def start(host: Host, processor: RemoteProcessor, firmware: str) -> None:
 
 
 def _check_runs(host: Host, processor: RemoteProcessor) -> None:
-    """Check that the kernel did what it said: it starts nothing that it thinks has power."""
+    """Check that the remote runs after a start.
+
+    The kernel reports success and starts nothing if it believes that the remote has power already.
+    """
     state = state_of(host, processor)
     if state in (*STOPPED, CRASHED):
         raise RslError(
@@ -167,21 +173,21 @@ def _check_runs(host: Host, processor: RemoteProcessor) -> None:
 
 
 def state_of(host: Host, processor: RemoteProcessor) -> str:
-    """What a remote does now.
+    """Return the state of a remote now.
 
     Raises:
-        RslError: its device is gone.
+        RslError: the device of the remote is gone.
     """
     return host.read_text(f"{CLASS}/{processor.device}/state")
 
 
 def stop(host: Host, processor: RemoteProcessor) -> None:
-    """Stop a remote, or let go of one that something else had started.
+    """Stop a remote. Does nothing if it neither runs nor has crashed.
 
-    The kernel does not stop one that has crashed: that is restarted and then stopped.
+    The kernel cannot stop a crashed remote. So a crashed remote is restarted first.
 
     Raises:
-        RslError: the kernel refuses, or there is nothing to restart a crashed remote with.
+        RslError: the kernel refuses, or the program of a crashed remote is missing.
     """
     if processor.state not in (*RUNNING, CRASHED):
         return
@@ -196,7 +202,8 @@ def stop(host: Host, processor: RemoteProcessor) -> None:
 
 
 def _restart(host: Host, processor: RemoteProcessor) -> None:
-    # The kernel forgets that a remote has no power when the program is missing here.
+    """Restart a crashed remote."""
+    # If the program is missing now, the kernel goes on to believe that the remote has power.
     if not has_firmware(host, processor.firmware):
         raise RslError(
             f"{processor.device} has crashed, and can only be stopped once it was restarted; there "
@@ -207,7 +214,9 @@ def _restart(host: Host, processor: RemoteProcessor) -> None:
 
 
 def put_back(host: Host, processor: RemoteProcessor, firmware: str) -> bool:
-    """Stop a remote and give its program the name that it had; False if it is so already.
+    """Stop a remote and set the name of its program back to *firmware*.
+
+    Returns False if nothing had to be done.
 
     Raises:
         RslError: the kernel refuses.
@@ -222,7 +231,7 @@ def put_back(host: Host, processor: RemoteProcessor, firmware: str) -> bool:
 
 
 def set_firmware(host: Host, processor: RemoteProcessor, firmware: str) -> None:
-    """Name the program of a remote that does not run.
+    """Set the name of the program of a stopped remote.
 
     Raises:
         RslError: the kernel refuses.
@@ -231,7 +240,7 @@ def set_firmware(host: Host, processor: RemoteProcessor, firmware: str) -> None:
 
 
 def set_recovery(host: Host, processor: RemoteProcessor, wanted: bool) -> None:
-    """Say whether the kernel is to restart a remote by itself when it crashes.
+    """Set whether the kernel itself restarts a remote after a crash.
 
     Raises:
         RslError: the kernel refuses.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The user interface of the kernel module, from kmod/rsl_mbox/uapi/linux/rsl_mbox.h."""
+"""The user space interface of the kernel module: kmod/rsl_mbox/uapi/linux/rsl_mbox.h in Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ LABEL_SIZE = 32
 FEATURE_MEMORY = 1 << 0
 FEATURE_CACHED = 1 << 1
 
-#: Directions of a binding.
+#: The directions of a binding.
 NOTIFY = 0
 KICK = 1
 
-#: What read() returns and write() takes: a mask of vectors.
+#: The data of read() and write(): a mask of vectors.
 MASK = struct.Struct("=I")
 
 #: struct rsl_mbox_info: api_version, features, vectors, padding, memory_base,

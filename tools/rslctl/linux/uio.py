@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""UIO devices, found by their device tree node and never by their number.
+"""UIO devices: find them by their device tree node, and find the processes that use them.
 
 Attributes: drivers/uio/uio.c of Linux.
 """
@@ -16,7 +16,7 @@ from rslctl.linux.host import Host
 from rslctl.region import Region
 
 SUBSYSTEM = "uio"
-#: The driver, and the module that has it.
+#: The name of the driver and of its module.
 DRIVER = "uio_pdrv_genirq"
 
 CLASS = f"/sys/class/{SUBSYSTEM}"
@@ -26,11 +26,12 @@ CLASS = f"/sys/class/{SUBSYSTEM}"
 class UioDevice:
     """A UIO device as sysfs shows it."""
 
-    #: The kernel's name of the device, as "uio0".
+    #: The kernel's name of the device, for example "uio0".
     device: str
     name: str
-    #: The device tree node that it was made of; "" if of none.
+    #: The device tree node of the device; "" without one.
     node: str
+    #: The memory that it maps.
     maps: tuple[Region, ...]
 
     @property
@@ -40,18 +41,18 @@ class UioDevice:
 
 
 def find(host: Host) -> list[UioDevice]:
-    """The UIO devices that are there, by number."""
+    """Return the UIO devices of the machine, by number."""
     names = sorted(host.names(CLASS), key=lambda name: (len(name), name))
     return [_read(host, name) for name in names]
 
 
 def at(host: Host, node: str) -> UioDevice | None:
-    """The UIO device of a device tree node."""
+    """Return the UIO device of a device tree node; None if it has none."""
     return next((each for each in find(host) if each.node == node), None)
 
 
 def of_device(host: Host, device: str) -> UioDevice | None:
-    """The UIO device of a platform device, by its name."""
+    """Return the UIO device of the platform device called *device*; None if it has none."""
     for name in host.names(CLASS):
         above = os.path.realpath(host.path(f"{CLASS}/{name}/device"))
         if os.path.basename(above) == device:
@@ -60,7 +61,10 @@ def of_device(host: Host, device: str) -> UioDevice | None:
 
 
 def users(host: Host, uio: UioDevice) -> list[int]:
-    """The processes that have a UIO device open or mapped, as far as they may be looked at."""
+    """Return the processes that have a UIO device open or mapped.
+
+    Processes that the caller may not inspect are left out.
+    """
     if not host.live or not host.exists(uio.path):
         return []
     number = host.path(uio.path).stat().st_rdev
@@ -69,10 +73,10 @@ def users(host: Host, uio: UioDevice) -> list[int]:
 
 
 def _device_numbers(host: Host, pid: str) -> set[int]:
-    """The numbers of the devices that a process has open or mapped."""
+    """Return the numbers of the devices that a process has open or mapped."""
     found = set()
     for directory in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
-        with contextlib.suppress(RslError):  # it has ended, or is not ours to look at
+        with contextlib.suppress(RslError):  # the process has ended, or we may not inspect it
             for name in host.names(directory):
                 with contextlib.suppress(OSError):
                     found.add(host.path(f"{directory}/{name}").stat().st_rdev)

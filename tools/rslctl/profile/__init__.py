@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a board is: the model, and the TOML profiles that it is read from.
+"""Board profiles: the data model of a board, and the reader of the TOML files.
 
-The profiles that come with rslctl are in ``boards/``.
+The profiles of rslctl itself are in ``boards/``.
 """
 
 __all__ = ["model", "reader", "virtio", "zynqmp"]

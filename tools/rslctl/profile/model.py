@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a board profile says of a board, as data."""
+"""The data model of a board profile: boards, links, transports and what belongs to them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from rslctl.errors import RslError
 from rslctl.region import Region
 
-#: Interrupt types of include/dt-bindings/interrupt-controller/irq.h of Linux: those that a
-#: shared peripheral interrupt of a GIC can have (drivers/irqchip/irq-gic.c).
+#: The interrupt types that a shared peripheral interrupt of a GIC can have
+#: (drivers/irqchip/irq-gic.c of Linux), with their numbers in
+#: include/dt-bindings/interrupt-controller/irq.h of Linux.
 TRIGGERS = {"edge-rising": 1, "level-high": 4}
 
-#: When a remote may be started: once its daemon is ready, or by setup.
+#: When a remote is started: after its daemon is ready, or by setup.
 STARTS = ("daemon", "setup")
 
-#: How a link can be notified.
+#: The names of the transports.
 TRANSPORTS = ("mailbox", "doorbell")
 
 
 @dataclass(frozen=True)
 class NodeRef:
-    """A node of the base tree: by label, by path, or both; empty where there is none.
+    """A reference to a node of the base tree: by label, by path, or by both.
 
-    There are several paths where kernels call the node differently.
+    There are several paths if kernel versions have different names for the node.
     """
 
     label: str = ""
@@ -36,31 +37,31 @@ class NodeRef:
 
 @dataclass(frozen=True)
 class Channels:
-    """Mailbox channels that the base's controller has; vector n is entry n of both tuples."""
+    """Channels of a mailbox controller in the base tree; vector n is entry n of both tuples."""
 
     controller: NodeRef
-    #: Specifiers of the channels, without the phandle.
+    #: The channels' specifiers without the phandle.
     tx: tuple[tuple[int, ...], ...]
     rx: tuple[tuple[int, ...], ...]
-    #: Where one channel carries several in its payload; 0 otherwise.
+    #: The number of vectors in the payload of the only channel; 0 if the payload carries none.
     payload_vectors: int = 0
 
 
 @dataclass(frozen=True)
 class Fifos:
-    """Two FIFOs of a TI K3 mailbox cluster, for which the overlay adds a sub-node."""
+    """Two FIFOs of a TI K3 mailbox cluster; the overlay adds a sub-node for them."""
 
     controller: NodeRef
     tx: int
     rx: int
-    #: Linux's number among the users of the cluster.
+    #: The number of Linux among the users of the cluster.
     user: int = 0
     payload_vectors: int = 0
 
 
 @dataclass(frozen=True)
 class Ipi:
-    """A pair of ZynqMP IPI agents, keys of :data:`zynqmp.AGENTS`: Linux's and the remote's."""
+    """The IPI agents of Linux and of the remote on a ZynqMP: keys of :data:`zynqmp.AGENTS`."""
 
     agent: int
     remote: int
@@ -71,61 +72,64 @@ class Ipi:
 class Doorbell:
     """The doorbell transport of a link; vector n is entry n of each tuple."""
 
-    #: Physical address of the 32-bit register that rings the remote, or of its block.
+    #: Physical address of the block of registers; at offset "kick", or 0, is the 32-bit register
+    #: that rings the remote.
     register: int
-    #: What Linux writes there.
+    #: The value that Linux writes to that register, per vector.
     kick_values: tuple[int, ...]
-    #: The shared peripheral interrupts by which the remote rings Linux.
+    #: The numbers of the shared peripheral interrupts by which the remote rings Linux.
     spis: tuple[int, ...]
     #: A key of :data:`TRIGGERS`.
     trigger: str
-    #: Bytes of the block.
+    #: Size of the block in bytes.
     size: int = 4
-    #: Offsets of the registers that level interrupts need, by name in the device tree.
+    #: Offsets of registers in the block in bytes, by their name in the device tree.
     offsets: tuple[tuple[str, int], ...] = ()
+    #: The bits of the status register that belong to each vector.
     status_masks: tuple[int, ...] = ()
 
 
-#: How a link is notified.
+#: The description of a transport: of any mailbox, and of any transport.
 Mailbox = Channels | Fifos | Ipi
 Transport = Mailbox | Doorbell
 
 
 @dataclass(frozen=True)
 class RemoteSide:
-    """What the remote uses to notify Linux and to be kicked, where the profile tells."""
+    """The remote's side of a transport, as far as the profile describes it."""
 
-    #: Physical address of the register that rings Linux; None where a mailbox driver does.
+    #: Physical address of the register that rings Linux; None if a mailbox driver rings.
     register: int | None = None
-    #: What the remote writes there, per vector.
+    #: The value that the remote writes to that register, per vector.
     notify_values: tuple[int, ...] = ()
-    #: The interrupts that kicks arrive by: one per vector, or one for all.
+    #: The remote's interrupts for kicks: one per vector, or one for all vectors.
     interrupts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Virtio:
-    """The virtio devices that the daemon serves, in its order: keys of :data:`virtio.KINDS`."""
+    """The virtio devices that the daemon serves."""
 
+    #: Keys of :data:`virtio.KINDS`, in the order of the devices in the memory.
     devices: tuple[str, ...]
-    #: Whether the daemon puts a device tree before them.
+    #: Whether the daemon writes a device tree before the devices.
     device_tree: bool
 
 
 @dataclass(frozen=True)
 class Remoteproc:
-    """What boots the remote: a device of the kernel's remoteproc framework."""
+    """The device of the kernel's remoteproc framework that boots the remote."""
 
     node: NodeRef
-    #: Name below /lib/firmware; "" leaves the one that the kernel has.
+    #: File name below /lib/firmware; "" keeps the name that the kernel has.
     firmware: str
-    #: A key of :data:`STARTS`.
+    #: One of :data:`STARTS`.
     start: str
 
 
 @dataclass(frozen=True)
 class Access:
-    """Whose processes "rslctl serve" gives a link to, by name or number."""
+    """The users and groups whose processes get a link from "rslctl serve": names or numbers."""
 
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -133,37 +137,39 @@ class Access:
 
 @dataclass(frozen=True)
 class Link:
-    """One pairing of Linux with a remote."""
+    """A link between Linux and one remote."""
 
     name: str
+    #: The shared memory.
     memory: Region
-    #: The memory that the remote's program occupies, where Linux has to leave it alone.
+    #: The memory of the remote's program, if Linux must not use it.
     firmware: Region | None
-    #: The transports that it can have, by name: one of :data:`TRANSPORTS`.
+    #: The transports that the link can use, by name: keys are in :data:`TRANSPORTS`.
     offers: dict[str, Transport]
-    #: The name of the one that it has.
+    #: The name of the transport that the link uses.
     transport: str
     remote: RemoteSide | None = None
     virtio: Virtio | None = None
-    #: Room in the shared memory for what the remote has to know, as an absolute range.
+    #: The part of the shared memory for the remote's device tree, as physical addresses.
     remote_dt: Region | None = None
     remoteproc: Remoteproc | None = None
-    #: None where the profile leaves it open.
+    #: None if the profile does not say who may use the link.
     access: Access | None = None
-    #: Vectors of a link without hardware, which offers no transport; 0 otherwise.
+    #: The number of vectors of a simulated link, which has no transport; 0 for a real link.
     sim: int = 0
 
     @property
     def by(self) -> Transport:
-        """The transport that it has."""
+        """The transport that the link uses."""
         return self.offers[self.transport]
 
     def regions(self) -> list[tuple[str, Region]]:
-        """The memory that it has, by key."""
+        """Return the memory regions of the link with their keys in the profile."""
         return [("memory", self.memory)] + ([("firmware", self.firmware)] if self.firmware else [])
 
     @property
     def vectors(self) -> int:
+        """The number of vectors in each direction."""
         if self.sim:
             return self.sim
         by = self.by
@@ -174,23 +180,26 @@ class Link:
 
 @dataclass(frozen=True)
 class Board:
-    """What a profile says."""
+    """A board as its profile describes it."""
 
     name: str
     description: str
-    #: Entries of the root node's "compatible": the machine has one of them at least.
+    #: Entries of "compatible" of the root node; the machine has to have at least one of them.
     compatible: tuple[str, ...]
     links: tuple[Link, ...]
-    #: Nodes of the base that Linux must not use, and that it must.
+    #: The nodes of the base tree that the overlay disables, and those that it enables.
     disable: tuple[NodeRef, ...] = ()
     enable: tuple[NodeRef, ...] = ()
-    #: Cells of addresses and of sizes at the root of the base.
+    #: #address-cells and #size-cells at the root of the base tree.
     cells: tuple[int, int] = (2, 2)
-    #: The interrupt controller, where the base's root does not say it for all.
+    #: The interrupt controller, if the root of the base tree has no interrupt-parent.
     interrupt_parent: NodeRef | None = None
 
     def too_large(self, address: int, size: int) -> list[str]:
-        """What of the links does not fit into so many cells of addresses and of sizes."""
+        """Return a message for each address or size that does not fit into this many cells.
+
+        *address* is #address-cells, *size* is #size-cells.
+        """
         regions = [(link, what, region) for link in self.links for what, region in link.regions()]
         regions += [
             (link, "doorbell", Region(link.by.register, link.by.size))
@@ -205,10 +214,10 @@ class Board:
         ]
 
     def link(self, name: str | None) -> Link:
-        """The link called *name*; where the board has one link, None means that one.
+        """Return the link called *name*; None means the only link of the board.
 
         Raises:
-            RslError: there is no such link, or the board has several and none is named.
+            RslError: the board has no such link, or *name* is None and it has several links.
         """
         known = ", ".join(link.name for link in self.links)
         if name is None:
@@ -227,17 +236,17 @@ class Board:
 
 @dataclass(frozen=True)
 class Clash:
-    """Two links of a board want the same; *at* is the index of the later one."""
+    """Two links of a board use the same resource; *at* is the index of the later link."""
 
     at: int
-    #: The key of the link's table that is at fault, and the check that it belongs to.
+    #: The key in the link's table that is wrong, and the name of the check.
     key: str
     check: str
     text: str
 
 
 def clashes(links: tuple[Link, ...]) -> list[Clash]:
-    """What the links of a board take from each other."""
+    """Return the resources that two links of a board use both."""
     found = []
     for at, link in enumerate(links):
         for other in links[:at]:
@@ -268,12 +277,13 @@ def clashes(links: tuple[Link, ...]) -> list[Clash]:
 
 
 def _ipi(link: Link) -> Ipi | None:
+    """The IPI agents of a link; None if it does not offer that mailbox."""
     mailbox = link.offers.get("mailbox")
     return mailbox if isinstance(mailbox, Ipi) else None
 
 
 def _wants(by: Transport) -> set[tuple[str, ...]]:
-    """What a transport needs for itself: a check, and what it says of it."""
+    """The resources that a transport cannot share: the name of the check, then message words."""
     if isinstance(by, Doorbell):
         return {("interrupt", "SPI", str(spi)) for spi in by.spis}
     if isinstance(by, Ipi):

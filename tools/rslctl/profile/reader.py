@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Board profiles: found by name or file, read from TOML.
+"""The reader of board profiles: find a profile by name or file, and parse its TOML.
 
-The format is described in docs/reference/board-profile.md.
+docs/reference/board-profile.md describes the format.
 """
 
 from __future__ import annotations
@@ -30,35 +30,36 @@ from rslctl.profile.toml import Document, Table, overlay, read, shown
 from rslctl.profile.transports import node_ref
 from rslctl.region import Region
 
-#: Linux maps the shared memory in pages; arm64 boards may run 4, 16 or 64 KiB ones.
+#: The smallest page size in bytes. Linux maps the shared memory in pages; on arm64 a page has 4,
+#: 16 or 64 KiB.
 PAGE_SIZE = 4096
 
-#: The name of a firmware file; may have directories.
+#: The name of a firmware file; it may contain directories.
 FIRMWARE = re.compile(r"(?!/|.*\.\.)[A-Za-z0-9._+@/-]*")
 
 _BUILT_IN = Path(__file__).parent / "boards"
-#: The machine's own profiles.
+#: The directory of the machine's own profiles.
 _LOCAL = "etc/rslctl/boards"
 #: A link's name is also part of device tree labels.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def built_in() -> list[str]:
-    """The names of the profiles that come with rslctl, sorted."""
+    """Return the names of the profiles that come with rslctl, sorted."""
     return sorted(path.stem for path in _BUILT_IN.glob("*.toml"))
 
 
 def known(root: Path = Path("/")) -> dict[str, Path]:
-    """The profiles that have a name, those of the machine before those that come with rslctl."""
+    """Return the file of each profile name; the machine's own profile replaces a built-in one."""
     paths = [*_BUILT_IN.glob("*.toml"), *(root / _LOCAL).glob("*.toml")]
     return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
 
 def load(name: str, root: Path = Path("/")) -> Board:
-    """Read the profile *name*, or the file *name* where that ends in ``.toml``.
+    """Read the profile *name*, or the file *name* if that ends in ``.toml``.
 
     Raises:
-        RslError: it does not exist, cannot be read or is not a profile.
+        RslError: the profile does not exist, cannot be read or is not valid.
     """
     path = Path(name) if name.endswith(".toml") else _find(name, root)
     if not path.stem.isprintable():
@@ -79,7 +80,10 @@ def _find(name: str, root: Path) -> Path:
 
 
 def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
-    """A profile's text over that of the profile that it extends."""
+    """Read a profile and lay it over the profile that it extends.
+
+    *seen* are the paths of the profiles that extend this one.
+    """
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -96,7 +100,7 @@ def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
     except RslError as error:
         raise table.error("extends", f"{error} ({error.hint})") from error
     seen = (*seen, os.path.realpath(path))
-    # A machine's own profile may extend the one that it goes before.
+    # The machine's own profile may extend the built-in profile of the same name.
     if os.path.realpath(below) == seen[-1] and name in built_in():
         below = _BUILT_IN / f"{name}.toml"
     if os.path.realpath(below) in seen:
@@ -109,10 +113,11 @@ def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
 
 
 def parse(document: Document, name: str) -> Board:
-    """The board that *document* describes.
+    """Make the board that *document* describes.
 
     Raises:
-        RslError: it is not a profile; the message names file, line, key and what would be right.
+        RslError: the document is not a valid profile. The message names file, line and key, and
+            says what would be right.
     """
     top = Table(document, (), document.values)
     board = Board(
@@ -189,7 +194,7 @@ def _link(table: Table) -> Link:
 
 
 def _check_remote(table: Table, link: Link) -> None:
-    """The remote's side has an entry per vector, or one for all."""
+    """Check that the remote's side has one value per vector, or one for all vectors."""
     for key, values in (
         ("notify-values", link.remote.notify_values if link.remote else ()),
         ("interrupts", link.remote.interrupts if link.remote else ()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""TOML that knows where each value stands, read key by key, with mistakes told by file and line."""
+"""A TOML reader whose errors name the file, line and key of the wrong value."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: Where a value is in a document: keys, and indices of arrays of tables.
+#: The place of a value in a document: keys, and indices in arrays of tables.
 KeyPath = tuple[str | int, ...]
 
 _HEADER = re.compile(r"\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-#: A string, to be kept, or a comment.
+#: A string, which is kept, or a comment, which is removed.
 _COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*"|'[^']*')|#.*""")
 _STRING = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
@@ -29,29 +29,29 @@ _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file, perhaps laid over another."""
+    """A parsed file; it may be laid over another file."""
 
     values: dict[str, Any]
-    #: File and line of what is at a path.
+    #: The file and line of each key and table, as "FILE:LINE".
     places: dict[KeyPath, str] = field(default_factory=dict)
     source: str = ""
 
     def place(self, path: KeyPath) -> str:
-        """The file and line of *path*, or of the nearest that it is part of."""
+        """Return the file and line of *path*, or of the nearest known table or key around it."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, f"{self.source}:1")
 
 
 def read(text: str, source: str) -> Document:
-    """Parse *text*, which is called *source* in messages.
+    """Parse *text*; messages call it *source*.
 
     Raises:
-        RslError: it is not TOML.
+        RslError: the text is not valid TOML.
     """
     try:
         values = tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, or a number past what Python takes
+    except ValueError as error:  # TOMLDecodeError, or a number that is too long for Python
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         reason = str(error).removesuffix(found[0]) if found else str(error)
@@ -62,7 +62,7 @@ def read(text: str, source: str) -> Document:
 
 
 def _places(text: str, source: str) -> dict[KeyPath, str]:
-    """Where keys and tables stand, as far as they start a line."""
+    """Find the file and line of each key and table that starts a line."""
     places: dict[KeyPath, str] = {}
     sizes: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -92,7 +92,7 @@ def _parts(dotted: str) -> list[str]:
 
 
 def _indexed(parts: list[str], sizes: dict[KeyPath, int]) -> KeyPath:
-    """The path of a header, whose arrays of tables mean their last table."""
+    """The path of a table's header; the name of an array of tables means its last table."""
     path: KeyPath = ()
     for at, part in enumerate(parts):
         path = (*path, part)
@@ -102,9 +102,10 @@ def _indexed(parts: list[str], sizes: dict[KeyPath, int]) -> KeyPath:
 
 
 def overlay(base: Document, top: Document) -> Document:
-    """*base* with the keys of *top* over it, where false takes a table away.
+    """Lay *top* over *base*: a key of *top* replaces the same key of *base*.
 
-    Tables of arrays are matched by their "name".
+    Tables are merged; the value false removes a table. The tables of an array are matched by their
+    key "name".
     """
     places = dict(base.places)
     values = _over(base.values, top.values, (), (), places, top)
@@ -119,6 +120,7 @@ def _over(
     places: dict[KeyPath, str],
     top: Document,
 ) -> dict[str, Any]:
+    """Lay the table *above* over the table *below*, and update *places*."""
     result = dict(below)
     places[path] = top.place(above_path)
     for key, value in above.items():
@@ -144,6 +146,7 @@ def _arrays_over(
     places: dict[KeyPath, str],
     top: Document,
 ) -> list[Any]:
+    """Lay the array of tables *above* over the array *below*, and update *places*."""
     result = list(below)
     names = [each.get("name") for each in below]
     for index, table in enumerate(above):
@@ -159,7 +162,7 @@ def _arrays_over(
 
 
 def _moved(path: KeyPath, above_path: KeyPath, places: dict[KeyPath, str], top: Document) -> None:
-    """What is at *path* comes from the top document, with all that is below."""
+    """Set the places of *path* and of all keys below it to those in the top document."""
     for known in [known for known in places if known[: len(path)] == path]:
         del places[known]
     places[path] = top.place(above_path)
@@ -173,7 +176,7 @@ def _are_tables(value: object) -> TypeGuard[list[Any]]:
 
 
 def shown(value: object) -> str:
-    """A value in a message: not too long, whatever it is."""
+    """Return the text of a value for a message, at most 80 characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):
@@ -182,7 +185,10 @@ def shown(value: object) -> str:
 
 
 class Table:
-    """A table that is emptied key by key; what remains at the end is a mistake."""
+    """A table that is read key by key; :meth:`done` refuses the keys that nobody read.
+
+    Each method that reads a key raises RslError if the value is missing or not valid.
+    """
 
     def __init__(self, document: Document, path: KeyPath, values: dict[str, Any]) -> None:
         self._document = document
@@ -194,7 +200,7 @@ class Table:
         return key in self._values
 
     def error(self, key: str, message: str, *, at: str | None = None) -> RslError:
-        """A mistake in the value of *key*, which stands where *at* does."""
+        """Make an error for *key*; it names the line of *at*, by default the line of *key*."""
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in self._path]
         name = f"{''.join(parts)}.{key}" if key else "".join(parts)
         where = key if at is None else at
@@ -202,6 +208,7 @@ class Table:
         return RslError(f"{place}: {name.removeprefix('.')}: {message}")
 
     def _take(self, key: str, kind: type, expected: str) -> Any:
+        """Remove a key from the table and return its value."""
         self._asked.append(key)
         if key not in self._values:
             close = difflib.get_close_matches(key, self._values, 1)
@@ -217,12 +224,13 @@ class Table:
         return value
 
     def optional(self, key: str) -> bool:
-        """Whether *key* is there; one that may be."""
+        """Return whether the optional *key* is present."""
         if key not in self._values:
             self._asked.append(key)
         return key in self._values
 
     def text(self, key: str) -> str:
+        """Read a string: one line of printable text, not empty."""
         value: str = self._take(key, str, "a string")
         return self._line(key, value)
 
@@ -232,6 +240,7 @@ class Table:
         return value
 
     def choice(self, key: str, choices: list[str]) -> str:
+        """Read a string that is one of *choices*."""
         value = self.text(key)
         if value not in choices:
             close = difflib.get_close_matches(value, choices, 1)
@@ -241,7 +250,7 @@ class Table:
         return value
 
     def texts(self, key: str) -> list[str]:
-        """A string or a list of strings."""
+        """Read a string or a list of strings, as a list that is not empty."""
         value = self._take(key, object, "a string or a list of strings")
         values = value if isinstance(value, list) else [value]
         if not values:
@@ -252,7 +261,7 @@ class Table:
         ]
 
     def flag(self, key: str) -> bool:
-        """True or false; false where the key is absent."""
+        """Read an optional bool; a missing key is False."""
         return self.optional(key) and bool(self._take(key, bool, "true or false"))
 
     def _in_range(self, key: str, value: int, low: int, high: int) -> int:
@@ -261,9 +270,11 @@ class Table:
         return value
 
     def integer(self, key: str, low: int, high: int) -> int:
+        """Read an integer from *low* to *high*."""
         return self._in_range(key, self._take(key, int, "an integer"), low, high)
 
     def integers(self, key: str, low: int, high: int) -> list[int]:
+        """Read a list of integers from *low* to *high*."""
         values = self._take(key, list, "a list of integers")
         return [
             self._in_range(key, self._typed(key, value, int, "an integer"), low, high)
@@ -271,7 +282,7 @@ class Table:
         ]
 
     def rows(self, key: str, low: int, high: int) -> list[tuple[int, ...]]:
-        """A list of lists of integers."""
+        """Read a list of lists of integers from *low* to *high*."""
         expected = "a list of lists of integers, as [[0], [1]]"
         return [
             tuple(
@@ -286,7 +297,7 @@ class Table:
         return Table(self._document, (*self._path, key), values)
 
     def tables(self, key: str) -> list[Table]:
-        """An array of at least one table."""
+        """Read an array of tables that has at least one table."""
         values = self._take(key, list, f"at least one [[{key}]] table")
         if not values:
             raise self.error(key, f"is empty, expected at least one [[{key}]] table")
@@ -300,7 +311,11 @@ class Table:
         ]
 
     def done(self) -> None:
-        """Refuse the keys that nobody asked for."""
+        """Check that every key was read.
+
+        Raises:
+            RslError: the table has an unknown key.
+        """
         for key in self._values:
             close = difflib.get_close_matches(key, self._asked, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""

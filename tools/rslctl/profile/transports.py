@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a link is notified, as docs/reference/board-profile.md has the tables of it."""
+"""The reader of a link's transport tables: mailbox, doorbell, zynqmp-ipi and remote.
+
+docs/reference/board-profile.md describes the tables.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,19 @@ from rslctl.profile.model import (
 )
 from rslctl.profile.toml import Table, shown
 
-#: The first shared peripheral interrupt of a GIC has INTID 32, the last 1019
-#: (Arm IHI 0048 2.2.1).
+#: The largest number of a shared peripheral interrupt (SPI) of a GIC. SPI 0 is INTID 32, the last
+#: SPI is INTID 1019 (Arm IHI 0048 2.2.1).
 SPI_MAX = 1019 - 32
 
-#: A label as dtc takes it, a path of nodes.
+#: A node reference: a label in dtc's syntax, or a path.
 _NODE = re.compile(r"&[A-Za-z_][A-Za-z0-9_]*|/|(?:/[A-Za-z0-9,._+@-]+)+")
 
 
 def node_ref(table: Table, key: str, text: str) -> NodeRef:
-    """A node as a profile writes it: its label, its paths, or both.
+    """Parse a node reference of a profile: a label, paths, or both, separated by spaces.
 
     Raises:
-        RslError: it is something else.
+        RslError: the text is not a valid node reference.
     """
     words = text.split()
     labels = [word[1:] for word in words if word.startswith("&")]
@@ -45,10 +48,10 @@ def node_ref(table: Table, key: str, text: str) -> NodeRef:
 
 
 def read(table: Table) -> tuple[dict[str, Transport], RemoteSide | None]:
-    """What the table of a link offers, by name, and the remote's side of it.
+    """Read the transports that a link offers, by name, and the remote's side.
 
     Raises:
-        RslError: it offers nothing, or a table is wrong.
+        RslError: the link has no transport, or a table is not valid.
     """
     offers: dict[str, Transport] = {}
     remote = None
@@ -125,7 +128,7 @@ def _ipi(table: Table) -> Ipi:
 
 
 def _ipi_doorbell(ipi: Ipi) -> tuple[Doorbell, RemoteSide]:
-    """The IPI block driven directly: one bit, so one vector."""
+    """Make the doorbell that uses the IPI registers directly: one bit, so one vector."""
     ours, theirs = zynqmp.AGENTS[ipi.agent], zynqmp.AGENTS[ipi.remote]
     doorbell = Doorbell(
         register=ours.registers,

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the daemon puts into the shared memory, and where.
+"""The layout of the daemon's virtio devices in the shared memory.
 
-The arrangement is that of the RSL daemon, OpenAMP's fork of kvmtool: per device a region, one
-behind the other, after 64 KiB for a device tree. Without the device tree, the headers stand in
-a row at the start of the memory instead of at the start of their regions. Region sizes:
-virtio/*.c of the fork; queue counts and sizes: the same files of kvmtool.
+The layout is that of the RSL daemon, OpenAMP's fork of kvmtool. The first 64 KiB are for a device
+tree. The regions of the devices follow, one after the other. With a device tree, each region
+begins with the header of its device. Without one, all headers are in a row at the start of the
+memory. Sources: virtio/*.c of the fork for the sizes of regions, and the same files of kvmtool for
+the numbers and sizes of queues.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Bytes of a virtio-mmio header.
+#: Size of a virtio-mmio header in bytes.
 HEADER_SIZE = 0x200
-#: Bytes that the daemon keeps for a device tree.
+#: Size of the daemon's area for a device tree in bytes.
 DEVICE_TREE_SIZE = 0x10000
-#: Alignment of the parts of a virtqueue, virtio-mmio version 1.
+#: Alignment of the parts of a virtqueue in bytes: virtio-mmio version 1.
 QUEUE_ALIGN = 4096
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of virtio device as the daemon makes it."""
+    """A kind of virtio device, with the daemon's sizes for it."""
 
-    #: Virtio's number of the kind (virtio 1.2 chapter 5).
+    #: The virtio device ID (virtio 1.2 chapter 5).
     device_id: int
-    #: Bytes of its region.
+    #: Size of the region in bytes.
     region: int
+    #: The number of queues.
     queues: int
-    #: Descriptors of each queue.
+    #: The number of descriptors in each queue.
     queue_size: int
 
 
@@ -51,26 +53,30 @@ class Area:
 
     @property
     def end(self) -> int:
+        """The first offset behind the area."""
         return self.offset + self.size
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device's part of the shared memory; bytes throughout."""
+    """A device's part of the shared memory; offsets and sizes are in bytes."""
 
     kind: str
-    #: Its kind, numbered where there are several of it.
+    #: The kind, with a number if there are several devices of the kind.
     name: str
+    #: The offset of the header.
     header: int
     region: Area
+    #: The number of queues.
     queues: int
+    #: The number of descriptors in each queue.
     queue_size: int
-    #: Of one queue.
+    #: The size of one queue.
     queue_bytes: int
 
     @property
     def buffers(self) -> int:
-        """What is left of the region for buffers; negative where it is too small."""
+        """The bytes of the region that are left for buffers; negative if it is too small."""
         used = self.queues * self.queue_bytes
         if self.header == self.region.offset:
             used += HEADER_SIZE
@@ -78,16 +84,17 @@ class Device:
 
 
 def queue_bytes(size: int) -> int:
-    """Bytes of a virtqueue of *size* descriptors, as vring_size() of virtio has it (2.7.2)."""
+    """Return the bytes of a virtqueue of *size* descriptors: vring_size() of virtio (2.7.2)."""
     return _up(16 * size + 2 * (3 + size)) + _up(2 * 3 + 8 * size)
 
 
 def _up(value: int) -> int:
+    """Round up to the alignment of a virtqueue's parts."""
     return -(-value // QUEUE_ALIGN) * QUEUE_ALIGN
 
 
 def arrange(kinds: tuple[str, ...], *, device_tree: bool) -> list[Device]:
-    """The devices in the order given, which are keys of :data:`KINDS`."""
+    """Place devices in the shared memory, in the order of *kinds*: keys of :data:`KINDS`."""
     devices = []
     offset = DEVICE_TREE_SIZE
     for number, name in enumerate(kinds):
@@ -108,16 +115,17 @@ def arrange(kinds: tuple[str, ...], *, device_tree: bool) -> list[Device]:
 
 
 def head(kinds: tuple[str, ...], *, device_tree: bool) -> Area:
-    """What stands before the regions."""
+    """Return the area before the regions: the device tree, or the headers in a row."""
     if device_tree:
         return Area("device tree", 0, DEVICE_TREE_SIZE)
     return Area("headers", 0, len(kinds) * HEADER_SIZE)
 
 
 def misfit(kinds: tuple[str, ...], *, device_tree: bool, size: int, room: int | None) -> str:
-    """What stands against the devices in *size* bytes, up to the offset *room* where one is kept.
+    """Say why the devices do not fit into *size* bytes of shared memory; "" if they fit.
 
-    Empty where nothing does.
+    *room* is the offset of the area for the remote's device tree; the devices have to end before
+    it. None if there is no such area.
     """
     start = head(kinds, device_tree=device_tree)
     if start.end > DEVICE_TREE_SIZE:
@@ -139,7 +147,7 @@ def misfit(kinds: tuple[str, ...], *, device_tree: bool, size: int, room: int | 
 
 
 def end(kinds: tuple[str, ...], *, device_tree: bool) -> int:
-    """The first offset behind all of it."""
+    """Return the first offset behind all devices and the area before them."""
     parts = [head(kinds, device_tree=device_tree)]
     parts += [device.region for device in arrange(kinds, device_tree=device_tree)]
     return max(part.end for part in parts)

@@ -1,41 +1,43 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The inter-processor interrupts (IPI) of the Zynq UltraScale+ MPSoC.
 
-Addresses, bits and interrupts: AMD UG1085 chapter 13 and UG1087 module IPI; the numbers of the
-agents: the device tree property xlnx,ipi-id, as TF-A has them (plat/xilinx/zynqmp/zynqmp_ipi.c).
+Sources: AMD UG1085 chapter 13 and UG1087 module IPI for addresses, bits and interrupts. The number
+of an agent is the value of the device tree property xlnx,ipi-id; TF-A has the same numbers
+(plat/xilinx/zynqmp/zynqmp_ipi.c).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Offsets of an agent's registers.
+#: The offsets of an agent's registers in bytes.
 TRIG, ISR, IER, IDR = 0x00, 0x10, 0x18, 0x1C
-#: Bytes of an agent's registers.
+#: The size of an agent's registers in bytes.
 SIZE = 0x20
 
 _BUFFERS = 0xFF990000
-#: Bytes of a request, and of a response.
+#: The size of a request buffer, and of a response buffer, in bytes.
 BUFFER_SIZE = 0x20
 
 
 @dataclass(frozen=True)
 class Agent:
-    """One of the agents that ring each other."""
+    """An IPI agent: a processor or another master that can ring, and be rung by, the others."""
 
     name: str
-    #: Its bit in the registers of the others.
+    #: The bit of this agent in the registers of the other agents.
     bit: int
-    #: Physical address of its registers.
+    #: The physical address of the registers.
     registers: int
-    #: Its shared peripheral interrupt.
+    #: The number of the shared peripheral interrupt.
     spi: int
-    #: Where its outgoing messages are, and which of them are to this agent, as offsets.
+    #: Offsets in bytes: *outgoing* is that of the buffers for messages that this agent sends;
+    #: *incoming* is that of the buffer for this agent in the outgoing buffers of another agent.
     outgoing: int
     incoming: int
 
 
-#: By xlnx,ipi-id. The four agents of the PMU (3 to 6) are the firmware's.
+#: The agents by xlnx,ipi-id. The firmware uses the four agents of the PMU, 3 to 6.
 AGENTS = {
     0: Agent("APU", 1 << 0, 0xFF300000, 35, 0x400, 0x080),
     1: Agent("RPU0", 1 << 8, 0xFF310000, 33, 0x000, 0x000),
@@ -46,11 +48,14 @@ AGENTS = {
     10: Agent("PL3", 1 << 27, 0xFF370000, 32, 0xC00, 0x180),
 }
 
-#: The agents that are free for Linux, and those of the remotes.
+#: The agents that Linux may use, and those that a remote may use.
 LOCAL = (7, 8, 9, 10)
 REMOTE = (1, 2, 7, 8, 9, 10)
 
 
 def request(sender: Agent, receiver: Agent) -> int:
-    """Physical address of the request buffer from *sender* to *receiver*; its response follows."""
+    """Return the physical address of the request buffer from *sender* to *receiver*.
+
+    The response buffer follows it.
+    """
     return _BUFFERS + sender.outgoing + receiver.incoming

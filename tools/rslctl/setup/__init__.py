@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A link brought up, watched and taken down, and what can be wrong with it."""
+"""Bring a link up, start and watch its remote, take it down, and find what is wrong with it."""
 
 __all__ = [
     "bring_up",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bring a link up and take it down again.
 
-Setting up is a list of :mod:`steps`. It can be killed at any point and run again, and
-teardown undoes what setup did and nothing else.
+A setup is a list of steps, which :mod:`rslctl.setup.steps` and
+:mod:`rslctl.setup.remote_steps` define. It can be killed at any point and run again. A teardown
+undoes the steps that setup did, and nothing else.
 """
 
 from __future__ import annotations
@@ -35,20 +36,22 @@ MODULE = "rsl_mbox"
 #: The driver of a link's device, by transport.
 DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
 
-#: Those that have something to undo, by name.
+#: The steps that can be undone, by their name in the journal.
 STEPS: dict[str, type[Step]] = {
     step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned, RecoveryOff, RemoteStarted)
 }
 
-#: Called with a step's description, what was done about it, and in how many seconds.
+#: Called after each step with its description, its result and its duration in seconds.
 Report = Callable[[str, str, float], None]
 
 
 def parse_owner(text: str) -> tuple[int, int | None]:
-    """``USER`` or ``USER:GROUP``, names or numbers, as user and group id.
+    """Parse ``USER`` or ``USER:GROUP``, names or numbers; return the user id and the group id.
+
+    The group id is None if *text* has no group.
 
     Raises:
-        RslError: there is no such user or group.
+        RslError: the user or the group is unknown.
     """
     user, _, group = text.partition(":")
     uid = _id("user", user, lambda name: pwd.getpwnam(name).pw_uid)
@@ -56,7 +59,7 @@ def parse_owner(text: str) -> tuple[int, int | None]:
 
 
 def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
-    # The last number stands for "leave it as it is" in chown(2).
+    # The largest number means "unchanged" to chown(2).
     if text.isdecimal() and len(text) <= 10 and int(text) < 2**32 - 1:
         return int(text)
     try:
@@ -66,12 +69,13 @@ def _id(kind: str, text: str, look_up: Callable[[str], int]) -> int:
 
 
 def steps_for(target: Target, firmware: str | None) -> list[Step]:
-    """What bringing a link up takes, in order.
+    """Return the steps that bring a link up, in order.
 
-    *firmware*, below /lib/firmware, goes before what the profile says.
+    *firmware*, a file name below /lib/firmware, replaces the firmware of the profile.
 
     Raises:
-        RslError: there is a firmware and nothing to boot it.
+        RslError: the running tree does not have the node of the remote processor, or *firmware* is
+            given and the profile has no remoteproc for the link.
     """
     host, board, link = target.host, target.board, target.link
     driver = DRIVERS[link.transport]
@@ -126,11 +130,11 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
 
 
 def up(todo: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None:
-    """Do those steps of one link that are not done yet.
+    """Do the steps of one link that are not done yet.
 
     Raises:
-        RslError: a step fails. What was done before it stays and is in the journal, so that
-            setup can go on from there or teardown undo it.
+        RslError: a step failed. The earlier steps stay done and are in the journal, so setup can
+            continue from there, or teardown can undo them.
     """
     target = todo[0].target
     journal = Journal.load(target.host, target.link.name)
@@ -145,7 +149,10 @@ def up(todo: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None
 
 
 def _bring_about(step: Step, journals: list[Journal], dry_run: bool) -> str:
-    """Do a step that is not done yet; the first of *journals* is the link's own."""
+    """Do a step if it is not done yet, and return its result for the report.
+
+    The first of *journals* is that of the link.
+    """
     if step.check():
         if not dry_run:
             _own(step, journals)
@@ -160,13 +167,17 @@ def _bring_about(step: Step, journals: list[Journal], dry_run: bool) -> str:
 
 
 def _own(step: Step, journals: list[Journal]) -> None:
-    """Write down what came about by loading a module: it is ours to undo as well."""
+    """Write a step to the journal if setup caused its state by loading a module.
+
+    Teardown then undoes that step too.
+    """
     plan = step.consequence(journals)
     if plan is not None and not journals[0].has(step.name, plan):
         journals[0].add(step.name, plan)
 
 
 def _do(step: Step, journal: Journal) -> None:
+    """Write the undo plan of a step to the journal, and do the step; undo it if it fails."""
     plan = step.plan()
     added = plan is not None and journal.add(step.name, plan)
     try:
@@ -184,10 +195,11 @@ def _do(step: Step, journal: Journal) -> None:
 
 
 def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
-    """Undo what setup did for *link*, in reverse.
+    """Undo the steps that setup did for *link*, in reverse order.
 
     Raises:
-        RslError: a step cannot be undone. It and those before it stay in the journal.
+        RslError: a daemon has the link open, or a step cannot be undone. This step and the earlier
+            ones stay in the journal.
     """
     journal = Journal.load(host, link)
     others = _others(host, link)
@@ -201,7 +213,7 @@ def down(host: Host, link: str, *, dry_run: bool, report: Report) -> None:
 
 
 def _others(host: Host, link: str) -> list[Journal]:
-    """The journals of the other links, but for those that are damaged."""
+    """The journals of the other links, without damaged ones."""
     found = []
     for name in Journal.links(host):
         with contextlib.suppress(RslError):
@@ -212,6 +224,10 @@ def _others(host: Host, link: str) -> list[Journal]:
 def _take_back(
     host: Host, journal: Journal, entry: dict[str, Any], others: list[Journal], dry_run: bool
 ) -> str:
+    """Undo one entry of the journal, or leave it to another link; return the result for the report.
+
+    A module that setup loaded stays loaded while another link is set up.
+    """
     step = STEPS.get(entry["step"])
     if step is None:
         raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
@@ -219,7 +235,7 @@ def _take_back(
     if left:
         result = f"left to link {others[0].link}"
         if not dry_run:
-            # Written there before it is taken from here: killed between, it is in both.
+            # The other journal gets the entry first. If we are killed now, both have it.
             others[0].adopt(entry)
     elif dry_run:
         return "would undo"
@@ -238,10 +254,10 @@ def _undo(step: type[Step], journal: Journal, entry: dict[str, Any]) -> bool:
 
 
 def _check_unused(host: Host, journal: Journal) -> None:
-    """Check that no daemon has the link open, before anything is taken from under it.
+    """Check, before teardown undoes a step, that no daemon uses the link.
 
     Raises:
-        RslError: one has.
+        RslError: a process has the link's device or its UIO device open.
     """
     device = mbox.at(host, journal.facts.node) if journal.facts else None
     if device and device.open_files:
@@ -262,6 +278,7 @@ def _check_unused(host: Host, journal: Journal) -> None:
 
 
 def _about(entry: dict[str, Any]) -> str:
+    """The description of a journal entry for the report."""
     values = {key: value for key, value in entry["plan"].items() if value not in (None, "")}
     texts = {key: " ".join(v) if isinstance(v, list) else v for key, v in values.items()}
     return f"{entry['step']} ({', '.join(f'{key} {text}' for key, text in texts.items())})"

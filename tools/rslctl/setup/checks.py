@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What has to be so before a link can come up: machine, memory and channels. Only reads."""
+"""The conditions for a link: checks of the machine, its memory and the channels. They only read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import Board, Doorbell, Ipi, Link
 from rslctl.region import Region
 
-#: "error": it will not work; "warning": it may bite; "unknown": it cannot be told, and the
-#: text says why.
+#: "error": the link cannot work; "warning": there may be a problem; "unknown": the check could not
+#: look, and the text says why.
 Level = Literal["error", "warning", "unknown"]
 
 _DEFERRED = "/sys/kernel/debug/devices_deferred"
@@ -28,7 +28,7 @@ _RSL = ("rsl,mbox-client", "rsl,mbox-doorbell", "user-mailbox")
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has to say, in one line, and what to do about it."""
+    """A result of a check: one line of text, and what to do about it."""
 
     #: The name of the check.
     check: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 def content(host: Host, name: str) -> str | None:
-    """The text of a file; None where it is missing or may not be read."""
+    """Return the text of a file; None if it is missing or cannot be read."""
     try:
         return host.read_text(name)
     except RslError:
@@ -46,7 +46,7 @@ def content(host: Host, name: str) -> str | None:
 
 
 def machine(board: Board, tree: Tree) -> list[Finding]:
-    """Whether the running device tree is what the profile asks for."""
+    """Check that the running device tree has what the profile specifies."""
     remedy = (
         f"boot with its overlay (rslctl overlay --board {board.name}), "
         "or choose the board that this is"
@@ -72,7 +72,7 @@ def _no_tree(host: Host, check: str) -> Finding:
 
 
 def memory(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
-    """Whether the link's memory is reserved as planned, by the device tree and by the kernel."""
+    """Check that the device tree and the kernel reserve the link's memory as the profile says."""
     found = []
     for key, region in link.regions():
         what = f"link {link.name}: {key} {_range(region)}"
@@ -89,6 +89,7 @@ def _range(region: Region) -> str:
 
 
 def _reserved(board: Board, tree: Tree, what: str, region: Region) -> Iterator[Finding]:
+    """Check that a node of /reserved-memory reserves the region, with no-map."""
     carved = [
         (path, each)
         for path in tree.nodes
@@ -126,6 +127,7 @@ def _reserved(board: Board, tree: Tree, what: str, region: Region) -> Iterator[F
 class _Resource:
     """A line of /proc/iomem."""
 
+    #: The level of the line: 0 at the top.
     depth: int
     region: Region
     name: str
@@ -145,9 +147,9 @@ def _resources(text: str) -> list[_Resource]:
 
 
 def _taken(host: Host, what: str, region: Region) -> Iterator[Finding]:
-    """Whether the kernel uses the memory as its own."""
+    """Check that the kernel does not use the region as System RAM."""
     text = content(host, _IOMEM)
-    # Whoever is not root sees every address as 0.
+    # For users other than root, all addresses in the file are 0.
     resources = _resources(text or "")
     if not any(each.region.end > 1 for each in resources):
         why = "shows no addresses" if resources else "is not there or cannot be read"
@@ -169,12 +171,12 @@ def _taken(host: Host, what: str, region: Region) -> Iterator[Finding]:
 
 
 def channels(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
-    """Whether what the link is notified by is there, and nobody else's."""
+    """Check that the link's channels or doorbell work, and that no other device uses them."""
     node = overlay.notification_path(board, link, overlay.style_of(board, tree))
     if not tree.texts("/", "compatible"):
         return [_no_tree(host, "channel")]
     if node not in tree:
-        return []  # what the machine lacks is machine's to say
+        return []  # machine() reports a missing node
     if isinstance(link.by, Doorbell):
         return list(_doorbell(host, tree, node))
     used = tree.specifiers(node, "mboxes", "#mbox-cells")
@@ -185,7 +187,10 @@ def channels(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
 
 
 def _controller(host: Host, tree: Tree, controller: str) -> Iterator[Finding]:
-    """Whether the mailbox controller works; its device may be made of a node above."""
+    """Check that a mailbox controller has a device and a driver.
+
+    The device may be that of a node above the controller's node.
+    """
     if not controller:
         yield Finding(
             "probe",
@@ -217,7 +222,7 @@ def _controller(host: Host, tree: Tree, controller: str) -> Iterator[Finding]:
 
 
 def _deferred(host: Host, device: str) -> str:
-    """What the kernel says of a device whose probe it put off."""
+    """The kernel's reason for a deferred probe, as the end of a message; "" if not deferred."""
     for line in (content(host, _DEFERRED) or "").splitlines():
         name, _, reason = line.partition("\t")
         if name.strip() == Path(device).name:
@@ -226,13 +231,14 @@ def _deferred(host: Host, device: str) -> str:
 
 
 def _others(tree: Tree, own: str, key: str) -> Iterator[str]:
-    """The nodes in use, apart from *own*, that have the property *key*."""
+    """The enabled nodes that have the property *key*, without the node *own*."""
     for path, properties in tree.nodes.items():
         if path != own and key in properties and tree.enabled(path):
             yield path
 
 
 def _busy(host: Host, other: str, what: str) -> Finding:
+    """The finding that the node *other* has *what* too: an error if it has a driver."""
     device = platform_bus.directory_of(host, other)
     driver = platform_bus.driver_at(host, device) if device else None
     if driver:
@@ -253,6 +259,7 @@ def _busy(host: Host, other: str, what: str) -> Finding:
 def _mailbox(
     host: Host, tree: Tree, node: str, used: list[tuple[str, tuple[int, ...]]]
 ) -> Iterator[Finding]:
+    """Check that no other node has one of the mailbox channels *used* by *node*."""
     for other in _others(tree, node, "mboxes"):
         for controller, cells in dict.fromkeys(tree.specifiers(other, "mboxes", "#mbox-cells")):
             if controller and (controller, cells) in used:
@@ -261,7 +268,7 @@ def _mailbox(
 
 
 def _agent(host: Host, tree: Tree, own: str, agent: int) -> Iterator[Finding]:
-    """Whether another controller than *own* has the IPI agent that the profile has for Linux."""
+    """Check that no other controller than *own* has the IPI agent of Linux in the profile."""
     for other in _others(tree, own, "xlnx,ipi-id"):
         controller = "xlnx,zynqmp-ipi-mailbox" in tree.texts(other, "compatible")
         if controller and tree.cell(other, "xlnx,ipi-id", -1) == agent:
@@ -269,13 +276,14 @@ def _agent(host: Host, tree: Tree, own: str, agent: int) -> Iterator[Finding]:
 
 
 def _doorbell(host: Host, tree: Tree, node: str) -> Iterator[Finding]:
-    """Whether a device that a driver has got uses the register or an interrupt."""
+    """Check that no device with a driver uses the doorbell's registers or interrupts."""
     registers = tree.regions(node)
     interrupts = {(each.controller, each.cells[:2]) for each in tree.interrupts(node)}
     for other in tree.nodes:
         if other == node or not tree.enabled(other):
             continue
-        ours = bool(set(tree.texts(other, "compatible")) & set(_RSL))  # may share the register
+        # Other links may share the register.
+        ours = bool(set(tree.texts(other, "compatible")) & set(_RSL))
         wants = [
             f"the doorbell's register {_range(each)}"
             for each in registers

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Everything that can be seen to be wrong with the links of a machine, or of an image.
+"""The checks of "rslctl doctor": find what is wrong with the links of a machine or of an image.
 
-Each check is a function that only looks; docs/reference/doctor.md lists them by name of finding.
+Each check is a function that only reads. docs/reference/doctor.md lists the findings by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rslctl.setup import checks, order
 from rslctl.setup.checks import Finding
 from rslctl.setup.journal import Journal
 
-#: The interface that the daemon makes and does not bring up.
+#: The network interface that the daemon creates and leaves down.
 _TAP = "/sys/class/net/tap0"
 #: include/uapi/linux/if.h
 _IFF_UP = 1
@@ -31,22 +31,24 @@ _DEFERRED = "/sys/kernel/debug/devices_deferred"
 
 @dataclass(frozen=True)
 class Patient:
-    """What is looked at; *board* is None where it is not known which one it is."""
+    """The machine or image to check."""
 
     host: Host
+    #: None if the board is not known.
     board: Board | None
+    #: The links of the board to check.
     links: tuple[Link, ...]
-    #: The running device tree; empty of an image.
+    #: The running device tree; an image has an empty one.
     machine: Tree
-    #: The name of the link that is asked about; None where all are.
+    #: The name of the only link to check; None checks all links.
     only: str | None = None
 
     def journals(self) -> list[str]:
-        """The links that were set up and are asked about."""
+        """Return the links to check that have a journal."""
         return [name for name in Journal.links(self.host) if self.only in (None, name)]
 
     def devices(self) -> list[mbox.LinkDevice]:
-        """Those that are up."""
+        """Return the links to check that are up."""
         return [each for each in mbox.find(self.host) if self.only in (None, each.name)]
 
 
@@ -97,7 +99,7 @@ def _module(on: Patient) -> Iterator[Finding]:
 
 
 def _links(on: Patient) -> Iterator[Finding]:
-    """Nodes that became no link."""
+    """Find nodes of links that have no driver, though the module is loaded."""
     board, machine = on.board, on.machine
     if not board or not machine.nodes:
         return
@@ -182,7 +184,7 @@ def _has_uio(host: Host) -> bool:
 
 
 def _read(host: Host, path: str) -> str:
-    """A file that may not be there, or not be for us."""
+    """The text of a file; "" if it is missing or cannot be read."""
     try:
         return host.read_text(path) if host.exists(path) else ""
     except RslError:
@@ -282,7 +284,7 @@ def _remote(on: Patient) -> Iterator[Finding]:
 def _order(
     on: Patient, remote: order.Remote, processor: remoteproc.RemoteProcessor, served: bool
 ) -> Iterator[Finding]:
-    """Whether a remote that runs found a daemon when it started."""
+    """Find a running remote that started before its daemon, or has no daemon."""
     if remote.facts.start != "daemon":
         return
     what = "no daemon has the link open"
@@ -384,7 +386,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
 
 
 def look(on: Patient) -> list[Finding]:
-    """What all checks find; one that cannot look says so."""
+    """Run all checks; a check that fails becomes a finding of level "unknown"."""
     found = []
     for check in CHECKS:
         try:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether there is a remote to be kicked; apart from life.py, as kick has to start quickly."""
+"""The check before a kick that the remote runs.
+
+It is not in order.py, as that module takes long to load and "rslctl kick" has to start quickly.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from rslctl.setup import journal
 
 
 def check_running(host: Host, link: str) -> None:
-    """Check that the remote of a link, where it is known what boots it, is there to be rung.
+    """Check that the remote of a link runs, if the link's profile has a remoteproc.
 
     Raises:
-        RslError: it is not.
+        RslError: the remote does not run.
     """
     facts = journal.facts(host, link)
     if not facts or not facts.remoteproc:

@@ -20,18 +20,20 @@ _LOCK = f"{STATE}/lock"
 
 @contextlib.contextmanager
 def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[None]:
-    """Keep other setups and teardowns out; wait for one for *timeout* seconds.
+    """Hold the lock; wait up to *timeout* seconds for another process that holds it.
+
+    *note* is called with a message before the wait.
 
     Raises:
-        WaitTimeoutError: one is still under way; the message names its process.
-        RslError: the state directory cannot be made.
+        WaitTimeoutError: another process still holds the lock; the message names the process.
+        RslError: the state directory or the lock file cannot be created.
     """
     directory = host.path(STATE)
     try:
         if not directory.exists():
             directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o755)  # whatever the umask is: status and dry runs read it
-        # Not everybody's to open, so that not everybody can hold it.
+            directory.chmod(0o755)  # for all users, whatever the umask: status reads it
+        # Only root may open the lock, so no other user can hold it.
         fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise os_error(f"lock '{directory}'", error) from error
@@ -41,7 +43,7 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         except BlockingIOError:
             _wait(fd, timeout, note)
         for name in host.names(STATE):
-            if name.startswith("."):  # of one that was killed while it wrote
+            if name.startswith("."):  # a killed process left this temporary file
                 host.remove(f"{STATE}/{name}")
         yield
     finally:
@@ -53,6 +55,8 @@ class _LateError(Exception):
 
 
 def _wait(fd: int, timeout: float, note: Callable[[str], None]) -> None:
+    """Wait for the lock; SIGALRM ends the wait after *timeout* seconds."""
+
     def late(_: int, __: FrameType | None) -> None:
         raise _LateError
 
@@ -76,7 +80,7 @@ def _wait(fd: int, timeout: float, note: Callable[[str], None]) -> None:
 
 
 def _holder(fd: int) -> str:
-    """The process that has the lock: proc_locks(5)."""
+    """The process that holds the lock, as text: proc_locks(5)."""
     state = os.fstat(fd)
     name = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
     try:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of life: a daemon is ready before its remote starts, and stopped before it stops.
+"""Start, stop and watch a remote in the right order with its daemon.
 
-A remote that starts first finds no devices, one that restarts under its daemon kills
-it, and one that is rung before it runs may hang in its start: docs/reference/life.md.
+The daemon has to be ready before its remote starts, and has to stop before its remote stops. A
+remote that starts first finds no devices. A remote that restarts while its daemon runs kills the
+daemon. A remote that is kicked before it runs may hang in its start. See docs/reference/life.md.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.lock import locked
 from rslctl.setup.remote_steps import RemoteStarted
 
-#: Seconds between two looks at what the kernel tells no change of: whether a daemon is
-#: ready, and whether a remote still runs.
+#: Seconds between two checks whether a daemon is ready, and whether a remote still runs. The
+#: kernel sends no event for either.
 _INTERVAL = 0.1
 _WATCH_INTERVAL = 1.0
 
@@ -31,25 +32,26 @@ class UnknownRemoteError(RslError):
 
 @dataclass(frozen=True)
 class Remote:
-    """What boots the remote of a link that is set up."""
+    """The remote of a link that is set up, where the profile says what boots it."""
 
     link: str
     facts: Facts
 
     def processor(self, host: Host) -> RemoteProcessor:
-        """Its state now.
+        """Read the remote processor and its state.
 
         Raises:
-            RslError: the kernel has none.
+            RslError: the kernel has no remote processor of the node.
         """
         return remoteproc.at(host, self.facts.remoteproc)
 
 
 def of(host: Host, name: str | None) -> Remote:
-    """The remote of the link called *name*, or of the only one that is set up.
+    """Return the remote of the link called *name*, or of the only link that is set up.
 
     Raises:
-        RslError: the link is not set up, or its profile does not say what boots its remote.
+        UnknownRemoteError: the profile does not say what boots the remote.
+        RslError: the link is not set up, or *name* is None and several links are set up.
     """
     links = Journal.links(host)
     if name is None and len(links) > 1:
@@ -72,10 +74,10 @@ def of(host: Host, name: str | None) -> Remote:
 
 
 def is_known(host: Host, name: str | None) -> bool:
-    """Whether it is known what boots the remote of a link that is set up.
+    """Return whether the profile of a link says what boots its remote.
 
     Raises:
-        RslError: the link is not set up.
+        RslError: the link is not set up, or *name* is None and several links are set up.
     """
     try:
         of(host, name)
@@ -94,14 +96,14 @@ def start(
     dry_run: bool,
     note: Callable[[str], None],
 ) -> bool:
-    """Start a remote once its daemon has the link open; False if it runs already.
+    """Wait until the daemon has the link open, then start the remote.
 
-    *timeout* is how many seconds the daemon is given; with *force* it is not waited for. What
-    stopping the remote takes goes into setup's journal, so that teardown can do it, too.
+    *timeout* is the longest wait in seconds. With *force* the daemon is not needed. The journal
+    gets how to stop the remote, so teardown can stop it. Returns False if the remote already runs.
 
     Raises:
-        WaitTimeoutError: the daemon did not open the link.
-        RslError: it runs since before its daemon, has crashed, or the kernel refuses.
+        WaitTimeoutError: the daemon did not open the link in time.
+        RslError: the remote may run since before its daemon, has crashed, or the kernel refuses.
     """
     wanted = firmware or remote.facts.firmware
     processor = remote.processor(host)
@@ -134,10 +136,10 @@ def start(
 
 
 def check_order(host: Host, remote: Remote, processor: RemoteProcessor) -> None:
-    """Check that a remote that runs was started after its daemon was there, as far as is known.
+    """Check by the journal that a running remote was started after its daemon.
 
     Raises:
-        RslError: it was not, or not by rslctl.
+        RslError: the remote was started before its daemon, or not by rslctl.
     """
     plan = Journal.load(host, remote.link).last(RemoteStarted.name)
     if not plan or not plan.get("served", True):
@@ -174,9 +176,10 @@ def stop(
     dry_run: bool,
     note: Callable[[str], None],
 ) -> bool:
-    """Stop a remote that no daemon serves any more; False if it is stopped already.
+    """Stop a remote, and set the name of its program back to that before :func:`start`.
 
-    Its program has the name again that it had before :func:`start`.
+    With *force* it is stopped even if a daemon has the link open. Returns False if the remote was
+    not running.
 
     Raises:
         RslError: a daemon has the link open, or the kernel refuses.
@@ -201,16 +204,16 @@ def stop(
 
 
 def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
-    """Wait until a remote does not run, or somebody stops or starts it; returns its state then.
+    """Wait until a remote stops running, or a process writes its state; return the new state.
 
     Raises:
-        RslError: its device went away.
+        RslError: the device of the remote is gone.
     """
     processor = remote.processor(host)
     with inotify.Writes(host.path(f"{remoteproc.CLASS}/{processor.device}/state")) as writes:
         note(f"watching the remote of link {remote.link}")
         while (state := remoteproc.state_of(host, processor)) in remoteproc.RUNNING:
-            # Who stops it and starts it at once is not seen in its state.
+            # A stop with an immediate start does not show in the state, but it is a write.
             if writes.wait(_WATCH_INTERVAL):
                 return remoteproc.state_of(host, processor)
     return state

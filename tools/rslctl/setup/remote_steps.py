@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The steps of bringing a link up that are about what boots its remote."""
+"""The steps of setup that concern the remote processor: find it, recovery off, start it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rslctl.setup.steps import Step, Target
 
 
 class RemoteThere(Step):
-    """The remote processor, whose driver may be slower than setup at boot."""
+    """The remote processor exists. At boot its driver may be later than setup, so *do* waits."""
 
     name = "remoteproc"
 
@@ -31,13 +31,13 @@ class RemoteThere(Step):
         timeout = self.target.timeout
         if timeout and self.host.live:
             self.target.note(f"waiting for {self.describe()}, up to {timeout:g} s")
-            with contextlib.suppress(WaitTimeoutError):  # what is told below says more
+            with contextlib.suppress(WaitTimeoutError):  # the error below says more
                 devices.wait(self.host, "remoteproc", self._node, self.check, timeout)
         remoteproc.at(self.host, self._node)
 
 
 class RecoveryOff(Step):
-    """A remote that the kernel restarts by itself would do so under a running daemon."""
+    """The kernel does not restart a crashed remote by itself, while its daemon still runs."""
 
     name = "recovery"
 
@@ -72,6 +72,8 @@ class RecoveryOff(Step):
 
 
 class RemoteStarted(Step):
+    """The remote runs. If *start* is "daemon", the step waits for a later command."""
+
     name = "remote"
 
     def __init__(self, target: Target, node: str, firmware: str, start: str) -> None:

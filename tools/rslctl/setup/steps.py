@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The steps of bringing a link up, each with *check*, *do* and *undo*.
+"""The steps of setup, each with *check*, *do* and *undo*.
 
-Before a step is done, what undoing it needs is written to a journal, so that setup
-can be killed at any point. An *undo* therefore has to cope with a step that was done
-not at all or in part, and with being done twice.
+Setup writes how to undo a step to the journal before it does the step, so it can be killed at any
+point. Therefore *undo* also has to work on a step that was not done or done in part, and when it
+is called twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rslctl.setup.journal import Journal, UndoPlan
 
 @dataclass(frozen=True)
 class Ownership:
-    """Who may use the device nodes; None leaves a part as it is."""
+    """Owner, group and mode for the device nodes; None leaves a part unchanged."""
 
     uid: int | None = None
     gid: int | None = None
@@ -37,19 +37,19 @@ class Ownership:
 
 @dataclass(frozen=True)
 class Target:
-    """The link to bring up, and how."""
+    """The link to bring up, and the options of the setup."""
 
     host: Host
     board: Board
     link: Link
-    #: The device tree that the machine runs with.
+    #: The running device tree.
     machine: Tree
     ownership: Ownership = Ownership()
-    #: Seconds to wait for a device or a remote.
+    #: Longest wait for a device or a remote processor, in seconds.
     timeout: float = 5.0
-    #: Whether a device is taken from another driver.
+    #: Whether setup may unbind a device from another driver.
     force: bool = False
-    #: Called when there is something to wait for.
+    #: Called with a message before a wait.
     note: Callable[[str], None] = lambda _: None
 
     @cached_property
@@ -59,19 +59,19 @@ class Target:
 
     @cached_property
     def style(self) -> str:
-        """Whose nodes the machine has: one of :data:`overlay.STYLES`."""
+        """The style of the machine's nodes: one of :data:`devicetree.overlay.STYLES`."""
         return overlay.style_of(self.board, self.machine)
 
     @property
     def memory_node(self) -> str:
-        """That of the node that UIO can have."""
+        """The path of the node by which UIO maps the shared memory."""
         return overlay.memory_path(self.link)
 
 
 class Step(ABC):
-    """One thing to bring about."""
+    """One step of setup. It brings about a state of the machine, and can undo that."""
 
-    #: What the journal calls it.
+    #: The name of the step in the journal.
     name: ClassVar[str]
 
     def __init__(self, target: Target) -> None:
@@ -80,44 +80,55 @@ class Step(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """What is so once the step is done."""
+        """Describe the state that the step brings about."""
 
     @abstractmethod
     def check(self) -> bool:
-        """Whether it is so already.
+        """Return whether the machine already has the state of the step.
 
         Raises:
-            RslError: it is not, and cannot be brought about.
+            RslError: the machine does not have the state, and *do* could not bring it about.
         """
 
     def doubt(self) -> str:
-        """Why *check* could not see all of it; "" where it could."""
+        """Return why *check* could not check everything; "" if it could."""
         return ""
 
     def consequence(self, journals: list[Journal]) -> UndoPlan | None:
-        """What *undo* will need of what is so already, where *journals* say that setup is why."""
+        """Return the plan for *undo* if an earlier step of setup caused the existing state.
+
+        The *journals* of all links show the earlier steps. None if setup did not cause the state.
+        """
         return None
 
     def held_back(self) -> str:
-        """Why the step is left for later; "" where it is not."""
+        """Return why the step is left for a later command; "" if it is not."""
         return ""
 
     def plan(self) -> UndoPlan | None:
-        """What *undo* will need, as it is before *do*; None where there is nothing to undo."""
+        """Return the plan for *undo*, read before *do*; None if there is nothing to undo."""
         return None
 
     def do(self) -> None:
-        """Bring it about."""
+        """Bring about the state of the step.
+
+        Raises:
+            RslError: the step failed.
+        """
         raise NotImplementedError
 
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
-        """Put back what *plan* tells; False if it is so already."""
+        """Restore the state in *plan*; return False if there is nothing to restore.
+
+        Raises:
+            RslError: the state cannot be restored.
+        """
         raise NotImplementedError
 
 
 class Verified(Step):
-    """What only can be looked at: nothing that setup does would mend it."""
+    """A condition that setup checks and cannot bring about; *look* finds what is wrong."""
 
     name = "verify"
 
@@ -143,7 +154,7 @@ class Verified(Step):
 
 
 class ModuleLoaded(Step):
-    """A module with its driver, which may as well be built in."""
+    """The module of a driver is loaded, or the driver is built in."""
 
     name = "module"
 
@@ -176,7 +187,7 @@ class ModuleLoaded(Step):
         undone = False
         first, *others = plan["modules"]
         for name in (first, *others):
-            # What it brought along may have found other users since.
+            # Other modules may use a dependency by now.
             if modules.loaded(host, name) and not (name in others and modules.used(host, name)):
                 modules.unload(host, name, hint="stop what has a device of it open")
                 undone = True
@@ -184,6 +195,8 @@ class ModuleLoaded(Step):
 
 
 class DriverBound(Step):
+    """The device of a node is bound to its driver."""
+
     name = "driver"
 
     def __init__(
@@ -192,9 +205,10 @@ class DriverBound(Step):
         super().__init__(target)
         self._node = node
         self._driver = driver
-        #: The module that has the driver, and at whose loading it takes what it knows.
+        #: The module of the driver. When it is loaded, its driver binds to the devices that it
+        #: matches.
         self._module = module
-        #: Whether the driver has to be told to take the device, whose node does not say so.
+        #: Whether driver_override is needed, as the driver does not match the node.
         self._override = override
 
     def _device(self) -> str:
@@ -257,7 +271,7 @@ class DriverBound(Step):
 
 
 class DeviceThere(Step):
-    """The character device that a driver makes of a node."""
+    """The character device of a node exists."""
 
     name = "device"
 
@@ -267,7 +281,7 @@ class DeviceThere(Step):
         self._node = node
 
     def device(self) -> str | None:
-        """Its name, as "uio0"; None while it is not there."""
+        """Return the name of the device, for example "uio0"; None while it does not exist."""
         above = platform_bus.find(self.host, self._node)
         return (
             devices.below(self.host, self._subsystem, platform_bus.path(above)) if above else None
@@ -285,6 +299,7 @@ class DeviceThere(Step):
         return True
 
     def _check_map(self) -> None:
+        """Check that a UIO device maps the shared memory of the profile."""
         found = uio.at(self.host, self._node)
         memory = self.target.link.memory
         if found and found.maps[:1] != (memory,):
@@ -304,6 +319,8 @@ class DeviceThere(Step):
 
 
 class DeviceOwned(Step):
+    """The node of a character device has the wanted owner, group and mode."""
+
     name = "owner"
 
     def __init__(self, target: Target, there: DeviceThere) -> None:
@@ -350,7 +367,7 @@ class DeviceOwned(Step):
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
         path = host.path(plan["node"])
-        # A node that was made anew is not the one that setup changed.
+        # A node with another inode was created later: setup did not change it.
         if not path.exists() or path.stat().st_ino != plan["inode"]:
             return False
         host.own(plan["node"], plan["uid"], plan["gid"], plan["mode"])
