@@ -56,6 +56,7 @@ class Journal:
         self.link = link
         self.entries: list[dict[str, Any]] = []
         self.facts: Facts | None = None
+        self._saved_facts = ""
         #: Whether every step was done.
         self.complete = False
 
@@ -84,6 +85,7 @@ class Journal:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise journal.damaged(str(error)) from error
             journal.facts = facts(host, link)
+            journal._saved_facts = _text(link, journal.facts) if journal.facts else ""
         return journal
 
     def damaged(self, why: str) -> RslError:
@@ -98,13 +100,12 @@ class Journal:
 
     def _save(self) -> None:
         if not self.entries and not self.complete:
-            self.host.remove(self.file)
             self.host.remove(_facts_file(self.link))
+            self.host.remove(self.file)
             return
         import json
 
-        if self.facts:
-            _save_facts(self.host, self.link, self.facts)
+        facts_text = _text(self.link, self.facts) if self.facts else ""
         document = {
             "link": self.link,
             "complete": self.complete,
@@ -113,6 +114,11 @@ class Journal:
         text = json.dumps(document, indent=2) + "\n"
         # For status and dry runs of everybody.
         self.host.put(self.file, text.encode(), mode=0o644)
+        # Facts without a journal would stay behind if setup were killed here.
+        if facts_text != self._saved_facts:
+            data = facts_text.encode(errors="surrogateescape")
+            self.host.put(_facts_file(self.link), data, mode=0o644)
+            self._saved_facts = facts_text
 
     def add(self, step: str, plan: UndoPlan) -> bool:
         """Write down that *step* is about to be done; False if that is written already."""
@@ -186,12 +192,16 @@ def facts(host: Host, link: str) -> Facts | None:
         raise _damaged(host, file, str(error)) from error
 
 
-def _save_facts(host: Host, link: str, known: Facts) -> None:
+def _text(link: str, known: Facts) -> str:
+    """The facts of *link* as their file has them.
+
+    Raises:
+        RslError: a fact has a line break.
+    """
     for key, value in vars(known).items():
         if "\n" in value:
             raise RslError(f"{key} of link {link!r} has a line break: {value!r}")
-    text = "".join(f"{key}={value}\n" for key, value in vars(known).items())
-    host.put(_facts_file(link), text.encode(errors="surrogateescape"), mode=0o644)
+    return "".join(f"{key}={value}\n" for key, value in vars(known).items())
 
 
 def _damaged(host: Host, file: str, why: str) -> RslError:
