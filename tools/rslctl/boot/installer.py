@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Overlays put where the boot loader takes them, and taken out again."""
+"""Install overlays for the boot loader, and uninstall them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rslctl.errors import RslError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
 
-#: What a record calls the way of a merged tree.
+#: The name of the loader in the record of a merged tree.
 MERGED = "dtb"
 
-#: Called with each step that is done, or would be.
+#: Called with a line for each step that is done, or would be done.
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class How:
-    """In which way to install; None leaves it to what the machine has."""
+    """How to install; None means what the machine has."""
 
     loader: str | None = None
     #: The tree on the machine that is replaced by the merged one.
     dtb: str | None = None
-    #: A file to check against, where the machine does not tell its base.
+    #: The base tree to check against, if the machine does not tell which it is.
     base: Path | None = None
 
 
@@ -43,16 +43,16 @@ class _Work:
 
 
 def file_of(name: str) -> str:
-    """What the overlay of a board is called where the boot loader finds it."""
+    """The file name of a board's overlay in the boot loader's directory."""
     return f"rslctl-{name}.dtbo"
 
 
 def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report) -> bool:
-    """Have the boot loader apply the overlay of *board*; False if it does already.
+    """Install the overlay of *board* for the boot loader. Returns False if it is installed already.
 
     Raises:
-        RslError: the overlay does not fit, the loader would not take it, or a file cannot be
-            written. What was written by then is undone by the next install or uninstall.
+        RslError: the overlay does not fit, the loader does not apply it, or a file cannot be
+            written. The next install or uninstall undoes the files that were written.
     """
     record = transaction.load(host, board.name)
     if record and not record.done:
@@ -80,10 +80,10 @@ def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report
 
 
 def _check_same(host: Host, record: Record, view: View, edit: Edit) -> None:
-    """Check that what is installed is what would be.
+    """Check that the installed overlay is the one that would be installed.
 
     Raises:
-        RslError: it is not.
+        RslError: it differs.
     """
     wanted = {
         path: transaction.digest(data)
@@ -145,7 +145,7 @@ def _base(view: View, loader: Loader, given: Path | None) -> Tree | None:
 
 
 def _write(host: Host, name: str, work: _Work, report: Report) -> None:
-    transaction.forget(host, name)  # what a kill left of it
+    transaction.forget(host, name)  # left over if an installation was killed
     record = transaction.prepare(host, name, work.about, work.edit.files)
     if not record.changes:
         raise RslError(
@@ -173,10 +173,11 @@ def _run(host: Host, command: tuple[str, ...], report: Report) -> None:
 
 
 def uninstall(host: Host, name: str, *, force: bool, dry_run: bool, report: Report) -> bool:
-    """Put back what installing the overlay of board *name* changed; False if there is nothing.
+    """Undo the installation of board *name*. Returns False if there is none.
 
     Raises:
-        RslError: somebody else changed a file since, and not *force*; or it cannot be written.
+        RslError: another program changed a file since and *force* is false, or a file cannot be
+            written.
     """
     record = transaction.load(host, name)
     if record is None:
@@ -201,7 +202,7 @@ def _take_back(host: Host, record: Record, *, force: bool, report: Report) -> No
 
 
 def state(host: Host, record: Record) -> str:
-    """How an installation is."""
+    """The state of an installation."""
     if not record.done:
         return "unfinished"
     return "installed" if transaction.intact(host, record) else "changed"

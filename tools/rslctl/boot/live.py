@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Overlays on the running kernel, where it has the interface in configfs that vendors add.
+"""Overlays of the running kernel, by the configfs interface that vendors add.
 
-A directory is an overlay: its blob goes into ``dtbo``, ``status`` says whether it was
-applied, and removing the directory removes it. Mainline kernels have no such interface.
+A directory is an overlay. Writing a blob to its file ``dtbo`` applies the overlay, its file
+``status`` tells whether that worked, and removing the directory removes the overlay. Mainline
+kernels do not have this interface.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _RESERVED = "/reserved-memory"
 
 
 def check_interface(host: Host, name: str) -> None:
-    """Check that the kernel takes overlays.
+    """Check that the kernel has the interface.
 
     Raises:
-        RslError: it does not.
+        RslError: it does not have it.
     """
     if not host.exists(INTERFACE):
         raise RslError(
@@ -41,7 +42,7 @@ def check_interface(host: Host, name: str) -> None:
 
 
 def applied(host: Host) -> dict[str, str]:
-    """The overlays that the kernel has by that interface, with their status."""
+    """The overlays in the interface, by name, with their status."""
     return {name: _status(host, name) for name in host.names(INTERFACE)}
 
 
@@ -50,10 +51,10 @@ def _status(host: Host, name: str) -> str:
 
 
 def make(host: Host, board: Board) -> Overlay:
-    """The overlay of *board* that the running kernel can take.
+    """The overlay of *board* in the form that the running kernel can apply.
 
     Raises:
-        SeveralError: it needs what is only done at boot, or does not fit the running tree.
+        SeveralError: a part of it is possible at boot only, or it does not fit the running tree.
     """
     machine = from_machine(host)
     reserved = _reserved(machine)
@@ -72,7 +73,7 @@ def make(host: Host, board: Board) -> Overlay:
         for link in board.links
         for what, region in link.regions()
     }
-    # What boot reserved for the links is not in their way.
+    # The memory that is reserved for the links is no conflict.
     nodes = {path: each for path, each in machine.nodes.items() if path not in found.values()}
     made = overlay.for_base(board, overlay.STYLES[0], Tree(machine.source, nodes, machine.reserved))
     phandles = {label: machine.phandle(path) for label, path in found.items()}
@@ -96,7 +97,7 @@ def _only_at_boot(board: Board, problems: list[str]) -> SeveralError:
 
 
 def _reserved(machine: Tree) -> dict[Region, str]:
-    """The nodes of the memory that boot set aside, by what they reserve."""
+    """The reserved-memory nodes of the running tree, by region."""
     return {
         region: path
         for path, properties in machine.nodes.items()
@@ -106,7 +107,7 @@ def _reserved(machine: Tree) -> dict[Region, str]:
 
 
 def _bound_problems(host: Host, board: Board, machine: Tree) -> list[str]:
-    """What would have to change under a driver that has it already."""
+    """The nodes that the overlay changes and that a driver is bound to, a line each."""
     problems = []
     for link in board.links:
         path = machine.find(link.by.controller) if isinstance(link.by, Fifos) else None
@@ -134,7 +135,7 @@ def _bound(host: Host, path: str) -> bool:
 
 
 def _without_boot(made: Overlay, machine: Tree, phandles: dict[str, int]) -> Overlay:
-    """*made* less what the machine has: reserved memory, the root's cells, and status."""
+    """*made* without what the machine has: reserved memory, the root's cells, and status."""
     fragments = []
     for each in made.fragments:
         path = machine.find(each.target)
@@ -170,11 +171,11 @@ def _number(value: Value, phandles: dict[str, int]) -> Value:
 
 
 def apply(host: Host, board: Board, *, dry_run: bool = False) -> bool:
-    """Have the running kernel apply the overlay of *board*; False if it has it already.
+    """Apply the overlay of *board* to the running kernel. Returns False if it is applied already.
 
     Raises:
-        RslError: the kernel has no interface for it or does not take it; what is only done at
-            boot is refused before anything is written.
+        RslError: the kernel does not have the interface, or does not apply the overlay. An overlay
+            that is possible at boot only is refused before anything is written.
     """
     check_interface(host, board.name)
     status = applied(host).get(board.name)
@@ -184,7 +185,7 @@ def apply(host: Host, board: Board, *, dry_run: bool = False) -> bool:
     if dry_run:
         return True
     if status is not None:
-        _rmdir(host, board.name)  # left by one that was killed
+        _rmdir(host, board.name)  # left over if another rslctl was killed
     directory = f"{INTERFACE}/{board.name}"
     try:
         host.path(directory).mkdir()
@@ -207,7 +208,7 @@ def apply(host: Host, board: Board, *, dry_run: bool = False) -> bool:
 
 
 def _write(host: Host, name: str, blob: bytes) -> None:
-    # The kernel takes what was written when the file is closed.
+    # The kernel applies the blob when the file is closed.
     try:
         fd = os.open(host.path(name), os.O_WRONLY)
         try:
@@ -232,10 +233,10 @@ def _rmdir(host: Host, name: str) -> None:
 
 
 def remove(host: Host, board: Board, *, dry_run: bool = False) -> bool:
-    """Have the running kernel take back the overlay of *board*; False if it has none.
+    """Remove the overlay of *board* from the running kernel. Returns False if there is none.
 
     Raises:
-        RslError: a link of it is set up, or the kernel does not take it back.
+        RslError: a link of the board is set up, or the kernel does not remove the overlay.
     """
     check_interface(host, board.name)
     if board.name not in applied(host):

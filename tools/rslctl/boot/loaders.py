@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where boot loaders take overlays from: what to write for each, as data.
+"""The table of boot loaders: how each finds overlays, and which files to write for it.
 
-A loader reads through a :class:`View`, the machine without what was installed before, and
-answers with a :class:`Edit`: the files to write and the command to run behind that.
+A loader reads files through a :class:`View`, which hides an earlier installation. It returns an
+:class:`Edit`: the files to write, and the command to run after that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host
 
 EXTLINUX = "/boot/extlinux/extlinux.conf"
-#: What U-Boot's boot/pxe_utils.c adds to the base before it applies an overlay.
+#: The bytes that U-Boot's boot/pxe_utils.c adds to the base before it applies an overlay.
 _ROOM = 8192
 
 
@@ -31,15 +31,15 @@ class View:
     record: Record | None = None
 
     def read(self, path: str) -> bytes | None:
-        """What a file holds; None where there is none."""
+        """The content of a file; None if it does not exist."""
         return transaction.before(self.host, self.record, path)
 
     def text(self, path: str) -> str:
-        """The same as text, a character per byte."""
+        """The content of a file as text, a character per byte; None if it does not exist."""
         return (self.read(path) or b"").decode("latin-1")
 
     def resolve(self, path: str) -> str:
-        """Where *path* leads to if it is a symbolic link."""
+        """The target of *path* if it is a symbolic link, otherwise *path*."""
         for _ in range(40):
             target = self.host.link_target(path)
             if target is None:
@@ -50,18 +50,18 @@ class View:
 
 @dataclass(frozen=True)
 class Edit:
-    """Files to write by path, and the command that makes the loader take them."""
+    """Files to write, by path, and the command that makes the loader read them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     command: tuple[str, ...] = ()
 
 
 class Loader(ABC):
-    """A way in which boot loaders are told of overlays."""
+    """A way to tell a boot loader of overlays."""
 
-    #: What --loader calls it.
+    #: The name for --loader.
     name: ClassVar[str]
-    #: What is looked for.
+    #: The file that tells that this loader is used.
     marks: ClassVar[str]
 
     def __init__(self, view: View) -> None:
@@ -69,22 +69,22 @@ class Loader(ABC):
 
     @abstractmethod
     def fits(self) -> bool:
-        """Whether the machine boots that way."""
+        """Whether the machine boots with this loader."""
 
     @abstractmethod
     def base(self) -> str | None:
-        """The file of the base tree, where that can be told."""
+        """The file of the base tree; None if the loader's files do not tell it."""
 
     @abstractmethod
     def edit(self, file: str, blob: bytes) -> Edit:
-        """What to write to have the overlay *blob* loaded as *file*.
+        """The files to write so that the loader applies the overlay *blob* as *file*.
 
         Raises:
-            RslError: the loader would not apply it.
+            RslError: the loader cannot apply it.
         """
 
     def check_installed(self, file: str) -> None:  # noqa: B027 - most have nothing to check
-        """Check, after the command, that *file* is asked for."""
+        """Check, after the command, that the loader's files name *file*."""
 
 
 # extlinux
@@ -92,7 +92,7 @@ class Loader(ABC):
 
 @dataclass
 class Label:
-    """A label of an extlinux.conf: its name, and line and value of each keyword."""
+    """A label of an extlinux.conf: its name, and the line number and value of each keyword."""
 
     name: str
     keys: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ _KEYS = {
 
 
 def default_label(text: str, source: str) -> Label:
-    """The label of an extlinux.conf that boots unless somebody chooses another one.
+    """The default label of an extlinux.conf.
 
     Raises:
         RslError: there is none.
@@ -140,7 +140,7 @@ def default_label(text: str, source: str) -> Label:
 
 
 def _words(line: str) -> tuple[str, str, str]:
-    """The keyword of a line, what is between, and its value."""
+    """Split a line into its keyword, the white space, and its value."""
     found = re.match(r"[ \t]*(\S*)([ \t]*)(.*?)[ \t\r]*$", line)
     return (found[1].lower(), found[2], found[3]) if found else ("", "", "")
 
@@ -224,10 +224,10 @@ def _generates(view: View) -> bool:
 
 
 def _menu_setting(view: View, key: str, default: str) -> str:
-    """A variable of u-boot-menu: the last file that sets it counts.
+    """A variable of u-boot-menu. The last file that sets it counts.
 
     Raises:
-        RslError: a shell would have to tell what it is.
+        RslError: only a shell could find its value.
     """
     files = ["/etc/default/u-boot"]
     for directory in _MENU_FRAGMENTS:
@@ -304,7 +304,7 @@ def _own_partition(host: Host) -> bool:
 
 
 def settings(text: str) -> dict[str, tuple[int, str]]:
-    """The variables of a U-Boot environment file, each with its line; the last one counts."""
+    """The variables of a U-Boot environment file, with their line numbers. The last line counts."""
     found = {}
     for number, line in enumerate(text.split("\n")):
         said = re.match(r"[ \t]*([^#=\s][^=]*)=(.*?)[ \t\r]*$", line)
@@ -382,10 +382,10 @@ LOADERS: tuple[type[Loader], ...] = (Extlinux, UBootMenu, Armbian, UEnv)
 
 
 def choose(view: View, name: str | None) -> Loader:
-    """The loader *name*, or the one that the machine boots with.
+    """The loader *name*, or the loader of the machine if it is None.
 
     Raises:
-        RslError: none fits, or several do.
+        RslError: no loader fits, or several do.
     """
     if name is not None:
         known = {each.name: each for each in LOADERS}

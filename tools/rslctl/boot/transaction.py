@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files changed together, with the way back written down first.
+"""Change several files together, with a record that allows to undo it.
 
-The record and what the files held before are in a directory that survives a reboot. The
-record is complete before the first file is changed and goes when the last one is back, so
-that whoever is killed in between leaves something that can be undone.
+The record and copies of the old files are in a directory that survives a reboot. The record is
+complete before the first file changes. It is removed after the last file is put back. So a change
+that was killed can be undone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Change:
-    """One file: the digests of what it held before ("" for no such file) and holds after."""
+    """A changed file: the digests of its content before and after, "" for no such file."""
 
     path: str
     before: str
@@ -38,14 +38,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Record:
-    """What was changed under *name*; *about* is what the one who changed it wants to know."""
+    """The changes under *name*. *about* is data of the caller."""
 
     name: str
     about: dict[str, Any]
     changes: tuple[Change, ...]
     #: Directories that were made, the outer ones first.
     directories: tuple[str, ...] = field(default=())
-    #: Whether all of it was done.
+    #: Whether all changes were done.
     done: bool = False
 
     @property
@@ -53,27 +53,27 @@ class Record:
         return f"{STATE}/{self.name}"
 
     def backup(self, change: Change) -> str:
-        """Where what the file held before is."""
+        """The file with the old content."""
         return f"{self.directory}/{self.changes.index(change)}"
 
 
 def digest(data: bytes | None) -> str:
-    """What tells contents apart; "" stands for no file."""
+    """The SHA-256 digest of a content; "" for a file that does not exist."""
     return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
 def content(host: Host, path: str) -> bytes | None:
-    """What a file holds; None where there is none."""
+    """The content of a file; None if it does not exist."""
     return host.read(path) if host.path(path).is_file() else None
 
 
 def names(host: Host) -> list[str]:
-    """The names that have a record."""
+    """The names of all records."""
     return [name for name in host.names(STATE) if host.exists(f"{STATE}/{name}/{_RECORD}")]
 
 
 def load(host: Host, name: str) -> Record | None:
-    """The record of *name*; None where nothing is changed.
+    """The record of *name*; None if there is none.
 
     Raises:
         RslError: it is damaged.
@@ -99,7 +99,7 @@ def _save(host: Host, record: Record) -> None:
 
 
 def prepare(host: Host, name: str, about: dict[str, Any], files: dict[str, bytes]) -> Record:
-    """The record of changing *files* to what is given; what they hold already is left out."""
+    """Make the record of changing *files* to the given contents. Unchanged files are left out."""
     changes, directories = [], []
     for path, data in files.items():
         old = content(host, path)
@@ -122,7 +122,7 @@ def prepare(host: Host, name: str, about: dict[str, Any], files: dict[str, bytes
 
 
 def _missing(host: Host, path: str) -> list[str]:
-    """The directories above *path* that are not there, the outer ones first."""
+    """The directories above *path* that do not exist, the outer ones first."""
     found: list[str] = []
     while (path := posixpath.dirname(path)) != "/" and not host.exists(path):
         found.insert(0, path)
@@ -130,10 +130,10 @@ def _missing(host: Host, path: str) -> list[str]:
 
 
 def begin(host: Host, record: Record) -> None:
-    """Keep what the files hold, and write down what is about to be changed.
+    """Save copies of the files, and then the record.
 
     Raises:
-        RslError: that cannot be written; no file was changed.
+        RslError: that cannot be written. No file was changed.
     """
     for change in record.changes:
         if change.before:
@@ -147,12 +147,12 @@ def begin(host: Host, record: Record) -> None:
 
 
 def finish(host: Host, record: Record) -> None:
-    """Write down that all was done."""
+    """Mark the record as done."""
     _save(host, replace(record, done=True))
 
 
 def foreign(host: Host, record: Record) -> list[str]:
-    """The files that hold neither what they did before nor what was written."""
+    """The files whose content is neither the old one nor the written one."""
     return [
         change.path
         for change in record.changes
@@ -161,12 +161,12 @@ def foreign(host: Host, record: Record) -> list[str]:
 
 
 def intact(host: Host, record: Record) -> bool:
-    """Whether all files hold what was written."""
+    """Whether all files have the written content."""
     return all(digest(content(host, each.path)) == each.after for each in record.changes)
 
 
 def before(host: Host, record: Record | None, path: str) -> bytes | None:
-    """What *path* held before the changes of *record*, or holds where it has none."""
+    """The content of *path* before the changes of *record*; the present one if it has none."""
     for change in record.changes if record else ():
         if change.path == path:
             return host.read(record.backup(change)) if record and change.before else None
@@ -174,10 +174,11 @@ def before(host: Host, record: Record | None, path: str) -> bytes | None:
 
 
 def restore(host: Host, record: Record, *, force: bool = False) -> list[str]:
-    """Put back what the files held, and name those that changed; the record stays.
+    """Put the old contents back, and return the files that changed. The record stays.
 
     Raises:
-        SeveralError: somebody else changed a file since, and not *force*; nothing was put back.
+        SeveralError: another program changed a file since, and *force* is false. Nothing was put
+            back.
     """
     others = foreign(host, record)
     if others and not force:
@@ -197,7 +198,7 @@ def restore(host: Host, record: Record, *, force: bool = False) -> list[str]:
             host.remove(change.path)
         put_back.append(change.path)
     for path in reversed(record.directories):
-        with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
+        with contextlib.suppress(OSError):  # not empty: another program uses it now
             host.path(path).rmdir()
     return put_back
 
@@ -213,10 +214,10 @@ def _put_back(host: Host, change: Change, data: bytes) -> None:
 
 
 def forget(host: Host, name: str) -> None:
-    """Remove a record, which may be gone or have been left half removed."""
+    """Remove a record. It may be gone already, or be half removed."""
     directory = f"{STATE}/{name}"
     host.remove(f"{directory}/{_RECORD}")
     for each in host.names(directory):
         host.remove(f"{directory}/{each}")
-    with contextlib.suppress(OSError):  # not there, or not ours to remove
+    with contextlib.suppress(OSError):  # it does not exist, or has other files
         host.path(directory).rmdir()

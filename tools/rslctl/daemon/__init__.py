@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The hand-over of a link to a daemon: its descriptors, and the ways in which it gets them."""
+"""The hand-over of a link to a daemon: the descriptors, and the ways to pass them."""
 
 __all__ = [
     "broker",

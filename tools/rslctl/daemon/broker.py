@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Give the descriptors of a link to processes that somebody else starts: docs/reference/serve.md.
+"""The broker: it gives the descriptors of a link to clients of a socket: docs/reference/serve.md.
 
-Who connects gets one reply, the manifest or an error, with the descriptors by SCM_RIGHTS.
-Nothing is read from a client and none is waited for; that an answer was not taken yet is all
-that is kept of it, because such descriptors count as ours.
+Each client gets one reply: the manifest with the descriptors by SCM_RIGHTS, or an error. The broker
+reads nothing from a client and does not wait for it. It only remembers which replies a client has
+not taken yet, because their descriptors count against the broker's own limit.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from rslctl.daemon import descriptors, execute, manifest
 from rslctl.errors import RslError, os_error
 from rslctl.profile.model import Access
 
-#: Where the sockets are, named after the links.
+#: Directory of the sockets, which are named after the links.
 DIRECTORY = "/run/rsl"
 
-#: Who may have a link whose profile leaves that open: the group of the units' udev rule.
+#: The access to a link whose profile has no access table: the group of the udev rule.
 DEFAULT = Access(groups=("rsl",))
 
-#: Linux's include/uapi/asm-generic/socket.h; Python has no names for it.
+#: include/uapi/asm-generic/socket.h of Linux. Python has no name for it.
 _SO_PEERGROUPS = 59
 #: The longest option that Python reads: 256 groups.
 _OPTION_MAX = 1024
@@ -43,25 +43,25 @@ _UCRED = struct.Struct("=iII")
 _GID = struct.Struct("=I")
 
 
-#: So many answers may wait for a user to take them; of 66 descriptors at the most.
+#: The number of untaken answers that a user may have, with at most 66 descriptors each.
 UNTAKEN_MAX = 256
-#: Seconds between two looks at them.
+#: Seconds between two checks of the untaken answers.
 _SWEEP = 1.0
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A process that connected, as it was then."""
+    """A client process, as it was when it connected."""
 
     pid: int
     uid: int
-    #: Its group and its supplementary groups.
+    #: The group and the supplementary groups.
     gids: frozenset[int]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Who is given the link, beside root and whoever the broker runs as."""
+    """The users and groups that get the link, besides root and the broker's own user."""
 
     uids: frozenset[int]
     gids: frozenset[int]
@@ -71,7 +71,7 @@ class Policy:
 
 
 def policy(access: Access | None) -> Policy:
-    """Whom *access* names, or :data:`DEFAULT` where there is none.
+    """The policy that *access* describes, or :data:`DEFAULT` if it is None.
 
     Raises:
         RslError: a user or group that *access* names is not known here.
@@ -98,7 +98,7 @@ def _uid(name: str) -> int:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Who is at the other end; of more than 256 supplementary groups none is known."""
+    """The process at the other end. If it has more than 256 supplementary groups, none is known."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(data)
     more = b""
@@ -111,7 +111,7 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 class Broker:
-    """Answers those who connect."""
+    """Answers the clients that connect."""
 
     def __init__(
         self,
@@ -123,8 +123,8 @@ class Broker:
     ) -> None:
         """For *link*.
 
-        *offers* makes new descriptors of it or raises RslError, *access* is what the profile
-        says now, *tell* is told in a line who got what, and *note* what went wrong here.
+        *offers* makes new descriptors or raises RslError. *access* returns the current access table
+        of the profile. *tell* gets a line for each answer, *note* one for each internal error.
         """
         self._link = link
         self._offers = offers
@@ -132,12 +132,12 @@ class Broker:
         self._tell = tell
         self._note = note
         self._policies: dict[Access | None, Policy] = {}
-        #: Answers that their clients have not taken yet, by user.
+        #: Connections with an answer that the client has not taken yet, by user.
         self._untaken: dict[int, list[socket.socket]] = {}
 
     @property
     def waits(self) -> bool:
-        """Whether there are answers to be taken."""
+        """Whether some answers are not taken yet."""
         return bool(self._untaken)
 
     def _policy(self) -> Policy:
@@ -147,7 +147,7 @@ class Broker:
         return self._policies[access]
 
     def answer(self, connection: socket.socket) -> None:
-        """Give whoever is at the other end what it may have, without waiting for it."""
+        """Give the client the link or an error, without waiting for it."""
         try:
             peer = peer_of(connection)
             try:
@@ -178,11 +178,11 @@ class Broker:
                 if error.errno != errno.ETOOMANYREFS:
                     raise
                 raise RslError("there are too many descriptors that nobody has taken") from error
-        # Until it has taken them, they count as ours.
+        # Until the client has taken the descriptors, they count as ours.
         self._untaken.setdefault(peer.uid, []).append(connection.dup())
 
     def sweep(self) -> None:
-        """Forget the answers that were taken, or whose client has gone."""
+        """Forget the answers that were taken, and those of clients that are gone."""
         for uid, waiting in list(self._untaken.items()):
             for each in [each for each in waiting if not _is_untaken(each)]:
                 each.close()
@@ -197,7 +197,7 @@ def _is_untaken(connection: socket.socket) -> bool:
 
 
 def _send(connection: socket.socket, document: dict[str, object], fds: list[int]) -> None:
-    """Send the whole of an answer, as much as a socket takes at once: nobody is waited for."""
+    """Send a whole answer at once, without waiting for the client."""
     connection.setblocking(False)
     data = manifest.encode(document)
     sent = socket.send_fds(connection, [data], fds) if fds else connection.send(data)
@@ -216,24 +216,24 @@ def until_told_to_end() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT)
 
     def end(*_: object) -> None:
-        for number in numbers:  # to be told once is enough
+        for number in numbers:  # one signal is enough
             signal.signal(number, signal.SIG_IGN)
         raise _ToldToEnd
 
     for number in numbers:
         signal.signal(number, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # whoever started us may block them
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # the parent process may have blocked them
     with contextlib.suppress(_ToldToEnd):
         yield
 
 
 def serve(broker: Broker, listener: socket.socket) -> None:
-    """Answer whoever connects, for ever.
+    """Answer each client that connects, for ever.
 
     Raises:
-        RslError: the socket is of no use any more.
+        RslError: the socket does not accept connections any more.
     """
-    # Descriptors that nobody has taken out of a socket yet count as ours (unix(7)).
+    # Descriptors that are still in a socket count as ours (unix(7)).
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     while True:
@@ -253,9 +253,9 @@ def serve(broker: Broker, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
-    """The socket that the service manager gave us, or one of our own at *path* until the end.
+    """The socket from the service manager, or a new one at *path* that is removed at the end.
 
-    Everybody may connect: who may have the link is asked then.
+    Every user may connect. The policy decides then whether the client gets the link.
 
     Raises:
         RslError: another process serves there, or the socket cannot be made.
@@ -297,7 +297,7 @@ def _inherited() -> socket.socket:
 
 
 def _make_way(path: Path) -> None:
-    """Remove a socket that nobody listens at any more."""
+    """Remove a socket that no process listens on."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:

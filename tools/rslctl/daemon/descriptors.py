@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The descriptors that a daemon is given: of a link, or of one that two programs play.
+"""The descriptors for a daemon: of a link, or of a link that two programs play.
 
 Names and meanings: docs/reference/daemon.md.
 """
@@ -21,9 +21,9 @@ from rslctl.setup import journal
 
 
 class Offer:
-    """Open descriptors by name, in their order, and what the manifest says of them.
+    """Open descriptors by name, in order, and the data for their manifest.
 
-    Usable in ``with``, at whose end they are closed.
+    Use it in ``with``, which closes the descriptors.
     """
 
     def __init__(self, about: manifest.About) -> None:
@@ -36,7 +36,7 @@ class Offer:
         return manifest.document(self.about, list(self.fds))
 
     def seal(self) -> None:
-        """Add the manifest itself, as the last descriptor."""
+        """Add the manifest as the last descriptor."""
         text = manifest.document(self.about, [*self.fds, manifest.NAME])
         self.fds[manifest.NAME] = manifest.sealed(manifest.encode(text))
 
@@ -53,10 +53,10 @@ class Offer:
 
 
 def known(host: Host, link: str) -> tuple[str | None, Link | None]:
-    """The board that *link* was set up for, and what its profile says of the link.
+    """The name of the board that *link* was set up for, and the link in its profile.
 
     Raises:
-        RslError: the profile cannot be read any more.
+        RslError: the profile cannot be read.
     """
     facts = journal.Journal.load(host, link).facts if link in journal.Journal.links(host) else None
     if facts is None:
@@ -66,10 +66,10 @@ def known(host: Host, link: str) -> tuple[str | None, Link | None]:
 
 
 class Source:
-    """Makes descriptors of a link again and again, also after it went away and came back."""
+    """Makes descriptors of a link, any number of times, also after the link was set up anew."""
 
     def __init__(self, host: Host, link: str | None, *, eventfds: bool) -> None:
-        """For the link called *link*, which need not be up, or for the only one that is.
+        """For the link called *link*, which need not be up, or for the only link that is up.
 
         Raises:
             RslError: no link is named, and none is up or several are.
@@ -80,7 +80,7 @@ class Source:
         self._looked: tuple[int, mbox.LinkDevice, manifest.About] | None = None
 
     def _stamp(self) -> int:
-        """What changes when the link is set up anew."""
+        """A number that changes when the link is set up anew."""
         try:
             return self._host.path(f"{journal.STATE}/{self.name}.json").stat().st_mtime_ns
         except OSError:
@@ -95,7 +95,7 @@ class Source:
 
     @property
     def device(self) -> mbox.LinkDevice:
-        """The link as it is up.
+        """The device of the link.
 
         Raises:
             RslError: it is not up.
@@ -104,7 +104,7 @@ class Source:
 
     @property
     def about(self) -> manifest.About:
-        """What is to be said of it.
+        """The data for the manifest.
 
         Raises:
             RslError: it is not up.
@@ -113,16 +113,16 @@ class Source:
 
     @property
     def names(self) -> list[str]:
-        """The names of the descriptors with the manifest, in their order."""
+        """The names of the descriptors in order, the manifest last."""
         vectors = range(self.about.vectors)
         rings = [f"{ring}{n}" for ring in ("notify", "kick") for n in vectors]
         memory = ["shmem"] if self.about.memory else []
         return [*memory, *(rings if self.eventfds else ["mbox"]), manifest.NAME]
 
     def __call__(self) -> Offer:
-        """New descriptors: ``shmem`` and ``mbox``, or eventfds in place of ``mbox``.
+        """Make new descriptors: ``shmem`` and ``mbox``, or eventfds instead of ``mbox``.
 
-        Eventfds are bound in the kernel, in the place of those that were bound before.
+        The kernel binds the new eventfds instead of the ones that were bound before.
 
         Raises:
             RslError: the link is not up, its device cannot be opened, or the kernel does not bind
@@ -190,10 +190,10 @@ def _eventfd() -> int:
 def of_programs(board: Board, link: Link) -> tuple[Offer, Offer]:
     """The descriptors of a link without hardware, for a daemon and for its remote.
 
-    The memory is a file in memory; what is a kick of one is a notification of the other.
+    The shared memory is a memfd. A kick of one side is a notification of the other side.
 
     Raises:
-        RslError: there is no memory of that size, or there are no more descriptors to be had.
+        RslError: the memory is too large, or the process cannot open more descriptors.
     """
     daemon, remote = offers = tuple(
         Offer(manifest.About(role, link.name, "sim", link.vectors, link.memory, board.name, link))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Become a daemon that has the descriptors of a link and no other right.
+"""Execute a daemon that has the descriptors of a link and no other right.
 
-The descriptors are passed as sd_listen_fds_with_names(3) describes: from 3 on,
-counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for the process LISTEN_PID.
+The descriptors are passed as sd_listen_fds_with_names(3) describes: from number 3 on. LISTEN_FDS
+is their count, LISTEN_FDNAMES their names, and LISTEN_PID the process that they are for.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from rslctl.linux import syscalls
 
 LISTEN_FDS_START = 3
 
-#: What the service manager told this process of its own descriptors and readiness.
+#: The variables that the service manager set for this process itself.
 _LISTEN = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
 
-#: What is left of the environment where a clean one is asked for.
+#: The variables that a clean environment keeps.
 _KEPT = ("PATH", "LANG", "TZ", "TERM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom the daemon runs as."""
+    """The user that the daemon runs as."""
 
     name: str
     uid: int
@@ -45,9 +45,9 @@ class User:
 
 
 def user(name: str, group: str | None = None, groups: Sequence[str] | None = None) -> User:
-    """Look up the user *name*, in *group* and *groups* instead of those that it has.
+    """Look up the user *name*, with *group* and *groups* instead of the user's own.
 
-    All are names or numbers.
+    Each is a name or a number.
 
     Raises:
         RslError: there is no such user or group, or the user is root, which cannot be
@@ -80,10 +80,10 @@ def _passwd(name: str) -> pwd.struct_passwd | None:
 
 
 def group_id(name: str) -> int:
-    """The number of a group, given by its name or number.
+    """The number of the group *name*, which is a name or a number.
 
     Raises:
-        RslError: there is none.
+        RslError: there is no such group.
     """
     # The last number stands for "leave it as it is" in setresgid(2).
     if name.isdecimal() and len(name) <= 10 and int(name) < 2**32 - 1:
@@ -99,11 +99,11 @@ def environment(
 ) -> dict[str, str]:
     """The environment of a daemon: *base*, or the *clean* part of it, and *more*.
 
-    *more* are NAME=VALUE, or NAME of a variable of *base*. A user's HOME, LOGNAME, USER and
-    SHELL are in a clean one.
+    Each of *more* is NAME=VALUE, or the NAME of a variable of *base*. A clean environment has HOME,
+    LOGNAME, USER and SHELL of the user.
 
     Raises:
-        RslError: *more* has something else.
+        RslError: an item of *more* is neither.
     """
     made = {key: value for key, value in base.items() if not clean or key in _KEPT}
     for key in _LISTEN:
@@ -125,7 +125,7 @@ def find_program(command: Sequence[str]) -> str:
     """The path of the program of *command*.
 
     Raises:
-        RslError: it is not to be found or not executable.
+        RslError: the program is not found, or is not executable.
     """
     program = shutil.which(command[0])
     if program is None:
@@ -141,13 +141,13 @@ def become(
     *,
     with_parent: bool = False,
 ) -> NoReturn:
-    """Become *command*, with the descriptors that it is offered, as *who*.
+    """Execute *command* in this process, with the descriptors of *offer*, as *who*.
 
-    It is told to end when this process's parent ends, where it is to end *with_parent*.
+    If *with_parent* is true, the command gets SIGTERM when the parent of this process ends.
 
     Raises:
-        RslError: the user or the program is not to be had. The process has not changed then,
-            unless it was dropping its rights.
+        RslError: the process cannot change to the user, or the program cannot be executed. The
+            process is unchanged then, unless it was dropping its rights.
     """
     program = find_program(command)
     if who and os.geteuid() != 0:
@@ -166,7 +166,7 @@ def become(
         drop_rights(who)
     if with_parent:
         syscalls.end_with_parent(signal.SIGTERM)
-    # Python ignores these, and what is ignored stays so in the daemon.
+    # Python ignores these signals, and the daemon would inherit that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -176,7 +176,7 @@ def become(
 
 
 def _place(fds: Sequence[int]) -> None:
-    """Put copies of *fds* at LISTEN_FDS_START and on; let nothing else be inherited."""
+    """Duplicate *fds* to LISTEN_FDS_START and on. Set close-on-exec for all other descriptors."""
     behind = LISTEN_FDS_START + len(fds)
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, behind) for fd in fds]
     for number, fd in enumerate(copies, LISTEN_FDS_START):
@@ -190,13 +190,13 @@ def _place(fds: Sequence[int]) -> None:
 
 
 def _leave_terminal() -> None:
-    """Give up the terminal of a session that others have, too: who has it can type for them.
+    """Give up the terminal of a session that others share: its owner can type for them (TIOCSTI).
 
-    Its signals are still got (tty_ioctl(4): TIOCNOTTY, TIOCSTI).
+    The signals of the terminal still arrive (tty_ioctl(4): TIOCNOTTY).
     """
     if os.getsid(0) == os.getpid():
         return
-    with contextlib.suppress(OSError):  # there is none
+    with contextlib.suppress(OSError):  # there is no terminal
         fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.ioctl(fd, termios.TIOCNOTTY)
@@ -205,7 +205,7 @@ def _leave_terminal() -> None:
 
 
 def drop_rights(who: User) -> None:
-    """Become *who* without a capability, without a way to get one back, and without our keys.
+    """Change to the user *who*, without capabilities for ever, and without our session keys.
 
     Raises:
         RslError: the kernel refuses.

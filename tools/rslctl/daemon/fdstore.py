@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Descriptors that systemd keeps for a unit while its daemon is restarted.
 
-The protocol: sd_notify(3), FDSTORE=1, FDSTOREREMOVE=1, FDNAME= and BARRIER=1; the manager hands
-them to the unit's processes as sd_listen_fds_with_names(3) describes.
+The protocol is sd_notify(3) with FDSTORE=1, FDSTOREREMOVE=1, FDNAME= and BARRIER=1. The manager
+passes the descriptors to the unit's processes as sd_listen_fds_with_names(3) describes.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from rslctl.linux import sd_notify
 from rslctl.linux.host import Host
 from rslctl.linux.uapi import MAX_VECTORS
 
-#: All that was ever given that way, in whatever mode.
+#: All names that a stored descriptor may have, in any mode.
 _NAMES = ["shmem", "mbox", manifest.NAME] + [
     f"{ring}{vector}" for ring in ("notify", "kick") for vector in range(MAX_VECTORS)
 ]
 
-#: Seconds that the manager has to take in what it was sent.
+#: Seconds that the manager has to store the descriptors.
 _TIMEOUT = 30.0
 
 
 def keep(host: Host, unit: str, source: Source) -> bool:
-    """Have the manager keep descriptors of a link for *unit*; False if it has them already.
+    """Store descriptors of a link with the manager for *unit*. Returns False if it has them.
 
-    Systemd drops those of a device that is gone; all are made anew then. The manifest always is:
-    the profile may have changed.
+    Systemd drops the descriptors of a device that is gone. Then all descriptors are made anew. The
+    manifest is always made anew, because the profile may have changed.
 
     Raises:
-        RslError: this is no process of a unit, the unit keeps no descriptors, or the link is not
-            up.
+        RslError: this process does not belong to a unit, the unit stores no descriptors, or the
+            link is not up.
     """
     address = sd_notify.address()
     if not address:
@@ -44,7 +44,7 @@ def keep(host: Host, unit: str, source: Source) -> bool:
             hint="this is for ExecStartPre= of a unit with FileDescriptorStoreMax=",
         )
     wanted = len(source.names)
-    # What an eventfd is bound to cannot be seen when there is no memory whose end tells.
+    # Without memory no descriptor tells whether the link of an eventfd still exists.
     lasting = bool(source.about.memory) or not source.eventfds
     if _kept(host, unit) == wanted and lasting:
         with Offer(source.about) as told:
@@ -71,7 +71,7 @@ def _kept(host: Host, unit: str) -> int:
 
 
 def _send(address: str, offer: Offer, places: Sequence[str]) -> None:
-    """Send descriptors in the place of those of the names *places*, and wait until they are in."""
+    """Replace the stored descriptors called *places* by *offer*, and wait for the manager."""
     try:
         for name in places:
             sd_notify.send(address, f"FDSTOREREMOVE=1\nFDNAME={name}")
@@ -91,7 +91,7 @@ def _wait(ours: int) -> None:
     """Wait until the manager has closed the other end of the barrier."""
     try:
         poll = select.poll()
-        poll.register(ours, 0)  # only the end of it
+        poll.register(ours, 0)  # only for POLLHUP
         if not poll.poll(_TIMEOUT * 1000):
             raise WaitTimeoutError(
                 f"the service manager did not take the descriptors in {_TIMEOUT:g} s"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Run a daemon that has its files' names built in, unchanged: docs/reference/legacy.md.
+"""Run an unmodified daemon that opens files by fixed names: docs/reference/legacy.md.
 
-The RSL daemon opens /dev/uio0 and /dev/umb, whatever the board. In a mount namespace of
-its own these are one link's, so several such daemons run at once. The namespace goes with
-the daemon, and nothing outside it is changed.
+The RSL daemon opens /dev/uio0 and /dev/umb on every board. It gets a mount namespace of its own, in
+which these files are those of one link. So several such daemons can run at once. The namespace ends
+with the daemon, and nothing outside it changes.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from rslctl.linux import mbox, syscalls
 from rslctl.linux.host import Host
 from rslctl.linux.mbox import LinkDevice
 
-#: What the daemon opens: the shared memory, then the notifications.
+#: The files that the daemon opens: for the shared memory, then for the notifications.
 NODES = ("/dev/uio0", "/dev/umb")
 
-#: Where it looks up the size of the memory, and where its version of 2021 kicks.
+#: Where the daemon reads the size of the memory, and where its version of 2021 kicks.
 UIO = "/sys/class/uio/uio0"
 NOTIFY = "/sys/devices/platform/umb/notify"
 
-#: A shell's ${NAME} is none of ours.
+#: {NAME}, but not ${NAME}, which is a shell's.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][\w-]*)\}")
 
-#: Nodes in /dev through which a daemon could get at links.
+#: The nodes in /dev that give access to links.
 _LINK_NODES = re.compile(r"(uio|rsl_mbox|rsl_umb)\d+|umb")
 
 
 @dataclass(frozen=True)
 class UmbDevice:
-    """The device of a link that has the original module's interface."""
+    """The device of a link with the interface of the original module."""
 
     #: The kernel's name, as "rsl_umb0".
     name: str
-    #: Of the node in /dev.
+    #: The device number of the node in /dev.
     number: int
 
 
 def fill_in(command: Sequence[str], link: LinkDevice) -> list[str]:
-    """*command* with the address and the size of the link's memory for their placeholders.
+    """Fill the address and the size of the link's memory into the placeholders of *command*.
 
     Raises:
         UsageError: a placeholder is unknown.
@@ -69,7 +69,7 @@ def umb_device(host: Host, link: LinkDevice) -> UmbDevice:
     """The device that the daemon gets of *link*.
 
     Raises:
-        RslError: the link has no memory, or the module is from before such devices.
+        RslError: the link has no memory, or the module is too old to have such devices.
     """
     if not link.memory_size:
         raise RslError(
@@ -88,7 +88,7 @@ def umb_device(host: Host, link: LinkDevice) -> UmbDevice:
 
 
 def describe(host: Host, link: LinkDevice, command: Sequence[str]) -> list[str]:
-    """What a daemon under --legacy would find, a line each.
+    """The files that a daemon under --legacy would find, a line each.
 
     Raises:
         RslError: as :func:`umb_device`.
@@ -106,7 +106,7 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
     """Move this process into a mount namespace with the files of *link*, which *who* may open.
 
     Raises:
-        RslError: the link has not what it takes, or the kernel refuses.
+        RslError: the link has no memory or no such device, or the kernel refuses.
     """
     umb = umb_device(host, link)
     mask = os.umask(0o022)
@@ -119,7 +119,7 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
                 os.chown(path, who.uid, who.gid)
         _make_uio(host, link)
         _make_notify()
-        os.chdir(os.getcwd())  # which may be one of those
+        os.chdir(os.getcwd())  # the directory may be one of the covered ones
     except OSError as error:
         what = f"make '{error.filename}' private" if error.filename else "have private mounts"
         raise os_error(f"{what} for the daemon", error) from error
@@ -128,7 +128,7 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
 
 
 def _make_uio(host: Host, link: LinkDevice) -> None:
-    """The entry in sysfs, as drivers/uio/uio.c makes it; no other UIO device is the daemon's."""
+    """Make the sysfs entry as drivers/uio/uio.c does. The daemon sees no other UIO device."""
     _own_directory(os.path.dirname(UIO), lambda _: False)
     os.makedirs(f"{UIO}/maps/map0")
     directory = f"{mbox.CLASS}/{link.device}"
@@ -136,7 +136,7 @@ def _make_uio(host: Host, link: LinkDevice) -> None:
         "name": link.name,
         "version": "devicetree",
         "maps/map0/name": f"shmem@{link.memory_base:x}",
-        # These have the kernel's format of an address already.
+        # These attributes have the kernel's format of an address.
         "maps/map0/addr": host.read_text(f"{directory}/memory_base"),
         "maps/map0/size": host.read_text(f"{directory}/memory_size"),
         "maps/map0/offset": "0x0",
@@ -147,14 +147,14 @@ def _make_uio(host: Host, link: LinkDevice) -> None:
 
 
 def _make_notify() -> None:
-    """The attribute: any write to the device kicks, too."""
+    """Make the attribute a link to the device, because any write to that kicks."""
     directory, name = os.path.split(NOTIFY)
     _own_directory(directory, lambda each: each != name)
     os.symlink(NODES[1], NOTIFY)
 
 
 def _own_directory(path: str, keep: Callable[[str], bool]) -> None:
-    """Cover the directory *path*, or, where it is not there, its parent, and make it."""
+    """Cover the directory *path*. If it does not exist, cover its parent and make it there."""
     if os.path.isdir(path):
         _cover(path, keep)
     else:
@@ -163,7 +163,7 @@ def _own_directory(path: str, keep: Callable[[str], bool]) -> None:
 
 
 def _cover(directory: str, keep: Callable[[str], bool]) -> None:
-    """Put a file system of our own over *directory*, with those entries of it that *keep* wants."""
+    """Mount a new tmpfs over *directory*, with the entries for which *keep* returns true."""
     old = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syscalls.mount(
@@ -178,7 +178,7 @@ def _cover(directory: str, keep: Callable[[str], bool]) -> None:
 
 
 def _show(old: int, entry: os.DirEntry[str], target: str) -> None:
-    """Have at *target* what *entry* of the covered directory *old* is, unless it is gone."""
+    """Show *entry* of the covered directory *old* at *target*, unless it is gone."""
     if entry.is_symlink():
         with contextlib.suppress(FileNotFoundError):
             os.symlink(os.readlink(entry.name, dir_fd=old), target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a daemon is told of the descriptors that it is given: docs/reference/daemon.md."""
+"""The manifest: the description of the descriptors for a daemon: docs/reference/daemon.md."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rslctl.region import Region
 
 VERSION = 1
 
-#: Who the descriptors are for. A remote gets some where two programs play a link.
+#: The receiver of the descriptors. A remote gets descriptors if two programs play a link.
 ROLES = ("daemon", "remote")
 
-#: The name of the descriptor that has the manifest itself.
+#: The name of the descriptor of the manifest itself.
 NAME = "manifest"
 
-#: What keeps the size of a file in memory as it is (fcntl(2)): nobody who maps it can be hurt.
+#: The seals that fix the size of a memfd (fcntl(2)), so that a process that maps it gets no SIGBUS.
 SIZE_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
@@ -34,9 +34,9 @@ class About:
     link: str
     transport: str
     vectors: int
-    #: The shared memory; None where the link has none.
+    #: The shared memory; None if the link has none.
     memory: Region | None
-    #: The board that was set up, and what its profile says of the link, where that is known.
+    #: The board that was set up, and the link in its profile; None if that is not known.
     board: str | None = None
     profile: Link | None = None
 
@@ -81,12 +81,12 @@ def _virtio(link: Link) -> dict[str, Any] | None:
 
 
 def encode(manifest: dict[str, Any]) -> bytes:
-    """A manifest as it is given away."""
+    """A manifest as JSON."""
     return json.dumps(manifest).encode()
 
 
 def sealed(data: bytes) -> int:
-    """A descriptor of a file in memory that holds *data* and that nobody can change."""
+    """A descriptor of a sealed memfd with *data*, which no process can change."""
     fd = os.memfd_create(f"rsl-{NAME}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, data)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SIZE_SEALS | fcntl.F_SEAL_WRITE)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A link without hardware: two programs, one as the daemon and one as the remote.
+"""A link without hardware: two programs play the daemon and the remote.
 
-Each is given what a daemon of a real link is given with ``--eventfd``; the kick of one is
-the notification of the other.
+Each program gets the descriptors that a daemon of a real link gets with ``--eventfd``. A kick of
+one program is a notification of the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rslctl.daemon import descriptors, execute
 from rslctl.errors import RslError, UsageError
 from rslctl.profile.model import Board, Link
 
-#: Passed on to the daemon, as if it had been started without rslctl.
+#: The signals that are passed on to the daemon, as if it had been started without rslctl.
 _FORWARDED = {
     signal.SIGHUP,
     signal.SIGINT,
@@ -35,19 +35,19 @@ _FORWARDED = {
 }
 _WATCHED = _FORWARDED | {signal.SIGCHLD, signal.SIGIO}
 
-#: si_code of a signal that the terminal sent, which the daemon has got, too (sigaction(2)).
+#: si_code of a signal that the terminal sent, also to the daemon (sigaction(2)).
 _SI_KERNEL = 0x80
 
 #: struct ucred, unix(7).
 _UCRED = struct.Struct("=iII")
 
-#: Seconds that a program has to end when it is told to.
+#: Seconds that a program has to end after SIGTERM.
 _GRACE = 5.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """What runs on one side."""
+    """The program of one side."""
 
     command: Sequence[str]
     env: dict[str, str]
@@ -55,10 +55,10 @@ class Program:
 
 
 def words(text: str) -> list[str]:
-    """The words of a command line as a shell has them, without a shell.
+    """Split a command line into words as a shell does, without a shell.
 
     Raises:
-        UsageError: a quotation does not end, or there is no word.
+        UsageError: a quotation does not end, or the command line is empty.
     """
     try:
         found = shlex.split(text)
@@ -74,10 +74,10 @@ class _Pair:
 
     def __init__(self, note: Callable[[str], None], uids: set[int]) -> None:
         self._note = note
-        #: Who may say that the daemon is ready.
+        #: The users that may say that the daemon is ready.
         self._uids = uids
         self._pids: dict[int, str] = {}
-        #: Where the daemon says that it is ready: sd_notify(3).
+        #: The socket on which the daemon says that it is ready: sd_notify(3).
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._ready.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._ready.bind("")  # the kernel chooses a name
@@ -98,13 +98,13 @@ class _Pair:
         self._pids[pid] = name
 
     def tell(self, name: str, number: int) -> None:
-        """Send a signal to one of them, if it runs."""
+        """Send a signal to the program *name*, if it runs."""
         for pid, each in self._pids.items():
             if each == name:
                 os.kill(pid, number)
 
     def events(self) -> Iterator[tuple[str, int]]:
-        """Who has ended, with its status, and "ready" each time that the daemon says that it is."""
+        """Yield the name and the status of each program that ends, and "ready" for READY=1."""
         while True:
             got = signal.sigwaitinfo(_WATCHED)
             if got.si_signo == signal.SIGCHLD:
@@ -116,7 +116,7 @@ class _Pair:
                 self.tell("daemon", got.si_signo)
 
     def _is_ready(self) -> bool:
-        """Whether somebody who may has said that the daemon is ready, since the last call."""
+        """Whether an allowed user has sent READY=1 since the last call."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 text, ancillary, _, _ = self._ready.recvmsg(4096, socket.CMSG_SPACE(_UCRED.size))
@@ -126,9 +126,9 @@ class _Pair:
         return False
 
     def _has_got(self, got: signal.struct_siginfo) -> bool:
-        """Whether the daemon has got a signal as well: from the terminal that we share."""
+        """Whether the daemon got this signal, too, from the shared terminal."""
         if got.si_code != _SI_KERNEL or got.si_signo == signal.SIGHUP:
-            return False  # of a hang-up only the leader of a session is told
+            return False  # only the leader of a session gets a hang-up
         pids = [pid for pid, name in self._pids.items() if name == "daemon"]
         return all(os.getpgid(pid) == os.getpgrp() for pid in pids)
 
@@ -140,10 +140,10 @@ class _Pair:
                 yield self._pids.pop(pid), code if code >= 0 else 128 - code
 
     def end(self) -> None:
-        """Have those end that run still."""
+        """End the programs that still run."""
         self._ready.close()
         deadline = time.monotonic() + _GRACE
-        list(self._reap())  # whose end was told with that of the other
+        list(self._reap())  # programs that ended together with the other
         for name in self._pids.values():
             self.tell(name, signal.SIGTERM)
         while self._pids and (left := deadline - time.monotonic()) > 0:
@@ -158,7 +158,7 @@ class _Pair:
 
 
 def _become(program: Program, offered: descriptors.Offer, *, alone: bool) -> NoReturn:
-    """Become one of them; *alone* is who has nothing of the terminal but its output."""
+    """Execute one of the programs. An *alone* one shares only the output with the terminal."""
     try:
         if alone:
             os.setpgid(0, 0)
@@ -175,12 +175,14 @@ def _become(program: Program, offered: descriptors.Offer, *, alone: bool) -> NoR
 def _watching_signals() -> Iterator[None]:
     """Leave signals to sigwaitinfo(2)."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for
+    before = signal.signal(
+        signal.SIGCHLD, lambda *_: None
+    )  # an ignored SIGCHLD would reap the programs
     try:
         yield
     finally:
         signal.signal(signal.SIGCHLD, before)
-        # A daemon may say READY=1 and end: that signal is still pending, and would end us.
+        # If a daemon says READY=1 and ends, its SIGIO is still pending, and would end this process.
         while signal.sigtimedwait({signal.SIGIO}, 0):
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -196,16 +198,16 @@ def run(
     with_remote: bool,
     note: Callable[[str], None],
 ) -> int:
-    """Run both until the daemon ends, or *with_remote* until one of them does.
+    """Run both programs until the daemon ends, or *with_remote* until one of them ends.
 
-    The remote starts with the daemon, or *once_ready* when that says so. Signals are the
-    daemon's. Who is left is told to end.
+    The remote starts with the daemon. If *once_ready* is true, it starts when the daemon says
+    READY=1. Signals are passed on to the daemon. The program that is left gets SIGTERM.
 
-    Returns the exit status of the one whose end it was; 128 and the number of a signal that it
-    died of.
+    Returns the exit status of the program that ended; 128 plus the number of the signal that
+    killed it.
 
     Raises:
-        RslError: the link cannot be made, or a program is not to be had.
+        RslError: the link cannot be made, or a program cannot be executed.
     """
     for each in (daemon, remote):
         execute.find_program(each.command)
@@ -213,7 +215,7 @@ def run(
         uids = {0, os.geteuid(), daemon.who.uid if daemon.who else 0}
         pair = _Pair(note, uids)
         daemon.env["NOTIFY_SOCKET"] = pair.notify_socket
-        remote.env.pop("NOTIFY_SOCKET", None)  # it is not whoever started us that waits for it
+        remote.env.pop("NOTIFY_SOCKET", None)  # only the daemon reports to our service manager
         for_daemon, for_remote = descriptors.of_programs(board, link)
         try:
             with for_daemon, for_remote:
