@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How long kicks and notifications take, measured and shown."""
+"""Measure how long kicks and notifications take, and show it."""
 
 __all__ = [
     "measure",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How long kicks and notifications of a link take, and how quick its memory is.
+"""Measure the time of kicks and notifications of a link, and the speed of its memory.
 
-Times are CLOCK_MONOTONIC in nanoseconds and have the interpreter's own part in them, which is the
-same for all paths.
+Times are CLOCK_MONOTONIC in nanoseconds. They include the interpreter's own time, which is the same
+for all paths.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rslctl.errors import UsageError, WaitTimeoutError
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
-#: Seconds without an answer of the remote after which it is taken to give none.
+#: Seconds without an answer after which the remote counts as silent.
 ANSWER_TIMEOUT = 2
-#: Seconds between two looks whether there was one.
+#: Seconds between two checks for an answer.
 _LOOK = 0.5
-#: Bytes of a block of memory that is copied.
+#: Size of a copied block, in bytes.
 BLOCK = 64 * 1024
-#: Seconds for which memory is copied, each way and round.
+#: Seconds of copying, per direction and round.
 _COPYING = 0.1
 #: Kicks in a row whose rate is measured, per round.
 _BURST = 1000
 #: Steps of the histogram per doubling.
 _STEPS = 2
 
-#: What is measured: of a kick, until its call has returned, and until its answer is here; and from
-#: the interrupt of a notification until a process that slept is awake.
+#: The measures: the call of a kick; a kick until its answer; and the interrupt of a notification
+#: until a sleeping process is awake.
 MEASURES = ("kick", "round_trip", "wake")
 
 
@@ -49,13 +49,13 @@ class Settings:
 
     paths: tuple[str, ...]
     vector: int = 0
-    #: Kicks of each path and round; or seconds, where that is not None.
+    #: Kicks per path and round. If *seconds* is not None, it counts instead.
     count: int = 1000
     seconds: float | None = None
     rounds: int = 5
-    #: Kicks before each of these that are not measured.
+    #: Kicks before each round that are not measured.
     warm_up: int = 50
-    #: Where in the memory a block may be overwritten, in bytes; None leaves writing out.
+    #: Offset of a block that may be overwritten, in bytes; None: nothing is written.
     write_at: int | None = None
 
 
@@ -63,22 +63,22 @@ class Settings:
 class Samples:
     """What was measured on one path, in nanoseconds."""
 
-    #: By measure, a list for each round.
+    #: By measure: one list per round.
     times: dict[str, list[list[int]]] = field(
         default_factory=lambda: {measure: [] for measure in MEASURES}
     )
     kicks: int = 0
-    #: None where nothing tells.
+    #: None if it is not known.
     coalesced: int | None = None
     seconds: float = 0.0
-    #: Notifications that were no answers to us.
+    #: Notifications that were not answers to our kicks.
     others: int = 0
 
 
 def run(
     host: Host, link: mbox.LinkDevice, settings: Settings, note: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure a link that nobody uses, and return the document that docs/reference/bench.md tells.
+    """Measure an unused link, and return the document that docs/reference/bench.md describes.
 
     Raises:
         WaitTimeoutError: the remote does not answer.
@@ -93,7 +93,7 @@ def run(
         raise UsageError(
             f"--write-at: {at:#x} leaves no {BLOCK:#x} bytes of the memory's {link.memory_size:#x}"
         )
-    # Once, and before: what moves on the terminal would be measured, too.
+    # Once, and before: output on the terminal would be measured, too.
     note(f"measuring link {link.name}: {settings.rounds} rounds of {', '.join(settings.paths)}")
     samples = {name: Samples() for name in settings.paths}
     for _ in range(settings.rounds):
@@ -130,7 +130,7 @@ def _round(
 
 @contextlib.contextmanager
 def _gone(host: Host, link: mbox.LinkDevice, name: str) -> Iterator[None]:
-    """Tell of a link that went away, which an eventfd does not."""
+    """Report a link that went away. An eventfd does not report that."""
     gone = mbox.GoneError(
         f"link {link.name!r} went away", hint="rslctl doctor says what is wrong with it"
     )
@@ -148,7 +148,7 @@ def _gone(host: Host, link: mbox.LinkDevice, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watchdog(link: mbox.LinkDevice, vector: int) -> Iterator[list[int]]:
-    """Have a wait end that takes too long; who waits counts up what this yields."""
+    """End a wait that takes too long. The caller increments the yielded counter at each answer."""
     progress, last = [0], [0]
     quiet = [0]
 
@@ -197,7 +197,7 @@ def _sample(path: NotificationPath, settings: Settings, found: Samples, alive: l
 
 
 def _turns(settings: Settings) -> Iterator[None]:
-    """As many turns as a round has, or as fit into its time."""
+    """Yield once per turn of a round: a number of turns, or as many as fit into its time."""
     began, done = time.monotonic(), 0
     while not done or (
         done < settings.count
@@ -211,10 +211,10 @@ def _turns(settings: Settings) -> Iterator[None]:
 def _sample_wakes(
     path: NotificationPath, settings: Settings, found: Samples, alive: list[int]
 ) -> None:
-    """Measure one round of notifications that wake a process which sleeps.
+    """Measure one round of notifications that wake a sleeping process.
 
-    A kick's answer may be there before its call has returned. So another process kicks, when it
-    is told to by a pipe; until it is awake, we sleep.
+    The answer to a kick may arrive before the call of the kick returns. So another process kicks,
+    for each byte of a pipe, while this process sleeps.
     """
     asked, ask = os.pipe()
     kicker = os.fork()
@@ -230,7 +230,7 @@ def _sample_wakes(
             woken = time.monotonic_ns()
             last = path.stamp()
             path.ready()
-            # Where another one came, the time of ours is not known any more.
+            # If another one came, the time of ours is lost.
             if last.count == count + 1:
                 wakes.append(woken - last.time)
             found.others += max(0, last.count - count - 1)
@@ -245,7 +245,7 @@ def _sample_wakes(
 
 
 def _kick_when_told(path: NotificationPath, asked: int, ask: int) -> int:
-    """Kick for each byte of a pipe; returns the errno that ended it, 0 for the pipe's end."""
+    """Kick for each byte of a pipe. Returns 0 at its end, or the errno of a failed kick."""
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.close(ask)
@@ -259,7 +259,7 @@ def _kick_when_told(path: NotificationPath, asked: int, ask: int) -> int:
 
 
 def _burst(host: Host, link: mbox.LinkDevice, path: NotificationPath, found: Samples) -> None:
-    """Measure how many kicks in a row there are in a second."""
+    """Measure how many kicks in a row are possible in a second."""
     there = host.exists(f"{mbox.CLASS}/{link.device}")
     before = mbox.counters(host, link)[path.vector].kicks_coalesced if there else 0
     began = time.monotonic()
@@ -273,10 +273,10 @@ def _burst(host: Host, link: mbox.LinkDevice, path: NotificationPath, found: Sam
 
 
 def _settle(host: Host, link: mbox.LinkDevice, vector: int) -> None:
-    """Wait until the remote has answered what it was asked in a row.
+    """Wait until the remote has answered the kicks in a row.
 
     Raises:
-        WaitTimeoutError: it does not end.
+        WaitTimeoutError: the remote does not stop to notify.
     """
     seen = -1
     deadline = time.monotonic() + ANSWER_TIMEOUT
@@ -291,27 +291,27 @@ def _settle(host: Host, link: mbox.LinkDevice, vector: int) -> None:
             )
         seen = now
         time.sleep(0.02)
-    time.sleep(0.05)  # UIO has it: nothing is counted
+    time.sleep(0.05)  # UIO has the device, so nothing is counted
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest of *values* that *share* of them, 0 to 1, do not exceed: the nearest rank."""
+    """The percentile of *values* by the nearest rank. *share* is from 0 to 1."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def step(value: int) -> int:
-    """The number of the step of the histogram that a time in nanoseconds is in."""
+    """The number of the histogram's step that has a time in nanoseconds."""
     return int(_STEPS * math.log2(value)) if value > 0 else 0
 
 
 def lower(number: int) -> int:
-    """The least time of a step of the histogram, in nanoseconds."""
+    """The lower end of a step of the histogram, in nanoseconds."""
     return round(2 ** (number / _STEPS))
 
 
 def summary(rounds: list[list[int]]) -> dict[str, Any] | None:
-    """What is told of one measure; None where there is nothing."""
+    """The summary of one measure; None if there are no samples."""
     ordered = sorted(value for each in rounds for value in each)
     if not ordered:
         return None
@@ -344,7 +344,7 @@ def _path(name: str, found: Samples) -> dict[str, Any]:
 
 
 def _memory(host: Host, link: mbox.LinkDevice, settings: Settings) -> list[dict[str, Any]]:
-    """Copy blocks out of the memory, into it where that is wanted, and within our own."""
+    """Copy blocks out of the shared memory, into it if wanted, and within private memory."""
     own, other = bytearray(BLOCK), bytearray(BLOCK)
     with mbox.Mailbox(host, link) as mailbox:
         size = min(BLOCK, link.memory_size)
@@ -375,7 +375,7 @@ def _memory(host: Host, link: mbox.LinkDevice, settings: Settings) -> list[dict[
 
 
 def _copy(target: memoryview, source: memoryview) -> float:
-    """Bytes copied in a second."""
+    """Copy a block repeatedly, and return the bytes per second."""
     began = now = time.monotonic()
     copied = 0
     while now - began < _COPYING:

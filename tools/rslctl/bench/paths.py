@@ -22,26 +22,26 @@ from rslctl.setup import lock
 from rslctl.setup.journal import Journal, UndoPlan
 from rslctl.setup.steps import DriverBound, ModuleLoaded, Step
 
-#: What has UIO enable its interrupt: an int that is 1.
+#: Enables the interrupt when it is written to a UIO device: an int, 1.
 _ENABLE = struct.pack("=i", 1)
-#: What signals an eventfd.
+#: Signals an eventfd when it is written to it.
 _ONE = struct.pack("=Q", 1)
-#: Those that end a process, and here have it give back what it took first.
+#: The signals that end a process. Here it first gives the link back.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Seconds that a device is given to come, and another rslctl to end.
+#: Seconds to wait for a device, and for another rslctl to end.
 _TIMEOUT = 5.0
 
 
 class NotificationPath(ABC):
-    """One path; usable in ``with``, and only there."""
+    """One path. Use it in ``with``."""
 
-    #: What the command line calls it.
+    #: The name for --path.
     name: ClassVar[str]
-    #: Whether it tells when an interrupt was.
+    #: Whether the path tells the time of an interrupt.
     stamps: ClassVar[bool] = True
 
     def __init__(self, host: Host, link: mbox.LinkDevice, vector: int) -> None:
-        """Of *vector*, which the link has."""
+        """A path for *vector*, which the link has."""
         self.host = host
         self.link = link
         self.vector = vector
@@ -58,10 +58,10 @@ class NotificationPath(ABC):
 
     @abstractmethod
     def open(self, stack: contextlib.ExitStack) -> None:
-        """Get what the path needs; *stack* gives it back.
+        """Open what the path needs. *stack* closes it.
 
         Raises:
-            RslError: this link does not have the path, or something refuses.
+            RslError: this link does not have the path, or the kernel refuses.
         """
 
     @abstractmethod
@@ -74,15 +74,15 @@ class NotificationPath(ABC):
 
     @abstractmethod
     def drain(self) -> None:
-        """Forget the notifications that are there."""
+        """Take and forget the notifications that have come."""
 
     def stamp(self) -> mbox.Last:
-        """The last notification; all 0 where the path does not tell: see :attr:`stamps`."""
+        """The last notification; all 0 if :attr:`stamps` is false."""
         return mbox.Last(0, 0)
 
     @abstractmethod
     def ready(self) -> None:
-        """Do what the next notification takes; it is not part of a path's way to user space."""
+        """Prepare for the next notification. This is not part of the measured time."""
 
 
 class CharDevice(NotificationPath):
@@ -91,7 +91,7 @@ class CharDevice(NotificationPath):
     name = "chardev"
 
     def open(self, stack: contextlib.ExitStack) -> None:
-        # The module counts who may write as a daemon; who looks at counts of ours may not.
+        # The module counts a file that may write as a daemon's. This one only reads.
         self._mailbox = stack.enter_context(mbox.Mailbox(self.host, self.link))
         self._fd = self._mailbox.fileno()
         self._mask = uapi.MASK.pack(1 << self.vector)
@@ -117,7 +117,7 @@ class CharDevice(NotificationPath):
 
 
 class Eventfd(CharDevice):
-    """Eventfds that the kernel module signals and is signalled by."""
+    """Eventfds that are bound in the kernel module, one per direction."""
 
     name = "eventfd"
 
@@ -143,7 +143,7 @@ class Eventfd(CharDevice):
 
 
 class Sysfs(CharDevice):
-    """A write to the attribute kick; sysfs wakes nobody, so that the character device does."""
+    """A write to the sysfs attribute kick. The character device wakes, as sysfs cannot."""
 
     name = "sysfs"
 
@@ -162,11 +162,11 @@ class Sysfs(CharDevice):
 
 
 class Uio(NotificationPath):
-    """uio_pdrv_genirq on the same interrupt: a register that is written, and read(2).
+    """uio_pdrv_genirq on the same interrupt: a write to a mapped register, and read(2).
 
-    The driver has a device's first interrupt and its registers. It leaves the interrupt off
-    until it is written to (drivers/uio/uio_pdrv_genirq.c of Linux), so a cycle takes one system
-    call more. The module is without the link meanwhile.
+    The driver has the first interrupt of a device and its registers. It keeps the interrupt off
+    until a process writes to it (drivers/uio/uio_pdrv_genirq.c of Linux), so a cycle needs one more
+    system call. The kernel module does not have the link meanwhile.
     """
 
     name = "uio"
@@ -194,7 +194,7 @@ class Uio(NotificationPath):
         self._value = value
 
     def _doorbell(self, node: str) -> tuple[int, int]:
-        """The offset of the register that rings the remote, and what is written there."""
+        """The offset of the register that kicks the remote, and the value to write."""
         cells = {}
         for name in ("rsl,kick-values", "rsl,kick-offset", "rsl,status-offset"):
             path = f"{mbox.CLASS}/{self.link.device}/device/of_node/{name}"
@@ -211,7 +211,7 @@ class Uio(NotificationPath):
         return (cells["rsl,kick-offset"] or [0])[0], cells["rsl,kick-values"][0]
 
     def _forget(self) -> None:
-        # The mapping ends with the last who refers to it.
+        # The mapping ends with its last reference.
         del self._register
 
     def kick(self) -> None:
@@ -232,17 +232,17 @@ class Uio(NotificationPath):
         os.set_blocking(self._fd, True)
 
 
-#: By name; UIO last, as it is had on demand only.
+#: The paths by name. UIO is measured on demand only.
 PATHS: dict[str, type[NotificationPath]] = {
     each.name: each for each in (CharDevice, Eventfd, Sysfs, Uio)
 }
 
 
 def check_unused(host: Host, name: str, vectors: Iterable[int] | None = None) -> None:
-    """Check that nobody has a link open, or an eventfd bound to one of *vectors*, or to any.
+    """Check that no process has a link open, or an eventfd bound to one of *vectors*.
 
     Raises:
-        RslError: somebody has, or the module is too old to tell.
+        RslError: a process has, or the module is too old to tell.
     """
     link = mbox.pick(host, name)
     how = f"{link.node} is open" if link.open_files else ""
@@ -267,9 +267,9 @@ def _ended(number: int, _: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[None]:
-    """Let UIO have a link's device, and the module have it again afterwards.
+    """Bind a link's device to UIO, and to the module again afterwards.
 
-    Both stand in the link's journal meanwhile, so that teardown gives it back if we are killed.
+    The link's journal has both changes meanwhile. So teardown undoes them if bench is killed.
     """
     names = modules.needed(host, uio.DRIVER)
     absent = [name for name in names if not modules.loaded(host, name)]
@@ -294,7 +294,7 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
                 platform_bus.bind(host, device, uio.DRIVER)
                 yield
             finally:
-                # What is half undone is worse than what takes a moment longer.
+                # Finish the undoing, even if that takes a moment longer.
                 for number in _SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
     finally:
@@ -305,7 +305,7 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
 def _journaled(
     undoing: contextlib.ExitStack, journal: Journal, step: type[Step], plan: UndoPlan
 ) -> None:
-    """Write down what is about to be done; at the end it is undone, and then taken out again."""
+    """Write a step into the journal. At the end undo it, and take it out of the journal."""
 
     def undo() -> None:
         step.undo(journal.host, plan)
@@ -316,13 +316,13 @@ def _journaled(
 
 
 def _settle(journal: Journal, complete: bool, entries: list[UndoPlan]) -> None:
-    """Say that the link is whole again, where it was and everything is undone."""
+    """Mark the journal as complete again, if it was complete and everything is undone."""
     if complete and journal.entries == entries:
         journal.finish()
 
 
 def _own(host: Host, link: mbox.LinkDevice, before: os.stat_result) -> None:
-    """Give the device's node, which was made anew, the owner and mode that it had."""
+    """Give the new device node the owner and the mode of the old one."""
     what = f"the device of link {link.name!r}"
     devices.wait(host, mbox.SUBSYSTEM, what, lambda: host.exists(link.node), _TIMEOUT)
     host.own(link.node, before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What bench found, as tables and histograms: on a terminal, or as a page of HTML."""
+"""Show measurements as tables and histograms: on a terminal, or as a page of HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rslctl.bench.measure import percentile
 
-#: Characters that the longest bar of a histogram has.
+#: Length of the longest bar of a histogram, in characters.
 _BAR = 40
 _WIDTH = 110
 _MEASURES = {
@@ -54,7 +54,7 @@ def check(document: Any) -> None:
     """Check that a document is a run.
 
     Raises:
-        ValueError: it is not; the message names what is wrong.
+        ValueError: it is not a run. The message names what is wrong.
     """
     _check(document, _RUN, "the document")
     if not document["paths"]:
@@ -97,7 +97,7 @@ def _check_scalar(value: Any, wanted: Any, what: str) -> None:
 
 
 def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
-    """One run: a table and histograms for each measure, kicks in a row, and memory."""
+    """Show one run: a table and histograms per measure, kicks in a row, and memory."""
     yield f"{title or 'run'}: link {document['link']}, vector {document['vector']}, " + ", ".join(
         str(document[key]) for key in ("transport", "machine", "kernel")
     )
@@ -119,7 +119,7 @@ def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
 
 
 def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableType]:
-    """Several runs by name: for each path and measure, all of them against the first."""
+    """Compare several runs by name: per path and measure, each run against the first."""
     paths = list(dict.fromkeys(each["path"] for _, run in runs for each in run["paths"]))
     for measure, text in _MEASURES.items():
         for path in paths:
@@ -134,7 +134,7 @@ def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableTyp
 
 
 def html(parts: Iterator[RenderableType]) -> str:
-    """A page that needs nothing else, of what a terminal would show."""
+    """A page of HTML, complete in itself, with what a terminal would show."""
     console = Console(
         record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True, legacy_windows=False
     )
@@ -152,7 +152,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
-    """Percentiles, and the ratio of the medians to the first row's, of all rounds and of each."""
+    """A table of percentiles, and of the ratios of the medians to the first row's."""
     shares = ("min", "p50", "p90", "p99", "p99.9", "max")
     table = _table(f"{title}, in us", "", *shares, "ratio", "of rounds", "samples")
     first = rows[0][1]
