@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What setup did and was told, written down before it does it.
+"""The journal of a link: setup writes how to undo each step before it does the step.
 
-Each link has two files in /run/rslctl: LINK.json says how to undo each step, LINK.facts what setup
-was told.
+Each link has two files in /run/rslctl. LINK.json is the journal. LINK.facts has what setup was told
+of the link.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-#: What undoing a step needs. It is written as JSON.
+#: The data that a step needs to be undone. It is written as JSON.
 UndoPlan: TypeAlias = "dict[str, Any]"
 
 STATE = "/run/rslctl"
 
 
 class Facts:
-    """What setup was told of a link, for the commands that come after it."""
+    """What setup was told of a link, for the commands that run later."""
 
     def __init__(
         self,
@@ -33,25 +33,25 @@ class Facts:
         firmware: str = "",
         start: str = "daemon",
     ) -> None:
-        #: The board as --board had it, and the transport.
+        #: The value of --board, and the transport.
         self.board = board
         self.transport = transport
-        #: Paths in the device tree: of the notification node, and of what boots the remote.
+        #: Paths in the device tree: of the notification node, and of the node that boots the remote.
         self.node = node
         #: One of :data:`overlay.STYLES`.
         self.style = style
         self.remoteproc = remoteproc
         #: The remote's file below /lib/firmware; "" is the one that the kernel has.
         self.firmware = firmware
-        #: One of :data:`board.STARTS`.
+        #: One of :data:`model.STARTS`.
         self.start = start
 
 
 class Journal:
-    """What setup did to bring a link up, in order."""
+    """The steps that setup did to bring a link up, in order."""
 
     def __init__(self, host: Host, link: str) -> None:
-        """An empty one; see :meth:`load`."""
+        """Make an empty journal; see :meth:`load`."""
         self.host = host
         self.link = link
         self.entries: list[dict[str, Any]] = []
@@ -66,12 +66,12 @@ class Journal:
 
     @classmethod
     def load(cls, host: Host, link: str) -> Journal:
-        """The journal of *link*; an empty one if setup did nothing.
+        """Read the journal of *link*; an empty one if setup did nothing.
 
         Raises:
             RslError: the file is damaged.
         """
-        import json  # takes longer to load than most commands
+        import json  # loading json takes longer than most commands run
 
         journal = cls(host, link)
         if host.exists(journal.file):
@@ -89,7 +89,7 @@ class Journal:
         return journal
 
     def damaged(self, why: str) -> RslError:
-        """The error of a file that is not what was written."""
+        """The error for a journal that setup did not write."""
         return _damaged(self.host, self.file, why)
 
     @classmethod
@@ -112,7 +112,7 @@ class Journal:
             "entries": self.entries,
         }
         text = json.dumps(document, indent=2) + "\n"
-        # For status and dry runs of everybody.
+        # All users may read it, for status and dry runs.
         self.host.put(self.file, text.encode(), mode=0o644)
         # Facts without a journal would stay behind if setup were killed here.
         if facts_text != self._saved_facts:
@@ -121,7 +121,7 @@ class Journal:
             self._saved_facts = facts_text
 
     def add(self, step: str, plan: UndoPlan) -> bool:
-        """Write down that *step* is about to be done; False if that is written already."""
+        """Write that *step* is about to be done. Returns False if that is written already."""
         entry = {"step": step, "plan": plan}
         if entry in self.entries:
             return False
@@ -131,14 +131,14 @@ class Journal:
         return True
 
     def has(self, step: str, plan: UndoPlan) -> bool:
-        """Whether something is written of *step* on the same device already."""
+        """Whether the journal has *step* on the same device."""
         return any(
             each["step"] == step and each["plan"].get("device") == plan.get("device")
             for each in self.entries
         )
 
     def adopt(self, entry: dict[str, Any]) -> None:
-        """Take over, as the first, what another link's journal has to undo."""
+        """Insert an entry of another link's journal as the first one."""
         if entry not in self.entries:
             self.entries.insert(0, entry)
             self._save()
@@ -148,22 +148,22 @@ class Journal:
         self._save()
 
     def last(self, step: str) -> UndoPlan | None:
-        """What was written last of *step*."""
+        """The undo data of the last *step*; None if there is none."""
         plans = [entry["plan"] for entry in self.entries if entry["step"] == step]
         return plans[-1] if plans else None
 
     def drop(self, step: str, plan: UndoPlan) -> None:
-        """Take out what was written of *step*, which is undone."""
+        """Remove the entry of *step*, which is undone."""
         self.entries.remove({"step": step, "plan": plan})
         self._save()
 
     def finish(self) -> None:
-        """Write down that every step is done."""
+        """Write that every step is done."""
         self.complete = True
         self._save()
 
     def begin_undoing(self) -> None:
-        """Write down that the link is not whole any more."""
+        """Write that the link is not complete any more."""
         self.complete = False
         self._save()
 
@@ -173,9 +173,9 @@ def _facts_file(link: str) -> str:
 
 
 def facts(host: Host, link: str) -> Facts | None:
-    """What setup was told of a link; None where setup did not bring it up.
+    """Read what setup was told of a link; None if setup did not bring it up.
 
-    The facts are in a file of their own, a line KEY=VALUE each: the start of a JSON reader takes
+    The facts have a file of their own, with lines KEY=VALUE, because loading a JSON reader takes
     longer than a kick.
 
     Raises:
@@ -193,7 +193,7 @@ def facts(host: Host, link: str) -> Facts | None:
 
 
 def _text(link: str, known: Facts) -> str:
-    """The facts of *link* as their file has them.
+    """The content of the facts file of *link*.
 
     Raises:
         RslError: a fact has a line break.
