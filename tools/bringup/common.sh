@@ -1,34 +1,35 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh disable=SC2154
-# From a fresh boot to served links, and back. A board's script sets BOARD and sources this.
+# Brings links from a fresh boot to a running daemon, and back. A board's script sets BOARD and
+# sources this file.
 #
 #	start    set the board's links up, run their daemons, start their remotes
 #	stop     the same in reverse
-#	restart  both
+#	restart  stop, then start
 #	status   the links; exit status 0: all daemons run, 1: one has died, 3: none runs (as LSB)
 #
-# /etc/rslctl/LINK.env says what serves a link, as for the unit rsl-daemon@LINK:
+# /etc/rslctl/LINK.env names the daemon of a link, as for the unit rsl-daemon@LINK:
 #	RSL_DAEMON=/usr/bin/my-daemon --verbose
 #	RSL_OPTIONS=--user nobody --clean-env
-# the second for rslctl run, and these by default; then what else the daemon has in its
-# environment, NAME=VALUE a line, nothing quoted. A link without that file is set up and not
-# served. What a daemon prints is in /var/log/rsl-LINK.log.
+# RSL_OPTIONS are options of rslctl run; the ones above are the default. Other lines are variables
+# for the daemon's environment, one NAME=VALUE per line, without quotes. A link without this file
+# is set up and not served. The output of a daemon is in /var/log/rsl-LINK.log.
 #
-# The first failure ends it: what rslctl said is shown, and what was begun is undone.
+# The script stops at the first failure: it shows rslctl's message and undoes what it began.
 
 set -euf
 
 CONFIG=/etc/rslctl
 RUN=/run/rsl
 LOG=/var/log
-# Seconds for a device to appear, a daemon to open its link, a daemon to end.
+# Seconds to wait for a device to appear, a daemon to open its link, a daemon to end.
 TIMEOUT=10
 
 say() {
 	echo "$BOARD: $*"
 }
 
-# What a program says of a JSON document: its lines on stdout, for each item of "data".
+# Run Python statements for each item of the JSON document on stdin, which may be a list.
 each() {
 	python3 -I -c "import json, sys
 data = json.load(sys.stdin)
@@ -46,12 +47,12 @@ setting() {
 	sed -n "s/^$2=//p" "$CONFIG/$1.env"
 }
 
-# When a process began that has not ended: with its number, that is the process and no other.
+# The start time of a process that has not ended; with its number, it identifies the process.
 began() {
 	sed -n 's/.*) \([^Z]\)/\1/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
 }
 
-# The number of a link's daemon, if it runs.
+# The process number of a link's daemon, if the daemon runs.
 daemon() {
 	[ -f "$RUN/$1.pid" ] || return 1
 	read -r pid since <"$RUN/$1.pid" && [ -n "$since" ] || return 1
@@ -79,17 +80,17 @@ serve() {
 		return 1
 	fi
 	options=$(setting "$link" RSL_OPTIONS)
-	# shellcheck disable=SC2086 # the words of the options
+	# shellcheck disable=SC2086 # split the options into words
 	set -- --link "$link" ${options:---user nobody --clean-env}
-	# The last line may lack its end.
+	# The last line may lack its newline.
 	while read -r line || [ -n "$line" ]; do
 		case $line in
 		RSL_DAEMON=* | RSL_OPTIONS=* | '' | '#'* | ';'*) ;;
 		*) set -- "$@" --setenv "$line" ;;
 		esac
 	done <"$CONFIG/$link.env"
-	# rslctl becomes the daemon: the process is the same, and leads a group of its own.
-	# shellcheck disable=SC2086 # the words of the command
+	# rslctl becomes the daemon: the process stays the same, and leads its own process group.
+	# shellcheck disable=SC2086 # split the command into words
 	setsid rslctl run "$@" -- $command </dev/null >>"$LOG/rsl-$link.log" 2>&1 9>&- &
 	pid=$!
 	echo "$pid $(began "$pid")" >"$RUN/$link.pid"
@@ -106,13 +107,13 @@ serve() {
 	say "$link: served by process $pid"
 }
 
-# Until the daemon has the link open; not if it ends before.
+# Wait until the daemon has the link open. Fails if the daemon ends before, or after TIMEOUT.
 wait_for_daemon() {
 	tries=0
 	while daemon "$1" >/dev/null && [ "$tries" -lt "$TIMEOUT" ]; do
 		document=$(rslctl status --link "$1" --json) || return 1
 		if printf '%s\n' "$document" | each 'sys.exit(not item["open_files"])'; then
-			# It may have ended since.
+			# The daemon may have ended meanwhile.
 			daemon "$1" >/dev/null
 			return
 		fi
@@ -122,13 +123,13 @@ wait_for_daemon() {
 	return 1
 }
 
-# A signal for a daemon and what it has started; it may end by itself meanwhile, or have no
-# group yet.
+# Send a signal to a daemon and the processes that it started. The daemon may have ended, or may
+# not have its process group yet.
 send() {
 	kill "-$1" -- "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null || :
 }
 
-# End a link's daemon, and stop its remote then.
+# End a link's daemon, then stop its remote.
 end() {
 	if pid=$(daemon "$1"); then
 		send TERM "$pid"
@@ -144,7 +145,7 @@ end() {
 			tries=$((tries + 1))
 			sleep 1
 		done
-		# Who is left of its group, as the unit does.
+		# Kill the remaining processes of its group, as the unit does.
 		send KILL "$pid"
 		say "$1: its daemon has ended"
 	fi
@@ -152,11 +153,12 @@ end() {
 	rslctl remote stop --link "$1" --force --if-known || :
 }
 
-# One start or stop at a time, until this script ends.
+# Allow one start or stop at a time: hold the lock until this script ends.
 lock() {
 	mkdir -p "$RUN"
 	exec 9>"$RUN/bringup.lock"
-	# The lock is the open file's, so this script's; not every busybox has flock.
+	# The lock belongs to the open file, so this script keeps it after Python has ended. Not every
+	# busybox has flock.
 	python3 -I -c 'import fcntl, sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
