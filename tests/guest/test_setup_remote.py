@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of life on a remote that Linux boots: the second core, by remoteproc."""
+"""The order of start and stop on a remote that Linux boots: the second core, by remoteproc."""
 
 from __future__ import annotations
 

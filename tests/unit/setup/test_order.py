@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The order of life: what is refused, and when."""
+"""The order of start and stop: what is refused, and when."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Facts:
         #: The value of --board, and the transport.
         self.board = board
         self.transport = transport
-        #: Paths in the device tree: of the notification node, and of the node that boots the remote.
+        #: Paths in the device tree: of the notification node, and of the remote's boot node.
         self.node = node
         #: One of :data:`overlay.STYLES`.
         self.style = style
