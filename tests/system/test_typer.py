@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line with the oldest, the packaged and the newest typer that are admitted.
 
-The packaged one runs with click and rich of Debian 12, as in the Debian package.
+The packaged one runs with click and rich of Debian 12, as in the Debian package, and with a click
+that came later.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tests.amp import machine
 TYPERS = {
     "oldest": [f"typer=={OLDEST}"],
     "packaged": [PACKAGED, "click==8.1.3", "rich==13.3.1"],
+    "packaged, with a newer click": [PACKAGED, "click==8.5.1"],
+    "last without a click of its own": ["typer==0.25.1", "click==8.5.1"],
     "newest": [f"typer<{BEHIND}"],
 }
 

@@ -75,3 +75,17 @@ def test_the_help_has_every_parameter_of_its_command(path: tuple[str, ...], rslc
     shown = " ".join(rslctl(*path, "--help")[1].split())
     for each in cli_help.parameters(COMMANDS[path]):
         assert " ".join(f"{each.left} {each.right}".split()) in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "missing"),
+    [("setup", "--board"), ("kick", "VECTOR"), ("remote-dt", "--board"), ("boards show", "NAME")],
+)
+def test_what_is_missing_is_named_with_the_usage(typed: str, missing: str, rslctl: Rslctl) -> None:
+    status, out, err = rslctl(*typed.split())
+    assert (status, out) == (2, "")
+    assert "Missing " in err
+    assert missing in err
+    assert "env var" not in err
+    _, shown, _ = rslctl(*typed.split(), "-h")
+    assert err.splitlines()[0] == shown.splitlines()[0]

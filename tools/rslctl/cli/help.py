@@ -91,12 +91,22 @@ def _numbers(least: float | None, most: float | None) -> str:
     return f"x>={least}" if most is None else f"{least}<=x<={most}"
 
 
-def _format_help(command: Any, ctx: Any, formatter: Any, *, below: str = "") -> None:
-    """Write the help of a command; *below* stands for commands below it."""
+def _without_environment(command: Any) -> None:
+    """Keep errors from naming a variable of the environment: click 8.2 calls it None."""
+    for each in command.params:
+        each.show_envvar = False
+
+
+def _usage(command: Any) -> list[str]:
+    """The words of the usage line, without the command's name."""
+    return ["[OPTIONS]", *(each.metavar for each in parameters(command) if not each.names)]
+
+
+def _format_help(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the help of a command, without the commands below it."""
     known = parameters(command)
     arguments = [each for each in known if not each.names]
-    pieces = ["[OPTIONS]", *(each.metavar for each in arguments), below]
-    formatter.write_usage(ctx.command_path, " ".join(pieces).strip())
+    formatter.write_usage(ctx.command_path, " ".join(command.collect_usage_pieces(ctx)))
     command.format_help_text(ctx, formatter)
     options = [each for each in known if each.names]
     options.append(Parameter(_sorted(ctx.help_option_names), "", "Show this message and exit."))
@@ -109,6 +119,26 @@ def _format_help(command: Any, ctx: Any, formatter: Any, *, below: str = "") -> 
 class Command(TyperCommand):
     """A command without commands below it."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        _without_environment(self)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words. Ends with status 2 if an option or an argument is missing.
+
+        Typer before 0.17.5 does not see that with click 8.3 and later.
+        """
+        rest = super().parse_args(ctx, args)
+        for each in self.params:
+            if each.required and ctx.params[each.name] is None and not ctx.resilient_parsing:
+                name = each.metavar if each.param_type_name == "argument" else each.opts[0]
+                ctx.fail(f"Missing {each.param_type_name} {name!r}.")
+        return rest
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line, without the command's name."""
+        return _usage(self)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         _format_help(self, ctx, formatter)
@@ -116,6 +146,10 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """A command with commands below it."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        _without_environment(self)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Read the words. Without any, a group that does nothing by itself shows its help."""
@@ -130,9 +164,13 @@ class Group(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, with the commands below."""
-        name = "[COMMAND]" if self.invoke_without_command else "COMMAND"
-        _format_help(self, ctx, formatter, below=f"{name} [ARGS]...")
+        _format_help(self, ctx, formatter)
         self.format_commands(ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line, without the command's name."""
+        command = "[COMMAND]" if self.invoke_without_command else "COMMAND"
+        return [*_usage(self), command, "[ARGS]..."]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands into the help, each with the whole of its line."""
