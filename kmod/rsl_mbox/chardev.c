@@ -47,16 +47,24 @@ static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
 	return mask;
 }
 
-/* Give the reader the vectors notified since the last read. Returns 0 if there are none. */
-static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf)
+/*
+ * Give the reader the vectors notified since the last read. Returns 0 if there are none,
+ * and -EAGAIN if the reader must not wait for another read of this file, which may wait
+ * for its page.
+ */
+static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf, bool wait)
 {
 	ssize_t ret;
 	u32 mask;
 	u64 seq;
 
-	ret = mutex_lock_interruptible(&file->read_lock);
-	if (ret)
-		return ret;
+	if (wait) {
+		ret = mutex_lock_interruptible(&file->read_lock);
+		if (ret)
+			return ret;
+	} else if (!mutex_trylock(&file->read_lock)) {
+		return -EAGAIN;
+	}
 	mask = rsl_mbox_file_pending(file, &seq);
 	if (mask) {
 		/* A notification counts as read once it is in the buffer. */
@@ -106,6 +114,7 @@ static ssize_t rsl_mbox_read(struct file *filp, char __user *buf, size_t count,
 			     loff_t *ppos)
 {
 	struct rsl_mbox_file *file = filp->private_data;
+	bool wait = !(filp->f_flags & O_NONBLOCK);
 	struct rsl_mbox *link = file->link;
 	ssize_t ret;
 
@@ -117,11 +126,11 @@ static ssize_t rsl_mbox_read(struct file *filp, char __user *buf, size_t count,
 	for (;;) {
 		if (rsl_mbox_file_behind(file)) {
 			/* Another read of this file may have taken it first. */
-			ret = rsl_mbox_file_take(file, (u32 __user *)buf);
+			ret = rsl_mbox_file_take(file, (u32 __user *)buf, wait);
 			if (ret)
 				return ret;
 		}
-		if (filp->f_flags & O_NONBLOCK)
+		if (!wait)
 			return -EAGAIN;
 		ret = wait_event_interruptible(link->wait,
 					       rsl_mbox_file_behind(file) ||

@@ -70,6 +70,15 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 	return ret;
 }
 
+/*
+ * Wakes every waiter, exclusive ones (EPOLLEXCLUSIVE) as well: all open files share the
+ * wait queue, and each of them has an event to report.
+ */
+static void rsl_mbox_wake(struct rsl_mbox *link, __poll_t events)
+{
+	__wake_up(&link->wait, TASK_NORMAL, 0, poll_to_key(events));
+}
+
 /**
  * rsl_mbox_notify() - take notifications from the remote
  * @link: the link
@@ -101,7 +110,7 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 			link->signal(vector->bound[RSL_MBOX_NOTIFY]);
 	}
 	spin_unlock_irqrestore(&link->notify_lock, flags);
-	wake_up_interruptible_poll(&link->wait, EPOLLIN | EPOLLRDNORM);
+	rsl_mbox_wake(link, EPOLLIN | EPOLLRDNORM);
 }
 
 /**
@@ -143,5 +152,5 @@ void rsl_mbox_kill(struct rsl_mbox *link)
 	WRITE_ONCE(link->dead, true);
 	spin_unlock_irqrestore(&link->kick_lock, flags);
 
-	wake_up_poll(&link->wait, EPOLLHUP | EPOLLERR);
+	rsl_mbox_wake(link, EPOLLHUP | EPOLLERR);
 }

@@ -9,6 +9,7 @@ import fcntl
 import mmap
 import os
 import select
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -138,6 +139,98 @@ def test_every_open_file_sees_every_notification(fd: int, link: mbox.LinkDevice)
         assert wait_in(other) == 1 << 3
     for other in others:
         os.close(other)
+
+
+class Watcher(threading.Thread):
+    """Waits for an event of an open file of its own, by an exclusive epoll."""
+
+    def __init__(self, link: mbox.LinkDevice) -> None:
+        super().__init__()
+        self.fd = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+        self._epoll = select.epoll()
+        self._epoll.register(self.fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self.events: list[tuple[int, int]] = []
+        self.start()
+
+    def run(self) -> None:
+        self.events = self._epoll.poll(10)
+
+    def sleeps(self) -> bool:
+        return (
+            Path(f"/proc/self/task/{self.native_id}/wchan")
+            .read_text()
+            .endswith(("ep_poll", "do_epoll_wait"))
+        )
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self.fd)
+
+
+@pytest.fixture
+def watchers(link: mbox.LinkDevice) -> Iterator[list[Watcher]]:
+    """Three open files, each watched by a thread that sleeps."""
+    made = [Watcher(link) for _ in range(3)]
+    try:
+        Remote.until(lambda: all(each.sleeps() for each in made), "a watcher does not sleep")
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def test_a_notification_wakes_exclusive_waiters_of_every_open_file(
+    watchers: list[Watcher], fd: int
+) -> None:
+    os.write(fd, uapi.MASK.pack(1))
+    for each in watchers:
+        each.join()
+        assert each.events == [(each.fd, select.EPOLLIN)]
+
+
+def test_the_end_of_the_device_wakes_exclusive_waiters_of_every_open_file(
+    watchers: list[Watcher],
+) -> None:
+    unbind()
+    for each in watchers:
+        each.join()
+        assert [events & select.EPOLLHUP for _, events in each.events] == [select.EPOLLHUP]
+
+
+#: include/uapi/linux/userfaultfd.h; the system call by its number on arm64.
+USERFAULTFD = 282
+UFFD_API, UFFDIO_API = 0xAA, 0xC018AA3F
+UFFDIO_REGISTER, UFFDIO_REGISTER_MODE_MISSING = 0xC020AA00, 1
+UFFDIO_ZEROPAGE = 0xC020AA04
+
+
+def test_a_non_blocking_read_does_not_wait_for_a_reader_that_waits_for_its_page(
+    fd: int, link: mbox.LinkDevice
+) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    faults = libc.syscall(USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK)
+    assert faults >= 0, os.strerror(ctypes.get_errno())
+    fcntl.ioctl(faults, UFFDIO_API, struct.pack("=3Q", UFFD_API, 0, 0))
+    with mmap.mmap(-1, PAGE) as missing:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(missing))
+        wanted = struct.pack("=4Q", address, PAGE, UFFDIO_REGISTER_MODE_MISSING, 0)
+        fcntl.ioctl(faults, UFFDIO_REGISTER, wanted)
+        before = notifications(link)
+        os.write(fd, uapi.MASK.pack(1))
+        Remote.until(lambda: notifications(link) != before, "no answer")
+        slow = threading.Thread(target=libc.read, args=(fd, ctypes.c_void_p(address), 4))
+        slow.start()
+        poll = select.poll()
+        poll.register(faults, select.POLLIN)
+        assert poll.poll(10000), "the reader needs no page"
+        with raises(errno.EAGAIN):
+            os.read(fd, 4)
+        fcntl.ioctl(faults, UFFDIO_ZEROPAGE, struct.pack("=4Q", address, PAGE, 0, 0))
+        slow.join()
+        assert ctypes.c_uint32.from_address(address).value == 1
+    os.close(faults)
+    with raises(errno.EAGAIN):
+        os.read(fd, 4)
 
 
 def test_a_file_sees_nothing_from_before_it_was_opened(fd: int, link: mbox.LinkDevice) -> None:
