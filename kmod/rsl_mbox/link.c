@@ -9,6 +9,7 @@
 #include <linux/bitops.h>
 #include <linux/poll.h>
 #include <linux/timekeeping.h>
+#include <asm/barrier.h>
 
 #include "rsl_mbox.h"
 
@@ -52,6 +53,12 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 	u32 coalesced;
 	int ret = 0;
 
+	/*
+	 * A kick releases: the remote sees what was written to the shared memory before.
+	 * This has to hold for a remote outside of the inner shareable domain, and before
+	 * a relaxed write of the controller's driver. So smp_wmb() is not enough.
+	 */
+	wmb();
 	spin_lock_irqsave(&link->kick_lock, flags);
 	if (link->dead) {
 		ret = -ENODEV;
@@ -96,6 +103,11 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 	unsigned int n;
 	u64 seq;
 
+	/*
+	 * A notification acquires: who is woken sees what the remote wrote to the shared
+	 * memory before. The counterpart of the barrier in rsl_mbox_kick().
+	 */
+	rmb();
 	trace_rsl_mbox_notify(link->id, mask);
 	spin_lock_irqsave(&link->notify_lock, flags);
 	seq = atomic64_read(&link->seq) + 1;

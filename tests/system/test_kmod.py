@@ -41,3 +41,17 @@ def test_the_text_of_the_module_is_below_32_kib() -> None:
     sections = run([f"{build.CROSS}size", "-A", module])
     (versions,) = re.findall(r"^__versions +(\d+)", sections, re.MULTILINE)
     assert 0 < int(text) - int(versions) < 32 * 1024
+
+
+def test_a_kick_releases_and_a_notification_acquires() -> None:
+    """As instructions of arm64: before the transport is called, and before anybody is woken."""
+    module = build.module("kmod/rsl_mbox", "6.1")
+    for function, barrier, call in (
+        ("rsl_mbox_kick", r"\bdsb\s+st\b", r"\bblr\b"),
+        ("rsl_mbox_notify", r"\bdsb\s+ld\b", r"\b__wake_up\b"),
+    ):
+        dump = [f"{build.CROSS}objdump", "-dr", f"--disassemble={function}", module]
+        code = run(dump)
+        first, behind = re.search(barrier, code), re.search(call, code)
+        assert first, code
+        assert behind is None or first.start() < behind.start(), code

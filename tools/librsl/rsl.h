@@ -137,6 +137,8 @@ static inline void *rsl_map(struct rsl_link *link);
  * rsl_kick() - kick the remote
  * @mask: of vectors; 0 kicks nothing
  *
+ * A kick releases: the remote sees what was written to the memory before it.
+ *
  * Never blocks. Kicks of one vector coalesce until the remote has seen them, so
  * one that finds another on its way is a success. With eventfds it cannot tell
  * whether the link is still there; rsl_wait() can.

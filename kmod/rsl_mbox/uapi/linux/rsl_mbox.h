@@ -32,6 +32,11 @@
  *	EPERM: PROT_EXEC.
  *	ENODEV: the link has no shared memory.
  *
+ * A kick releases, by whatever way it is made: the remote sees what was written to the
+ * shared memory before it. A read() and a signalled eventfd acquire: the process sees
+ * what the remote wrote to the shared memory before its notification. This holds if the
+ * remote orders its own accesses likewise.
+ *
  * Once the device is gone every call fails with ENODEV, and poll() reports
  * POLLHUP and POLLERR. A blocked read() wakes up.
  */
