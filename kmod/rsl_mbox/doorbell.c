@@ -12,6 +12,7 @@
  */
 #include <linux/interrupt.h>
 #include <linux/io.h>
+#include <linux/irq.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
@@ -71,9 +72,9 @@ static u32 doorbell_kick(struct rsl_mbox *link, u32 mask)
 	unsigned int n;
 
 	lockdep_assert_held(&link->kick_lock);
-	/* writel() orders earlier writes to the shared memory before the kick. */
+	/* rsl_mbox_kick() has ordered the writes to the shared memory before this one. */
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
-		writel(db->kick_values[n], db->kick_reg);
+		writel_relaxed(db->kick_values[n], db->kick_reg);
 	return 0;
 }
 
@@ -128,6 +129,11 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	if (di->irq < 0)
 		return dev_err_probe(dev, di->irq,
 				     "%pOF: interrupts: entry %u cannot be mapped\n",
+				     dev->of_node, n);
+	/* Nothing would end such an interrupt. */
+	if (irq_get_trigger_type(di->irq) & IRQ_TYPE_LEVEL_MASK && !db->clear_reg)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,clear-offset: is missing, entry %u of interrupts is a level\n",
 				     dev->of_node, n);
 	name = devm_kasprintf(dev, GFP_KERNEL, "%s:%u", dev_name(&db->link->dev), n);
 	if (!name)
@@ -327,6 +333,9 @@ static int __maybe_unused doorbell_resume(struct device *dev)
 			disable_irq_wake(db->irq[n].irq);
 		db->irq[n].wakes = false;
 	}
+	/* The registers may have lost their power. */
+	if (db->enable_reg)
+		writel(doorbell_all_masks(db), db->enable_reg);
 	return 0;
 }
 

@@ -528,6 +528,31 @@ static int mailbox_option(struct device *dev, const char *property,
 	return ret;
 }
 
+/*
+ * imx-mailbox.c sends on a channel of type TXDB_V2 by polling for up to 100 ms with
+ * interrupts off, and warns in the log when the remote does not answer.
+ */
+#define IMX_TYPE_TXDB_V2	5
+
+/* Whether the channels' types are such that a kick cannot block. */
+static int mailbox_check_types(struct device *dev, const struct mailbox_style *known)
+{
+	struct of_phandle_args args;
+	int n;
+
+	if (!known->compatible || !strstarts(known->compatible, "fsl,"))
+		return 0;
+	for (n = 0; !of_parse_phandle_with_args(dev->of_node, "mboxes", "#mbox-cells", n,
+						&args); n++) {
+		of_node_put(args.np);
+		if (args.args_count == 2 && args.args[0] == IMX_TYPE_TXDB_V2)
+			return dev_err_probe(dev, -EINVAL,
+					     "%pOF: mboxes: channel type %d waits for the remote with interrupts off, use another\n",
+					     dev->of_node, IMX_TYPE_TXDB_V2);
+	}
+	return 0;
+}
+
 /* Set @style for the controller of the first channel, then apply the node's overrides. */
 static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 {
@@ -550,6 +575,9 @@ static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
 	if (style->payload == PAYLOAD_U32_POINTER && args.args_count == 2 && args.args[0] >= 2)
 		style->payload = PAYLOAD_NONE;
 	of_node_put(args.np);
+	ret = mailbox_check_types(dev, known);
+	if (ret)
+		return ret;
 
 	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
 			     ARRAY_SIZE(mailbox_payload_names), style->payload);

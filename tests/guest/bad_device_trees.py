@@ -33,8 +33,10 @@ EXPECTED = {
     "bad-no-values@802004c": "rsl,kick-values: needs 1 to 32 cells",
     "bad-status@8020050": "rsl,status-masks: needs 2 cells, one per vector",
     "bad-offset@8020058": "rsl,status-offset: 0x8 is not a 32-bit register within reg",
+    "bad-level@8020060": "rsl,clear-offset: is missing, entry 0 of interrupts is a level",
     "bad-no-register": "reg: entry 0 has to be aligned 32-bit registers",
     "bad-doorbells": 'rsl,vectors: 8, but 1 channel(s) with payload "none"',
+    "bad-type": "mboxes: channel type 5 waits for the remote with interrupts off",
     "bad-answer": "rsl,rx-ack: needs a channel of its own",
     "bad-word": "rsl,vectors: 2 in one message, but nobody tells",
 }

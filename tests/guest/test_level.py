@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from periphery import MMIO
 from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
@@ -58,6 +59,21 @@ def test_the_link_works_after_it_was_unbound(link: mbox.LinkDevice) -> None:
         (DRIVER / "unbind").write_text(device)
         (DRIVER / "bind").write_text(device)
         link = mbox.pick(Host(), "level")
+    round_trips(link, 20)
+
+
+#: The PL061 of QEMU's virt machine and its interrupt enable register, GPIOIE.
+PL061, ENABLE = 0x9030000, 0x410
+
+
+def test_the_block_is_enabled_again_after_it_has_lost_its_power(link: mbox.LinkDevice) -> None:
+    with MMIO(PL061, 0x1000) as registers:
+        assert registers.read32(ENABLE) != 0
+        registers.write32(ENABLE, 0)
+        # The kernel suspends all devices and resumes them after five seconds.
+        Path("/sys/power/pm_test").write_text("devices")
+        Path("/sys/power/state").write_text("freeze")
+        assert registers.read32(ENABLE) != 0
     round_trips(link, 20)
 
 

@@ -30,9 +30,10 @@ _IPI_CONTROLLERS = {"xlnx,zynqmp-ipi-mailbox", "xlnx,versal-ipi-mailbox"}
 
 #: The i.MX MU (drivers/mailbox/imx-mailbox.c of Linux): the compatibles, the types of channels for
 #: kicks and for notifications, the number of channels of each type, and the first type whose
-#: channels carry no data.
+#: channels carry no data. Type 5 (TXDB_V2) is left out: its driver waits for the remote with
+#: interrupts off, for up to 100 ms, so the kernel module refuses it.
 _MU = {"fsl,imx6sx-mu", "fsl,imx7ulp-mu", "fsl,imx8ulp-mu", "fsl,imx95-mu"}
-_MU_TX, _MU_RX, _MU_CHANNELS, _MU_DOORBELLS = (0, 2, 5), (1, 3), 4, 2
+_MU_TX, _MU_RX, _MU_CHANNELS, _MU_DOORBELLS = (0, 2), (1, 3), 4, 2
 #: Controllers whose channels carry no data.
 _NO_PAYLOAD = {"st,stm32mp1-ipcc", "arm,mhu-doorbell", "arm,mhuv3"}
 
