@@ -15,11 +15,13 @@
  *	the same notification
  * @seen: value of the link's seq at the last read. poll() and waiting readers read it
  *	without a lock.
+ * @masks: what the file masks
  */
 struct rsl_mbox_file {
 	struct rsl_mbox *link;
 	struct mutex read_lock;	/* guards changes of seen */
 	atomic64_t seen;
+	struct rsl_mbox_masks masks;
 };
 
 /* True if a notification came since the last read. Every wake-up checks this. */
@@ -38,12 +40,12 @@ static u32 rsl_mbox_file_pending(struct rsl_mbox_file *file, u64 *seq)
 
 	lockdep_assert_held(&file->read_lock);
 	seen = atomic64_read(&file->seen);
-	spin_lock_irq(&link->notify_lock);
+	spin_lock_irq(&link->lock);
 	*seq = atomic64_read(&link->seq);
 	for (n = 0; n < link->vectors; n++)
 		if (link->vector[n].seq > seen)
 			mask |= BIT(n);
-	spin_unlock_irq(&link->notify_lock);
+	spin_unlock_irq(&link->lock);
 	return mask;
 }
 
@@ -75,6 +77,9 @@ static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf, b
 		}
 	}
 	mutex_unlock(&file->read_lock);
+	/* Who reads looks at the memory after this, so a notification is not missed. */
+	if (mask && ret > 0)
+		rsl_mbox_rearm(file->link, mask & READ_ONCE(file->masks.oneshot));
 	return ret;
 }
 
@@ -86,7 +91,7 @@ static int rsl_mbox_open(struct inode *inode, struct file *filp)
 	if (rsl_mbox_dead(link))
 		return -ENODEV;
 
-	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return -ENOMEM;
 	get_device(&link->dev);
@@ -103,6 +108,12 @@ static int rsl_mbox_release(struct inode *inode, struct file *filp)
 {
 	struct rsl_mbox_file *file = filp->private_data;
 
+	if (file->masks.oneshot)
+		rsl_mbox_mask(file->link, &file->masks, file->masks.oneshot,
+			      RSL_MBOX_CONTINUOUS);
+	if (file->masks.masked)
+		rsl_mbox_mask(file->link, &file->masks, file->masks.masked,
+			      RSL_MBOX_UNMASK);
 	if (rsl_mbox_serves(filp))
 		atomic_dec(&file->link->open_files);
 	put_device(&file->link->dev);
@@ -187,8 +198,8 @@ static int rsl_mbox_mmap(struct file *filp, struct vm_area_struct *vma)
 static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
 {
 	struct rsl_mbox_info info = {
-		.api_version = RSL_MBOX_API_VERSION,
 		.vectors = link->vectors,
+		.bindings = RSL_MBOX_MAX_BINDINGS,
 		.memory_base = link->memory_base,
 		.memory_size = link->memory_size,
 	};
@@ -197,6 +208,8 @@ static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
 		info.features |= RSL_MBOX_FEATURE_MEMORY;
 	if (link->memory_cached)
 		info.features |= RSL_MBOX_FEATURE_CACHED;
+	if (link->mask_irqs)
+		info.features |= RSL_MBOX_FEATURE_MASK_IRQ;
 	strscpy(info.label, link->label, sizeof(info.label));
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
 }
@@ -207,7 +220,7 @@ static long rsl_mbox_ioctl_stat(struct rsl_mbox *link, void __user *arg)
 
 	if (copy_from_user(&in, arg, sizeof(in)))
 		return -EFAULT;
-	if (in.padding || in.vector >= link->vectors)
+	if (in.flags || in.vector >= link->vectors)
 		return -EINVAL;
 	memset(&stat, 0, sizeof(stat));
 	stat.vector = in.vector;
@@ -215,23 +228,56 @@ static long rsl_mbox_ioctl_stat(struct rsl_mbox *link, void __user *arg)
 	return copy_to_user(arg, &stat, sizeof(stat)) ? -EFAULT : 0;
 }
 
-static long rsl_mbox_ioctl_bind(struct file *filp, bool bind, void __user *arg)
+static long rsl_mbox_ioctl_bind(struct file *filp, void __user *arg)
 {
 	struct rsl_mbox_file *file = filp->private_data;
 	struct rsl_mbox_binding_spec spec;
 
 	if (copy_from_user(&spec, arg, sizeof(spec)))
 		return -EFAULT;
-	if (spec.padding || spec.vector >= file->link->vectors ||
-	    spec.direction >= RSL_MBOX_DIRECTIONS || (!bind && spec.fd != -1))
+	if (spec.flags & ~(__u32)RSL_MBOX_BIND_DEASSIGN ||
+	    spec.vector >= file->link->vectors || spec.direction >= RSL_MBOX_DIRECTIONS)
 		return -EINVAL;
-	/* A file that is not the daemon's must not replace the daemon's binding. */
+	/* A file for looking or for kicking only must not take part. */
 	if (!rsl_mbox_serves(filp))
 		return -EBADF;
-	if (bind)
-		return rsl_mbox_eventfd_bind(file->link, spec.vector, spec.direction,
-					     spec.fd);
-	return rsl_mbox_eventfd_unbind(file->link, spec.vector, spec.direction);
+	if (spec.flags & RSL_MBOX_BIND_DEASSIGN)
+		return rsl_mbox_eventfd_unbind(file->link, spec.vector, spec.direction,
+					       spec.fd);
+	return rsl_mbox_eventfd_bind(file->link, spec.vector, spec.direction, spec.fd);
+}
+
+static long rsl_mbox_ioctl_mask(struct file *filp, void __user *arg)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	struct rsl_mbox_mask mask;
+
+	if (copy_from_user(&mask, arg, sizeof(mask)))
+		return -EFAULT;
+	if (mask.reserved || mask.action > RSL_MBOX_CONTINUOUS ||
+	    mask.vectors & ~rsl_mbox_valid_mask(file->link))
+		return -EINVAL;
+	if (!rsl_mbox_serves(filp))
+		return -EBADF;
+	rsl_mbox_mask(file->link, &file->masks, mask.vectors, mask.action);
+	return 0;
+}
+
+static long rsl_mbox_ioctl_memory(struct file *filp, void __user *arg)
+{
+	struct rsl_mbox_file *file = filp->private_data;
+	struct rsl_mbox_memory window;
+
+	if (copy_from_user(&window, arg, sizeof(window)))
+		return -EFAULT;
+	if (window.flags & ~(__u32)RSL_MBOX_MEMORY_RDONLY || window.padding ||
+	    window.reserved)
+		return -EINVAL;
+	/* What mmap() of this file allows, and no more. */
+	if (!(filp->f_mode & FMODE_READ) ||
+	    !(filp->f_mode & FMODE_WRITE || window.flags & RSL_MBOX_MEMORY_RDONLY))
+		return -EACCES;
+	return rsl_mbox_memory_open(file->link, &window);
 }
 
 static long rsl_mbox_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
@@ -246,9 +292,11 @@ static long rsl_mbox_ioctl(struct file *filp, unsigned int cmd, unsigned long ar
 	case RSL_MBOX_IOC_STAT:
 		return rsl_mbox_ioctl_stat(file->link, (void __user *)arg);
 	case RSL_MBOX_IOC_BIND:
-		return rsl_mbox_ioctl_bind(filp, true, (void __user *)arg);
-	case RSL_MBOX_IOC_UNBIND:
-		return rsl_mbox_ioctl_bind(filp, false, (void __user *)arg);
+		return rsl_mbox_ioctl_bind(filp, (void __user *)arg);
+	case RSL_MBOX_IOC_MASK:
+		return rsl_mbox_ioctl_mask(filp, (void __user *)arg);
+	case RSL_MBOX_IOC_MEMORY:
+		return rsl_mbox_ioctl_memory(filp, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}

@@ -6,16 +6,14 @@
 #ifndef _RSL_MBOX_COMPAT_H
 #define _RSL_MBOX_COMPAT_H
 
-#include <linux/bits.h>
 #include <linux/eventfd.h>
-#include <linux/mailbox_controller.h>
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
 #include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/version.h>
-
-/* A value of txdone_method of struct mbox_chan. Clients cannot see it before 7.1. */
-#ifndef MBOX_TXDONE_BY_ACK
-#define MBOX_TXDONE_BY_ACK	BIT(2)
-#endif
 
 /* Since 6.3 vm_flags is written through helpers. */
 static inline void rsl_vm_forbid_exec(struct vm_area_struct *vma)
@@ -47,6 +45,42 @@ static inline void rsl_eventfd_consume(struct eventfd_ctx *ctx)
 	u64 count;
 
 	eventfd_ctx_do_read(ctx, &count);
+#endif
+}
+
+/*
+ * Whether this is hard interrupt context on PREEMPT_RT, where no spinlock_t may be taken.
+ * Kernels before 5.11 name in_hardirq() otherwise.
+ */
+static inline bool rsl_in_rt_hardirq(void)
+{
+#ifdef in_hardirq
+	return IS_ENABLED(CONFIG_PREEMPT_RT) && in_hardirq();
+#else
+	return IS_ENABLED(CONFIG_PREEMPT_RT) && in_irq();
+#endif
+}
+
+/*
+ * Whether disable_irq() holds an interrupt off: it is requested, and not one of each
+ * core. Modules can ask since 5.11.
+ */
+static inline bool rsl_irq_can_be_disabled(unsigned int irq)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+	return irq_has_action(irq) && !irq_is_percpu(irq);
+#else
+	return true;
+#endif
+}
+
+/* Wait for the callbacks of call_rcu_tasks(), which is call_rcu() without CONFIG_TASKS_RCU. */
+static inline void rsl_rcu_barrier_tasks(void)
+{
+#ifdef CONFIG_TASKS_RCU
+	rcu_barrier_tasks();
+#else
+	rcu_barrier();
 #endif
 }
 

@@ -27,6 +27,8 @@
  * @vectors: the vectors that the interrupt may notify
  * @status: bits of those vectors in the status register
  * @wakes: the interrupt is armed as a wake-up source, between suspend and resume
+ * @masked: the interrupt is disabled, because its vectors are masked; guarded by the
+ *	link's lock
  */
 struct doorbell_irq {
 	struct doorbell *db;
@@ -34,6 +36,7 @@ struct doorbell_irq {
 	u32 vectors;
 	u32 status;
 	bool wakes;
+	bool masked;
 };
 
 /**
@@ -47,6 +50,7 @@ struct doorbell_irq {
  * @disable_reg: removal writes the bits of all vectors to this register; may be NULL
  * @kick_values: value to write to @kick_reg, per vector
  * @status_masks: bits in @status_reg, per vector
+ * @disabled: vectors that are masked by @disable_reg; guarded by the link's lock
  * @irqs: number of elements of @irq that are used
  * @irq: the interrupts: one per vector, or one for all vectors
  *
@@ -61,6 +65,7 @@ struct doorbell {
 	void __iomem *disable_reg;
 	u32 kick_values[RSL_MBOX_MAX_VECTORS];
 	u32 status_masks[RSL_MBOX_MAX_VECTORS];
+	u32 disabled;
 	unsigned int irqs;
 	struct doorbell_irq irq[RSL_MBOX_MAX_VECTORS];
 };
@@ -71,16 +76,64 @@ static u32 doorbell_kick(struct rsl_mbox *link, u32 mask)
 	unsigned long vectors = mask;
 	unsigned int n;
 
-	lockdep_assert_held(&link->kick_lock);
 	/* rsl_mbox_kick() has ordered the writes to the shared memory before this one. */
 	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
 		writel_relaxed(db->kick_values[n], db->kick_reg);
 	return 0;
 }
 
+/* Return the bits of vectors in the status, enable and disable registers. */
+static u32 doorbell_bits(struct doorbell *db, u32 mask)
+{
+	unsigned long vectors = mask;
+	unsigned int n;
+	u32 bits = 0;
+
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		bits |= db->status_masks[n];
+	return bits;
+}
+
+/* True if registers mask each vector. If not, only its interrupt can be disabled. */
+static bool doorbell_has_mask_registers(struct doorbell *db)
+{
+	return db->enable_reg && db->disable_reg;
+}
+
+static void doorbell_mask(struct rsl_mbox *link, u32 masked)
+{
+	struct doorbell *db = link->transport_data;
+	u32 change = masked ^ db->disabled;
+	unsigned int n;
+
+	lockdep_assert_held(&link->lock);
+	if (doorbell_has_mask_registers(db)) {
+		db->disabled = masked;
+		if (change & masked)
+			writel(doorbell_bits(db, change & masked), db->disable_reg);
+		if (change & ~masked)
+			writel(doorbell_bits(db, change & ~masked), db->enable_reg);
+		return;
+	}
+	for (n = 0; n < db->irqs; n++) {
+		struct doorbell_irq *di = &db->irq[n];
+		bool mask = !(di->vectors & ~masked);
+
+		/* An interrupt that was not requested yet has no vectors. */
+		if (!di->vectors || mask == di->masked)
+			continue;
+		di->masked = mask;
+		if (mask)
+			disable_irq_nosync(di->irq);
+		else
+			enable_irq(di->irq);
+	}
+}
+
 static const struct rsl_mbox_transport doorbell_transport = {
 	.name = "doorbell",
 	.kick = doorbell_kick,
+	.mask = doorbell_mask,
 };
 
 static irqreturn_t doorbell_handle(int irq, void *data)
@@ -138,6 +191,8 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	name = devm_kasprintf(dev, GFP_KERNEL, "%s:%u", dev_name(&db->link->dev), n);
 	if (!name)
 		return -ENOMEM;
+	/* A mask reaches the hardware at once, so that a masked vector costs no interrupt. */
+	irq_set_status_flags(di->irq, IRQ_DISABLE_UNLAZY);
 	ret = devm_request_irq(dev, di->irq, doorbell_handle, 0, name, di);
 	if (ret)
 		return dev_err_probe(dev, ret,
@@ -254,23 +309,13 @@ static int doorbell_vectors_init(struct platform_device *pdev, struct doorbell *
 	return vectors;
 }
 
-static u32 doorbell_all_masks(struct doorbell *db)
-{
-	unsigned int n;
-	u32 masks = 0;
-
-	for (n = 0; n < db->link->vectors; n++)
-		masks |= db->status_masks[n];
-	return masks;
-}
-
 static void doorbell_disable(void *data)
 {
 	struct doorbell *db = data;
 
 	device_init_wakeup(db->link->dev.parent, false);
 	if (db->disable_reg)
-		writel(doorbell_all_masks(db), db->disable_reg);
+		writel(doorbell_bits(db, rsl_mbox_valid_mask(db->link)), db->disable_reg);
 }
 
 static int doorbell_probe(struct platform_device *pdev)
@@ -297,6 +342,11 @@ static int doorbell_probe(struct platform_device *pdev)
 	link->transport_data = db;
 	db->link = link;
 
+	/* One interrupt for several vectors is masked for all of them, or by registers. */
+	link->mask_irqs = db->irqs > 1 || vectors == 1 || doorbell_has_mask_registers(db);
+	if (!link->mask_irqs)
+		for (n = 0; n < vectors; n++)
+			link->vector[n].group = rsl_mbox_valid_mask(link);
 	for (n = 0; n < db->irqs; n++) {
 		ret = doorbell_request_irq(pdev, db, n);
 		if (ret)
@@ -308,7 +358,7 @@ static int doorbell_probe(struct platform_device *pdev)
 	platform_set_drvdata(pdev, db);
 	device_init_wakeup(dev, of_property_read_bool(dev->of_node, "wakeup-source"));
 	if (db->enable_reg)
-		writel(doorbell_all_masks(db), db->enable_reg);
+		writel(doorbell_bits(db, rsl_mbox_valid_mask(link)), db->enable_reg);
 	return devm_rsl_mbox_register(dev, link);
 }
 
@@ -334,8 +384,11 @@ static int __maybe_unused doorbell_resume(struct device *dev)
 		db->irq[n].wakes = false;
 	}
 	/* The registers may have lost their power. */
+	spin_lock_irq(&db->link->lock);
 	if (db->enable_reg)
-		writel(doorbell_all_masks(db), db->enable_reg);
+		writel(doorbell_bits(db, rsl_mbox_valid_mask(db->link) & ~db->disabled),
+		       db->enable_reg);
+	spin_unlock_irq(&db->link->lock);
 	return 0;
 }
 

@@ -1,57 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The link itself: its kicks, its notifications, its counters and its end.
+ * The link itself: its kicks, its notifications, their masks, its counters and its end.
  *
  * This file calls no other file of the module. A kick goes to the transport's
- * operations. A notification wakes the readers, and goes to an eventfd by the
- * link's callback "signal". rsl_mbox_link_init() is given both.
+ * operations. A notification wakes the readers, and goes to the eventfds by the link's
+ * callback "signal". rsl_mbox_link_init() is given both.
+ *
+ * A kick holds no lock of ours while the transport sends it, only the RCU read lock.
+ * The end of a link waits for all who are inside.
+ *
+ * On PREEMPT_RT no function of this file may be called in hard interrupt context. The
+ * kernel runs the handlers of doorbell.c in threads there, and mailbox.c takes care of
+ * the callbacks of controllers.
  */
 #include <linux/bitops.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/poll.h>
+#include <linux/rcupdate.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 #include <asm/barrier.h>
 
+#include "compat.h"
 #include "rsl_mbox.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-/**
- * rsl_mbox_link_init() - initialise a link
- * @link: the link, all zero
- * @transport: sends the kicks
- * @vectors: number of vectors, 1 to RSL_MBOX_MAX_VECTORS
- * @signal: signals the eventfd of a binding; see struct rsl_mbox
- */
-void rsl_mbox_link_init(struct rsl_mbox *link, const struct rsl_mbox_transport *transport,
-			unsigned int vectors,
-			void (*signal)(struct rsl_mbox_binding *binding))
-{
-	link->transport = transport;
-	link->vectors = vectors;
-	link->signal = signal;
-	spin_lock_init(&link->kick_lock);
-	spin_lock_init(&link->notify_lock);
-	init_waitqueue_head(&link->wait);
-	mutex_init(&link->bind_mutex);
-}
+/* Notifications are counted in windows of this length, to find a storm. */
+#define STORMS_PER_SECOND	10
+#define STORM_WINDOW_MS		(MSEC_PER_SEC / STORMS_PER_SECOND)
+
+/* Far more than a virtio device needs. An interrupt takes some microseconds. */
+#define STORM_LIMIT		100000
 
 /**
  * rsl_mbox_kick() - kick vectors of a link
  * @link: the link
  * @mask: the vectors, one bit each; 0 kicks nothing
  *
- * Context: any, interrupts included.
+ * Context: any, but not hard interrupt context on PREEMPT_RT.
  * Return: 0; -ENODEV if the device is gone; -EINVAL if @mask has a bit for a vector
  * that @link does not have. Nothing is kicked on an error.
  */
 int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 {
-	unsigned long vectors;
-	unsigned long flags;
+	unsigned long vectors = mask;
 	unsigned int n;
 	u32 coalesced;
-	int ret = 0;
 
 	/*
 	 * A kick releases: the remote sees what was written to the shared memory before.
@@ -59,22 +56,25 @@ int rsl_mbox_kick(struct rsl_mbox *link, u32 mask)
 	 * a relaxed write of the controller's driver. So smp_wmb() is not enough.
 	 */
 	wmb();
-	spin_lock_irqsave(&link->kick_lock, flags);
-	if (link->dead) {
-		ret = -ENODEV;
-	} else if (mask & ~rsl_mbox_valid_mask(link)) {
-		ret = -EINVAL;
-	} else {
-		coalesced = link->transport->kick(link, mask);
-		trace_rsl_mbox_kick(link->id, mask, coalesced);
-		vectors = mask;
-		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
-			link->vector[n].kicks++;
-			link->vector[n].kicks_coalesced += !!(coalesced & BIT(n));
-		}
+	rcu_read_lock();
+	if (rsl_mbox_dead(link)) {
+		rcu_read_unlock();
+		return -ENODEV;
 	}
-	spin_unlock_irqrestore(&link->kick_lock, flags);
-	return ret;
+	if (mask & ~rsl_mbox_valid_mask(link)) {
+		rcu_read_unlock();
+		return -EINVAL;
+	}
+	coalesced = link->transport->kick(link, mask);
+	rcu_read_unlock();
+
+	trace_rsl_mbox_kick(link->id, mask, coalesced);
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
+		atomic64_inc(&link->vector[n].kicks);
+		if (coalesced & BIT(n))
+			atomic64_inc(&link->vector[n].kicks_coalesced);
+	}
+	return 0;
 }
 
 /*
@@ -86,6 +86,92 @@ static void rsl_mbox_wake(struct rsl_mbox *link, __poll_t events)
 	__wake_up(&link->wait, TASK_NORMAL, 0, poll_to_key(events));
 }
 
+/* Tell user space of notifications. */
+static void rsl_mbox_deliver(struct rsl_mbox *link, u32 mask)
+{
+	unsigned long vectors = mask;
+	unsigned int n;
+
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		if (READ_ONCE(link->vector[n].bound[RSL_MBOX_NOTIFY]))
+			link->signal(link, n);
+	rsl_mbox_wake(link, EPOLLIN | EPOLLRDNORM);
+}
+
+static u32 rsl_mbox_masked(const struct rsl_mbox *link)
+{
+	return READ_ONCE(link->masked) | READ_ONCE(link->fired) | READ_ONCE(link->storming);
+}
+
+/**
+ * rsl_mbox_all_masked() - whether each one of some vectors is masked
+ * @link: the link
+ * @vectors: the vectors
+ *
+ * A transport that can withhold an acknowledgment does so if this is true, until its
+ * operation "unmasked".
+ *
+ * Context: any, but not hard interrupt context on PREEMPT_RT.
+ * Return: true if it is so.
+ */
+bool rsl_mbox_all_masked(struct rsl_mbox *link, u32 vectors)
+{
+	return !(vectors & ~rsl_mbox_masked(link));
+}
+
+/* Have the transport mask what is masked. */
+static void rsl_mbox_mask_irqs(struct rsl_mbox *link)
+{
+	lockdep_assert_held(&link->lock);
+	if (link->transport->mask && !link->dead)
+		link->transport->mask(link, rsl_mbox_masked(link));
+}
+
+/* Take notifications of vectors. Returns those that the caller has to deliver. */
+static u32 rsl_mbox_admit(struct rsl_mbox *link, u32 mask)
+{
+	u32 masked = rsl_mbox_masked(link);
+	unsigned long vectors;
+	unsigned int n;
+	u64 seq;
+
+	lockdep_assert_held(&link->lock);
+	link->latched |= mask & masked;
+	mask &= ~masked;
+	if (!mask)
+		return 0;
+	seq = atomic64_read(&link->seq) + 1;
+	vectors = mask;
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		link->vector[n].seq = seq;
+	/* A reader that sees the new seq takes the lock. */
+	atomic64_set(&link->seq, seq);
+	if (mask & link->oneshot) {
+		WRITE_ONCE(link->fired, link->fired | (mask & link->oneshot));
+		rsl_mbox_mask_irqs(link);
+	}
+	return mask;
+}
+
+/* Count a notification. Returns the vectors to mask, because there are too many. */
+static u32 rsl_mbox_count_notification(struct rsl_mbox *link, struct rsl_mbox_vector *vector,
+				       ktime_t now)
+{
+	lockdep_assert_held(&link->lock);
+	vector->notifications++;
+	vector->notified_at = now;
+	if (!ktime_before(now, vector->window_end)) {
+		vector->window_end = ktime_add_ms(now, STORM_WINDOW_MS);
+		vector->in_window = 0;
+	}
+	if (++vector->in_window <= link->storm_most)
+		return 0;
+	/* Its notifications of this window may still be under way. */
+	if (!(link->storming & vector->group))
+		vector->storms++;
+	return vector->group;
+}
+
 /**
  * rsl_mbox_notify() - take notifications from the remote
  * @link: the link
@@ -93,15 +179,15 @@ static void rsl_mbox_wake(struct rsl_mbox *link, __poll_t events)
  *
  * A transport calls this once for each interrupt.
  *
- * Context: any, interrupts included.
+ * Context: any, but not hard interrupt context on PREEMPT_RT.
  */
 void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 {
 	unsigned long vectors = mask;
 	ktime_t now = ktime_get();
 	unsigned long flags;
+	u32 storming = 0;
 	unsigned int n;
-	u64 seq;
 
 	/*
 	 * A notification acquires: who is woken sees what the remote wrote to the shared
@@ -109,20 +195,150 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 	 */
 	rmb();
 	trace_rsl_mbox_notify(link->id, mask);
-	spin_lock_irqsave(&link->notify_lock, flags);
-	seq = atomic64_read(&link->seq) + 1;
-	atomic64_set(&link->seq, seq);
-	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
-		struct rsl_mbox_vector *vector = &link->vector[n];
-
-		vector->notifications++;
-		vector->notified_at = now;
-		vector->seq = seq;
-		if (vector->bound[RSL_MBOX_NOTIFY])
-			link->signal(vector->bound[RSL_MBOX_NOTIFY]);
+	spin_lock_irqsave(&link->lock, flags);
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		storming |= rsl_mbox_count_notification(link, &link->vector[n], now);
+	mask = rsl_mbox_admit(link, mask);
+	if (storming && !link->dead) {
+		WRITE_ONCE(link->storming, link->storming | storming);
+		rsl_mbox_mask_irqs(link);
+		schedule_delayed_work(&link->calm_work,
+				      msecs_to_jiffies(STORM_WINDOW_MS));
 	}
-	spin_unlock_irqrestore(&link->notify_lock, flags);
-	rsl_mbox_wake(link, EPOLLIN | EPOLLRDNORM);
+	spin_unlock_irqrestore(&link->lock, flags);
+	if (mask)
+		rsl_mbox_deliver(link, mask);
+}
+
+/**
+ * rsl_mbox_repeat() - deliver notifications that were counted before
+ * @link: the link
+ * @mask: the vectors, one bit each, beside those that came while they were masked
+ *
+ * Context: any, but not hard interrupt context on PREEMPT_RT.
+ */
+void rsl_mbox_repeat(struct rsl_mbox *link, u32 mask)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&link->lock, flags);
+	mask |= link->latched;
+	link->latched = 0;
+	mask = rsl_mbox_admit(link, mask);
+	spin_unlock_irqrestore(&link->lock, flags);
+	if (mask)
+		rsl_mbox_deliver(link, mask);
+}
+
+/* Deliver what came while it was masked. Called without a lock after a mask has ended. */
+static void rsl_mbox_unmasked(struct rsl_mbox *link)
+{
+	/* The remote may send again from here on, and what it sends now is delivered. */
+	rcu_read_lock();
+	if (link->transport->unmasked && !rsl_mbox_dead(link))
+		link->transport->unmasked(link);
+	rcu_read_unlock();
+	rsl_mbox_repeat(link, 0);
+}
+
+static void rsl_mbox_calm(struct work_struct *work)
+{
+	struct rsl_mbox *link =
+		container_of(to_delayed_work(work), struct rsl_mbox, calm_work);
+	unsigned long flags;
+
+	spin_lock_irqsave(&link->lock, flags);
+	WRITE_ONCE(link->storming, 0);
+	rsl_mbox_mask_irqs(link);
+	spin_unlock_irqrestore(&link->lock, flags);
+	rsl_mbox_unmasked(link);
+}
+
+/* Count one file more, or less, that wants @vectors. Returns the vectors that any wants. */
+static u32 rsl_mbox_want(struct rsl_mbox *link, unsigned int kind, u32 mask, bool more)
+{
+	unsigned long vectors = mask;
+	unsigned int n;
+	u32 wanted = 0;
+
+	lockdep_assert_held(&link->lock);
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+		link->vector[n].wanted[kind] += more ? 1 : -1;
+	for (n = 0; n < link->vectors; n++)
+		if (link->vector[n].wanted[kind])
+			wanted |= BIT(n);
+	return wanted;
+}
+
+/**
+ * rsl_mbox_mask() - change which notifications may come
+ * @link: the link
+ * @own: the masks of the file that asks for it; changed accordingly
+ * @vectors: the vectors, all of which exist
+ * @action: RSL_MBOX_MASK, RSL_MBOX_UNMASK, RSL_MBOX_ONESHOT or RSL_MBOX_CONTINUOUS
+ *
+ * Context: process.
+ */
+void rsl_mbox_mask(struct rsl_mbox *link, struct rsl_mbox_masks *own, u32 vectors,
+		   u32 action)
+{
+	bool more = action == RSL_MBOX_MASK || action == RSL_MBOX_ONESHOT;
+	bool oneshot = action == RSL_MBOX_ONESHOT || action == RSL_MBOX_CONTINUOUS;
+	u32 *mine = oneshot ? &own->oneshot : &own->masked;
+	unsigned long flags;
+	u32 change, wanted;
+
+	spin_lock_irqsave(&link->lock, flags);
+	change = more ? vectors & ~*mine : vectors & *mine;
+	*mine ^= change;
+	if (oneshot) {
+		wanted = rsl_mbox_want(link, RSL_MBOX_WANTED_ONESHOT, change, more);
+		WRITE_ONCE(link->oneshot, wanted);
+		WRITE_ONCE(link->fired, link->fired & wanted);
+	} else {
+		wanted = rsl_mbox_want(link, RSL_MBOX_WANTED_MASK, change, more);
+		WRITE_ONCE(link->masked, wanted);
+		if (!more)
+			WRITE_ONCE(link->fired, link->fired & ~vectors);
+	}
+	rsl_mbox_mask_irqs(link);
+	spin_unlock_irqrestore(&link->lock, flags);
+	if (!more)
+		rsl_mbox_unmasked(link);
+}
+
+/**
+ * rsl_mbox_rearm() - let armed vectors fire again, because they were read
+ * @link: the link
+ * @vectors: the vectors; those that did not fire do not matter
+ *
+ * Context: process.
+ */
+void rsl_mbox_rearm(struct rsl_mbox *link, u32 vectors)
+{
+	unsigned long flags;
+
+	if (!(READ_ONCE(link->fired) & vectors))
+		return;
+	spin_lock_irqsave(&link->lock, flags);
+	WRITE_ONCE(link->fired, link->fired & ~vectors);
+	rsl_mbox_mask_irqs(link);
+	spin_unlock_irqrestore(&link->lock, flags);
+	rsl_mbox_unmasked(link);
+}
+
+/**
+ * rsl_mbox_set_storm_limit() - set how many notifications are a storm
+ * @link: the link
+ * @limit: the most notifications of a vector per second; 0 for no limit
+ *
+ * Context: any, but not hard interrupt context on PREEMPT_RT.
+ */
+void rsl_mbox_set_storm_limit(struct rsl_mbox *link, u32 limit)
+{
+	WRITE_ONCE(link->storm_limit, limit);
+	WRITE_ONCE(link->storm_most,
+		   limit ? (limit - 1) / STORMS_PER_SECOND + 1 : U32_MAX);
 }
 
 /**
@@ -138,31 +354,60 @@ void rsl_mbox_count(struct rsl_mbox *link, unsigned int n,
 {
 	struct rsl_mbox_vector *vector = &link->vector[n];
 
-	spin_lock_irq(&link->kick_lock);
-	stat->kicks = vector->kicks;
-	stat->kicks_coalesced = vector->kicks_coalesced;
-	spin_unlock_irq(&link->kick_lock);
+	stat->kicks = atomic64_read(&vector->kicks);
+	stat->kicks_coalesced = atomic64_read(&vector->kicks_coalesced);
 
-	spin_lock_irq(&link->notify_lock);
+	spin_lock_irq(&link->lock);
 	stat->notifications = vector->notifications;
 	stat->last_notification = ktime_to_ns(vector->notified_at);
-	spin_unlock_irq(&link->notify_lock);
+	stat->storms = vector->storms;
+	spin_unlock_irq(&link->lock);
+}
+
+/**
+ * rsl_mbox_link_init() - initialise a link
+ * @link: the link, all zero
+ * @transport: sends the kicks
+ * @vectors: number of vectors, 1 to RSL_MBOX_MAX_VECTORS
+ * @signal: signals the eventfds of a vector; see struct rsl_mbox
+ */
+void rsl_mbox_link_init(struct rsl_mbox *link, const struct rsl_mbox_transport *transport,
+			unsigned int vectors,
+			void (*signal)(struct rsl_mbox *link, unsigned int vector))
+{
+	unsigned int n;
+
+	link->transport = transport;
+	link->vectors = vectors;
+	link->signal = signal;
+	spin_lock_init(&link->lock);
+	init_waitqueue_head(&link->wait);
+	mutex_init(&link->bind_mutex);
+	INIT_DELAYED_WORK(&link->calm_work, rsl_mbox_calm);
+	rsl_mbox_set_storm_limit(link, STORM_LIMIT);
+	for (n = 0; n < vectors; n++) {
+		link->vector[n].group = BIT(n);
+		INIT_LIST_HEAD(&link->vector[n].bindings[RSL_MBOX_NOTIFY]);
+		INIT_LIST_HEAD(&link->vector[n].bindings[RSL_MBOX_KICK]);
+	}
 }
 
 /**
  * rsl_mbox_kill() - end a link, because its device is gone
  * @link: the link
  *
- * No kick reaches the transport after this. All readers and pollers wake up.
- * Notifications may still come, until the transport frees its interrupts.
+ * Nobody is in an operation of the transport after this, and nobody enters one. All
+ * readers and pollers wake up. Notifications may still come, until the transport frees
+ * its interrupts.
+ *
+ * Context: process; sleeps.
  */
 void rsl_mbox_kill(struct rsl_mbox *link)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&link->kick_lock, flags);
+	spin_lock_irq(&link->lock);
 	WRITE_ONCE(link->dead, true);
-	spin_unlock_irqrestore(&link->kick_lock, flags);
-
+	spin_unlock_irq(&link->lock);
+	synchronize_rcu();
+	cancel_delayed_work_sync(&link->calm_work);
 	rsl_mbox_wake(link, EPOLLHUP | EPOLLERR);
 }

@@ -4,133 +4,80 @@
  *
  * Controllers differ in the form of a message, in who reports that it was sent, and in
  * whether the client has to acknowledge a received message. The framework does not
- * tell the client. So this file has a table by the controller's compatible.
- * Properties of the link's node override the table.
+ * tell the client. mailbox_styles.c does, and properties of the link's node can.
  *
  * The framework has at most one message per channel at a time. Vectors that are
  * kicked in the meantime wait in a mask. So no queue grows, however long the remote
  * takes.
  *
- * The framework calls tx_done without its own locks held, except from
- * mbox_client_txdone(). This file calls that only for channels without a tx_done.
+ * No lock of this file is held while a message is sent. A controller may call back with
+ * a lock held that its send_data() takes, too (arm_mhuv2.c: mhuv2_sender_interrupt()).
+ * So a kick claims the channel, and then sends. tx_done sends nothing. It leaves that to
+ * irq_work. So does a notification, whose eventfd may kick, if the controller calls back
+ * with a lock held (tegra-hsp.c: tegra_hsp_doorbell_irq()). Without an interrupt for
+ * irq_work, as on armv7 with one core, it runs at the next tick.
+ *
+ * Where the client reports that messages were sent, mbox_client_txdone() calls our
+ * tx_done callback if the controller has accepted the message, and has a refused one
+ * tried again. So the callback means "accepted". A refused message is tried again by
+ * each kick, and by a work.
  *
  * When a channel is freed, its controller need not wait for a callback that runs. The
- * ZynqMP's does not wait. So mailbox_close() clears the pointers to a channel, under
- * kick_lock, before it frees the channel.
+ * framework would call through a pointer that mbox_free_channel() has cleared. So the
+ * interrupts of such a controller are disabled meanwhile, which waits for its handlers.
+ * The memory of this file is freed after a grace period in any case, also one of tasks,
+ * because the handler may be a thread.
  *
- * Where the client reports that messages were sent, the controller may refuse a
- * message, and nothing tells when it would accept one. So the next kick tries again.
+ * The timer of a polled controller cannot be stopped. So mailbox_close_all() gives the
+ * remote time to take its last message before the channel is freed.
  */
+#include <linux/delay.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
 #include <linux/ktime.h>
 #include <linux/mailbox_client.h>
-#include <linux/mailbox_controller.h>
 #include <linux/module.h>
 #include <linux/of.h>
+#include <linux/of_irq.h>
 #include <linux/platform_device.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/mailbox/zynqmp-ipi-message.h>
 
 #include "compat.h"
+#include "mailbox_styles.h"
 #include "rsl_mbox.h"
 
-/**
- * enum mailbox_payload - what the controller expects as the message pointer
- * @PAYLOAD_NONE: any pointer; the controller sends no data and does not follow it
- * @PAYLOAD_U32_POINTER: the address of a u32
- * @PAYLOAD_U32_VALUE: the value of a u32, not 0
- * @PAYLOAD_ZYNQMP: the address of a struct zynqmp_ipi_message
- */
-enum mailbox_payload {
-	PAYLOAD_NONE,
-	PAYLOAD_U32_POINTER,
-	PAYLOAD_U32_VALUE,
-	PAYLOAD_ZYNQMP,
-};
+/* When a message is tried again that a controller has refused. */
+#define MAILBOX_RETRY_MS	10
 
-static const char * const mailbox_payload_names[] = {
-	[PAYLOAD_NONE] = "none",
-	[PAYLOAD_U32_POINTER] = "u32-pointer",
-	[PAYLOAD_U32_VALUE] = "u32-value",
-	[PAYLOAD_ZYNQMP] = "zynqmp",
-};
+/* How long a remote has to take its last message before its channel is freed. */
+#define MAILBOX_LAST_MS		100
+
+/* The most interrupts of the controllers of a link that are held off. */
+#define MAILBOX_MAX_IRQS	16
 
 /**
- * enum mailbox_tx_done - who reports that a message was sent
- * @TX_DONE_CONTROLLER: the controller, by interrupt or poll, when the remote has
- *	taken the message
- * @TX_DONE_CLIENT: the client, at once; the hardware coalesces messages
+ * struct mailbox_message - a message in every form
+ * @len: length of @words in bytes that count; with @words a struct zynqmp_ipi_message
+ * @words: the vectors, and zeros for controllers that read more than a word
  */
-enum mailbox_tx_done {
-	TX_DONE_CONTROLLER,
-	TX_DONE_CLIENT,
-};
-
-static const char * const mailbox_tx_done_names[] = {
-	[TX_DONE_CONTROLLER] = "controller",
-	[TX_DONE_CLIENT] = "client",
-};
-
-/**
- * struct mailbox_style - what a controller expects of its client
- * @compatible: compatible of the controller's node, or of its parent if the channels
- *	are on child nodes; NULL for the default
- * @payload: form of messages in both directions
- * @tx_done: who reports that a message was sent
- * @rx_ack: the client has to acknowledge a received message by a message on the same
- *	channel
- */
-struct mailbox_style {
-	const char *compatible;
-	enum mailbox_payload payload;
-	enum mailbox_tx_done tx_done;
-	bool rx_ack;
-};
-
-/* From the controllers' drivers in drivers/mailbox/ of Linux 6.12. */
-static const struct mailbox_style mailbox_styles[] = {
-	/* zynqmp-ipi-mailbox.c; the interrupt stays masked until the acknowledgment */
-	{ "xlnx,zynqmp-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
-	{ "xlnx,versal-ipi-mailbox", PAYLOAD_ZYNQMP, TX_DONE_CLIENT, true },
-	/* stm32-ipcc.c */
-	{ "st,stm32mp1-ipcc", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* imx-mailbox.c; channel types 0 and 1, the others carry no data */
-	{ "fsl,imx6sx-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ "fsl,imx7ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ "fsl,imx8ulp-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ "fsl,imx95-mu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	/* omap-mailbox.c */
-	{ "ti,omap4-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
-	{ "ti,am654-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
-	{ "ti,am64-mailbox", PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, false },
-	/* arm_mhu.c, arm_mhu_db.c, arm_mhuv2.c, arm_mhuv3.c */
-	{ "arm,mhu", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ "arm,mhu-doorbell", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	{ "arm,mhuv2-tx", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	{ "arm,mhuv3", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* mtk-adsp-mailbox.c; a received message carries no data */
-	{ "mediatek,mt8186-adsp-mbox", PAYLOAD_NONE, TX_DONE_CONTROLLER, false },
-	/* bcm2835-mailbox.c, sun6i-msgbox.c */
-	{ "brcm,bcm2835-mbox", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ "allwinner,sun6i-a31-msgbox", PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, false },
-	{ }
-};
-
-/**
- * struct mailbox_ipi - a struct zynqmp_ipi_message with a payload of one word
- * @len: length of the payload in bytes
- * @word: the payload
- */
-struct mailbox_ipi {
+struct mailbox_message {
 	size_t len;
-	u32 word;
+	u32 words[MAILBOX_MESSAGE_WORDS];
 };
 
-static_assert(offsetof(struct mailbox_ipi, word) ==
+static_assert(offsetof(struct mailbox_message, words) ==
 	      offsetof(struct zynqmp_ipi_message, data));
 
-/* An empty message of any form but PAYLOAD_U32_VALUE. Controllers only read it. */
-static struct mailbox_ipi mailbox_empty;
+/* An acknowledgment in any form but PAYLOAD_U32_VALUE. Controllers only read it. */
+static struct mailbox_message mailbox_empty;
+
+/* Bits of the flags of struct mailbox_channel. */
+#define MAILBOX_ACK_OWED	0	/* received, and no acknowledgment was sent yet */
+#define MAILBOX_ACK_WITHHELD	1	/* the same, until a vector is unmasked */
 
 /**
  * struct mailbox_channel - a channel for kicks and a channel for notifications
@@ -139,22 +86,25 @@ static struct mailbox_ipi mailbox_empty;
  *	struct
  * @tx_client: client of @tx, and of @rx if one channel has both directions
  * @rx_client: client of @rx if it is another channel than @tx
- * @tx: channel for kicks; NULL during a reset; guarded by the link's kick_lock
- * @rx: channel for notifications; NULL during a reset; guarded by kick_lock
+ * @tx: channel for kicks
+ * @rx: channel for notifications
  * @tx_index: index of @tx in "mboxes"
  * @rx_index: index of @rx in "mboxes"; equal to @tx_index if one channel has both
  *	directions
- * @busy: tx_done of the last message has not come yet; guarded by kick_lock
- * @refused: the controller refused the message that is in the framework's queue;
- *	guarded by kick_lock
- * @since: CLOCK_MONOTONIC time since when a kick waits for the remote or for the
- *	channel, 0 if none waits; guarded by kick_lock
- * @pending: vectors whose kick waits for @tx; guarded by kick_lock
- * @word: vectors in the last message; guarded by kick_lock
- * @client_done: the client, and not the controller, has to report to the framework
- *	that a message was sent
- * @ack_owed: a message was received before @rx was set; guarded by kick_lock
- * @ipi: the message for PAYLOAD_ZYNQMP
+ * @lock: guards @open to @message. Nothing is sent under it.
+ * @open: @tx and @rx can be used until the end of the RCU read-side section
+ * @busy: the message is the controller's; tx_done has not come yet
+ * @since: CLOCK_MONOTONIC time since when the oldest kick waits for the remote or for
+ *	the channel, 0 if none waits
+ * @pending_since: the same of the oldest kick in @pending while @busy
+ * @pending: vectors whose kick waits for @tx
+ * @message: the last message, which does not change while @busy
+ * @buffer: @message for PAYLOAD_BUFFER
+ * @flags: MAILBOX_ACK_OWED and MAILBOX_ACK_WITHHELD
+ * @received: vectors that @work has to notify, because they came in hard interrupt
+ *	context on PREEMPT_RT, or with a lock of the controller held
+ * @work: sends what a callback must not send
+ * @retry: tries a refused message again
  */
 struct mailbox_channel {
 	struct mailbox *mb;
@@ -165,88 +115,135 @@ struct mailbox_channel {
 	struct mbox_chan *rx;
 	unsigned int tx_index;
 	unsigned int rx_index;
+	spinlock_t lock;	/* guards the message and who has it */
+	bool open;
 	bool busy;
-	bool refused;
 	ktime_t since;
+	ktime_t pending_since;
 	u32 pending;
-	u32 word;
-	bool client_done;
-	bool ack_owed;
-	struct mailbox_ipi ipi;
+	struct mailbox_message message;
+	struct mailbox_buffer buffer;
+	unsigned long flags;
+	atomic_t received;
+	struct irq_work work;
+	struct delayed_work retry;
 };
 
 /**
  * struct mailbox - data of the transport for one link
- * @link: the link
+ * @link: the link; not valid once @closed is set
  * @style: what the controller expects
+ * @closed: the channels were freed for good; callbacks that still come do nothing
  * @reset_mutex: serialises resets
+ * @irqs: number of elements of @irq that are used; 0 if they cannot be held off
+ * @irq: interrupts of the controller, to hold off while channels are freed
+ * @rcu: frees this struct
  * @channels: number of elements of @channel that are used
  * @channel: the channels: one element per vector, or one for all vectors
  */
 struct mailbox {
 	struct rsl_mbox *link;
 	struct mailbox_style style;
+	bool closed;
 	struct mutex reset_mutex;	/* serialises resets */
+	unsigned int irqs;
+	int irq[MAILBOX_MAX_IRQS];
+	struct rcu_head rcu;
 	unsigned int channels;
 	struct mailbox_channel channel[];
 };
 
-/* Return the message that carries @ch->word. It stays valid until tx_done. */
-static void *mailbox_message(struct mailbox_channel *ch)
+static bool mailbox_client_reports(const struct mailbox *mb)
+{
+	return mb->style.tx_done == TX_DONE_CLIENT;
+}
+
+/* Return the message in the form that the controller expects. */
+static void *mailbox_payload(struct mailbox_channel *ch)
 {
 	switch (ch->mb->style.payload) {
 	case PAYLOAD_U32_VALUE:
-		return (void *)(unsigned long)ch->word;
+		return (void *)(unsigned long)ch->message.words[0];
 	case PAYLOAD_ZYNQMP:
-		ch->ipi.len = sizeof(ch->word);
-		ch->ipi.word = ch->word;
-		return &ch->ipi;
+		return &ch->message;
+	case PAYLOAD_BUFFER:
+		return &ch->buffer;
 	case PAYLOAD_U32_POINTER:
 	case PAYLOAD_NONE:
 	default:
-		return &ch->word;
+		return ch->message.words;
 	}
 }
 
-static void mailbox_send(struct mailbox_channel *ch, u32 mask)
+/* Report that messages were sent, to a framework that waits for the client to do so. */
+static void mailbox_report(struct mailbox_channel *ch)
 {
-	lockdep_assert_held(&ch->mb->link->kick_lock);
-	ch->word = mask;
-	ch->since = ktime_get();
+	/* Reports an accepted message, or has a refused one tried again. */
+	mbox_client_txdone(ch->tx, 0);
+	/* Reports it if it was accepted this time. */
+	if (READ_ONCE(ch->busy))
+		mbox_client_txdone(ch->tx, 0);
+	if (READ_ONCE(ch->busy))
+		schedule_delayed_work(&ch->retry, msecs_to_jiffies(MAILBOX_RETRY_MS));
+}
+
+/* Claim the channel for a message with these vectors. The caller sends it. */
+static void mailbox_claim(struct mailbox_channel *ch, u32 mask)
+{
+	lockdep_assert_held(&ch->lock);
 	ch->busy = true;
-	if (mbox_send_message(ch->tx, mailbox_message(ch)) < 0) {
-		/*
-		 * The queue is not full, because only this channel uses it. The next
-		 * kick tries again.
-		 */
-		ch->busy = false;
-		ch->pending |= mask;
-	} else if (ch->client_done) {
-		ch->busy = false;
-		/* A message that the controller refused stays in the queue. */
-		ch->refused = ch->tx->msg_count;
-		if (!ch->refused) {
-			ch->since = 0;
-			mbox_client_txdone(ch->tx, 0);
-		}
-	}
+	if (!ch->since)
+		ch->since = ktime_get();
+	ch->pending = 0;
+	ch->message.words[0] = mask;
 }
 
-/* True if a message can be sent. Tries a refused message again first. */
-static bool mailbox_ready(struct mailbox_channel *ch)
+/* Send the message of a channel that the caller has claimed. */
+static void mailbox_send(struct mailbox_channel *ch)
 {
-	lockdep_assert_held(&ch->mb->link->kick_lock);
-	if (!ch->tx || ch->busy)
-		return false;
-	if (ch->refused) {
-		/* Makes the framework try again. */
-		mbox_client_txdone(ch->tx, 0);
-		ch->refused = ch->tx->msg_count;
-		if (ch->refused)
-			return false;
-		mbox_client_txdone(ch->tx, 0);
+	unsigned long flags;
+
+	if (mbox_send_message(ch->tx, mailbox_payload(ch)) >= 0) {
+		if (mailbox_client_reports(ch->mb))
+			mailbox_report(ch);
+		return;
 	}
-	return true;
+	/* Only this message is in the framework's queue, so it was not full. */
+	spin_lock_irqsave(&ch->lock, flags);
+	ch->busy = false;
+	ch->pending |= ch->message.words[0];
+	spin_unlock_irqrestore(&ch->lock, flags);
+	schedule_delayed_work(&ch->retry, msecs_to_jiffies(MAILBOX_RETRY_MS));
+}
+
+/* Kick some vectors. Returns those whose kick coalesced with one that waits already. */
+static u32 mailbox_kick_channel(struct mailbox_channel *ch, u32 mask)
+{
+	bool claimed = false, again = false;
+	unsigned long flags;
+	u32 coalesced;
+
+	spin_lock_irqsave(&ch->lock, flags);
+	coalesced = mask & ch->pending;
+	if (ch->open && !ch->busy) {
+		mailbox_claim(ch, mask | ch->pending);
+		claimed = true;
+	} else {
+		ch->pending |= mask;
+		if (!ch->since)
+			ch->since = ktime_get();
+		else if (ch->busy && !ch->pending_since)
+			ch->pending_since = ktime_get();
+		/* It may be refused, and accepted now. */
+		again = ch->open && mailbox_client_reports(ch->mb);
+	}
+	spin_unlock_irqrestore(&ch->lock, flags);
+
+	if (claimed)
+		mailbox_send(ch);
+	else if (again)
+		mailbox_report(ch);
+	return coalesced;
 }
 
 static u32 mailbox_kick(struct rsl_mbox *link, u32 mask)
@@ -255,44 +252,61 @@ static u32 mailbox_kick(struct rsl_mbox *link, u32 mask)
 	u32 coalesced = 0;
 	unsigned int n;
 
-	lockdep_assert_held(&link->kick_lock);
-	for (n = 0; n < mb->channels; n++) {
-		struct mailbox_channel *ch = &mb->channel[n];
-		u32 mine = mask & ch->vectors;
-
-		if (!mine)
-			continue;
-		if (!mailbox_ready(ch)) {
-			coalesced |= mine & ch->pending;
-			ch->pending |= mine;
-			if (!ch->since)
-				ch->since = ktime_get();
-		} else {
-			mine |= ch->pending;
-			ch->pending = 0;
-			mailbox_send(ch, mine);
-		}
-	}
+	for (n = 0; n < mb->channels; n++)
+		if (mask & mb->channel[n].vectors)
+			coalesced |= mailbox_kick_channel(&mb->channel[n],
+							  mask & mb->channel[n].vectors);
 	return coalesced;
 }
 
+/* Send what waits for the channel, or try a refused message again. */
+static void mailbox_flush(struct mailbox_channel *ch)
+{
+	bool claimed = false, again;
+	unsigned long flags;
+
+	rcu_read_lock();
+	spin_lock_irqsave(&ch->lock, flags);
+	again = ch->open && ch->busy && mailbox_client_reports(ch->mb);
+	if (ch->open && !ch->busy && ch->pending) {
+		mailbox_claim(ch, ch->pending);
+		claimed = true;
+	}
+	spin_unlock_irqrestore(&ch->lock, flags);
+
+	if (claimed)
+		mailbox_send(ch);
+	else if (again)
+		mailbox_report(ch);
+	rcu_read_unlock();
+}
+
+static void mailbox_retry(struct work_struct *work)
+{
+	mailbox_flush(container_of(to_delayed_work(work), struct mailbox_channel, retry));
+}
+
+/* May be called with a lock held that the controller's send_data() takes. */
 static void mailbox_tx_done(struct mbox_client *client, void *message, int result)
 {
 	struct mailbox_channel *ch =
 		container_of(client, struct mailbox_channel, tx_client);
-	struct rsl_mbox *link = ch->mb->link;
 	unsigned long flags;
-	u32 mask;
+	bool more;
 
-	spin_lock_irqsave(&link->kick_lock, flags);
+	/* An acknowledgment on a channel that has both directions. */
+	if (message == &mailbox_empty)
+		return;
+	rcu_read_lock();
+	spin_lock_irqsave(&ch->lock, flags);
 	ch->busy = false;
-	ch->since = 0;
-	mask = ch->pending;
-	if (mask && ch->tx && !link->dead) {
-		ch->pending = 0;
-		mailbox_send(ch, mask);
-	}
-	spin_unlock_irqrestore(&link->kick_lock, flags);
+	more = ch->open && ch->pending;
+	ch->since = ch->pending_since;
+	ch->pending_since = 0;
+	spin_unlock_irqrestore(&ch->lock, flags);
+	if (more)
+		irq_work_queue(&ch->work);
+	rcu_read_unlock();
 }
 
 /* Return the vectors that a message notifies. */
@@ -313,9 +327,14 @@ static u32 mailbox_received(struct mailbox_channel *ch, void *message)
 		break;
 	case PAYLOAD_ZYNQMP:
 		if (message)
-			word = ((struct mailbox_ipi *)message)->word;
+			word = ((struct mailbox_message *)message)->words[0];
+		break;
+	case PAYLOAD_BUFFER:
+		if (message)
+			word = *((struct mailbox_buffer *)message)->data;
 		break;
 	case PAYLOAD_NONE:
+	default:
 		break;
 	}
 	/* A word without a vector of this channel notifies all of them. */
@@ -327,29 +346,88 @@ static void mailbox_ack(struct mailbox_channel *ch)
 {
 	bool value = ch->mb->style.payload == PAYLOAD_U32_VALUE;
 
-	lockdep_assert_held(&ch->mb->link->kick_lock);
-	/* The first message may come before mailbox_open() has set the channel. */
-	ch->ack_owed = !ch->rx;
-	if (ch->ack_owed ||
-	    mbox_send_message(ch->rx, value ? (void *)1UL : &mailbox_empty) < 0)
+	/* The first message may come before mailbox_open() has @rx, which looks then. */
+	set_bit(MAILBOX_ACK_OWED, &ch->flags);
+	smp_mb__after_atomic();	/* pairs with that of mailbox_open() */
+	if (!READ_ONCE(ch->open) || !test_and_clear_bit(MAILBOX_ACK_OWED, &ch->flags))
 		return;
-	if (ch->rx->txdone_method & MBOX_TXDONE_BY_ACK)
+	if (mbox_send_message(ch->rx, value ? (void *)1UL : &mailbox_empty) >= 0)
 		mbox_client_txdone(ch->rx, 0);
+}
+
+static void mailbox_notify(struct mailbox_channel *ch, u32 mask)
+{
+	struct rsl_mbox *link = ch->mb->link;
+
+	if (!ch->mb->style.rx_ack) {
+		rsl_mbox_notify(link, mask);
+		return;
+	}
+	/*
+	 * Acknowledge first: the remote may answer as soon as user space is notified, and
+	 * an acknowledgment may clear what has come before it.
+	 */
+	if (!rsl_mbox_all_masked(link, ch->vectors)) {
+		mailbox_ack(ch);
+		rsl_mbox_notify(link, mask);
+		return;
+	}
+	/*
+	 * A masked vector costs one interrupt: no other one comes without an
+	 * acknowledgment. It is latched, and delivered after the acknowledgment.
+	 */
+	set_bit(MAILBOX_ACK_WITHHELD, &ch->flags);
+	smp_mb__after_atomic();	/* pairs with the atomic operation of mailbox_unmasked() */
+	rsl_mbox_notify(link, mask);
+	/* Unmasked in the meantime. */
+	if (!rsl_mbox_all_masked(link, ch->vectors) &&
+	    test_and_clear_bit(MAILBOX_ACK_WITHHELD, &ch->flags)) {
+		mailbox_ack(ch);
+		rsl_mbox_repeat(link, mask);
+	}
+}
+
+static void mailbox_unmasked(struct rsl_mbox *link)
+{
+	struct mailbox *mb = link->transport_data;
+	unsigned int n;
+
+	for (n = 0; n < mb->channels; n++) {
+		struct mailbox_channel *ch = &mb->channel[n];
+
+		if (!rsl_mbox_all_masked(link, ch->vectors) &&
+		    test_and_clear_bit(MAILBOX_ACK_WITHHELD, &ch->flags))
+			mailbox_ack(ch);
+	}
+}
+
+static void mailbox_work(struct irq_work *work)
+{
+	struct mailbox_channel *ch = container_of(work, struct mailbox_channel, work);
+	u32 mask = atomic_xchg(&ch->received, 0);
+
+	rcu_read_lock();
+	if (mask && !READ_ONCE(ch->mb->closed))
+		mailbox_notify(ch, mask);
+	rcu_read_unlock();
+	mailbox_flush(ch);
 }
 
 static void mailbox_rx(struct mailbox_channel *ch, void *message)
 {
-	struct rsl_mbox *link = ch->mb->link;
-	u32 mask = mailbox_received(ch, message);
-	unsigned long flags;
-
-	/* Acknowledge first: the remote may answer as soon as user space is notified. */
-	if (ch->mb->style.rx_ack) {
-		spin_lock_irqsave(&link->kick_lock, flags);
-		mailbox_ack(ch);
-		spin_unlock_irqrestore(&link->kick_lock, flags);
+	/* The handler may be a thread, for which only this makes mailbox_close_all() wait. */
+	rcu_read_lock();
+	if (READ_ONCE(ch->mb->closed)) {
+		rcu_read_unlock();
+		return;
 	}
-	rsl_mbox_notify(link, mask);
+	if (ch->mb->style.rx_locked || rsl_in_rt_hardirq()) {
+		atomic_or(mailbox_received(ch, message), &ch->received);
+		irq_work_queue(&ch->work);
+	} else {
+		mailbox_notify(ch, mailbox_received(ch, message));
+	}
+	rcu_read_unlock();
 }
 
 static void mailbox_rx_callback(struct mbox_client *client, void *message)
@@ -368,95 +446,100 @@ static ktime_t mailbox_stalled_since(struct rsl_mbox *link)
 	ktime_t since = 0;
 	unsigned int n;
 
-	lockdep_assert_held(&link->kick_lock);
 	for (n = 0; n < mb->channels; n++) {
 		struct mailbox_channel *ch = &mb->channel[n];
 
+		spin_lock_irq(&ch->lock);
 		if (ch->since && (!since || ktime_before(ch->since, since)))
 			since = ch->since;
+		spin_unlock_irq(&ch->lock);
 	}
 	return since;
 }
 
-static void mailbox_close(struct mailbox_channel *ch)
+static void mailbox_hold_irqs(struct mailbox *mb, bool hold)
 {
-	struct rsl_mbox *link = ch->mb->link;
-	struct mbox_chan *tx, *rx;
-	unsigned long flags;
+	unsigned int n;
 
-	/* From here on kicks wait. The vectors of an unfinished message wait, too. */
-	spin_lock_irqsave(&link->kick_lock, flags);
-	tx = ch->tx;
-	rx = ch->rx;
-	ch->tx = NULL;
-	ch->rx = NULL;
-	if (ch->busy || ch->refused)
-		ch->pending |= ch->word;
-	ch->busy = false;
-	ch->refused = false;
-	spin_unlock_irqrestore(&link->kick_lock, flags);
-
-	if (rx && rx != tx)
-		mbox_free_channel(rx);
-	if (tx)
-		mbox_free_channel(tx);
+	for (n = 0; n < mb->irqs; n++) {
+		if (hold)
+			disable_irq(mb->irq[n]);
+		else
+			enable_irq(mb->irq[n]);
+	}
 }
 
-/* Check that the channel for kicks can do what the link needs. */
-static int mailbox_check_tx(struct mailbox_channel *ch)
+/* Have kicks wait. Returns false if there is no channel to free. */
+static bool mailbox_stop(struct mailbox_channel *ch)
 {
-	struct device *dev = ch->mb->link->dev.parent;
-	const struct mailbox_style *style = &ch->mb->style;
+	unsigned long flags;
+	bool open;
 
-	if (style->tx_done == TX_DONE_CLIENT && !ch->client_done)
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,tx-done: has to be \"controller\", which tells by interrupt\n",
-				     dev->of_node);
-	/* The next message would overwrite the mask of one that the remote has not read. */
-	if (ch->client_done && hweight32(ch->vectors) > 1)
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,vectors: %u in one message, but nobody tells when the remote took one\n",
-				     dev->of_node, hweight32(ch->vectors));
-	/* The tx_done of an acknowledgment would be taken for the tx_done of a kick. */
-	if (style->rx_ack && ch->rx_index == ch->tx_index && !ch->client_done)
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,rx-ack: needs a channel of its own beside the one for kicks\n",
-				     dev->of_node);
-	return 0;
+	spin_lock_irqsave(&ch->lock, flags);
+	open = ch->open;
+	ch->open = false;
+	spin_unlock_irqrestore(&ch->lock, flags);
+	return open;
+}
+
+/* Give the remote time to take the last message of a channel. */
+static void mailbox_wait(struct mailbox_channel *ch, ktime_t until)
+{
+	if (mailbox_client_reports(ch->mb))
+		return;
+	while (READ_ONCE(ch->busy) && ktime_before(ktime_get(), until))
+		usleep_range(500, 1000);
+}
+
+/* Free a channel that nobody uses any more. */
+static void mailbox_free(struct mailbox_channel *ch)
+{
+	unsigned long flags;
+
+	irq_work_sync(&ch->work);
+	cancel_delayed_work_sync(&ch->retry);
+	if (ch->rx != ch->tx)
+		mbox_free_channel(ch->rx);
+	mbox_free_channel(ch->tx);
+
+	/* The vectors of an unfinished message wait, too. */
+	spin_lock_irqsave(&ch->lock, flags);
+	if (ch->busy)
+		ch->pending |= ch->message.words[0];
+	ch->busy = false;
+	spin_unlock_irqrestore(&ch->lock, flags);
+}
+
+/* Free all channels. The interrupts of the controller are held off when this returns. */
+static void mailbox_free_all(struct mailbox *mb)
+{
+	ktime_t until = ktime_add_ms(ktime_get(), MAILBOX_LAST_MS);
+	DECLARE_BITMAP(open, RSL_MBOX_MAX_VECTORS) = {};
+	unsigned int n;
+
+	for (n = 0; n < mb->channels; n++)
+		if (mailbox_stop(&mb->channel[n]))
+			__set_bit(n, open);
+	for_each_set_bit(n, open, RSL_MBOX_MAX_VECTORS)
+		mailbox_wait(&mb->channel[n], until);
+	mailbox_hold_irqs(mb, true);
+	/* Nobody sends any more, and nobody receives in our callbacks. */
+	synchronize_rcu();
+	for_each_set_bit(n, open, RSL_MBOX_MAX_VECTORS)
+		mailbox_free(&mb->channel[n]);
 }
 
 static int mailbox_open(struct mailbox_channel *ch)
 {
 	struct device *dev = ch->mb->link->dev.parent;
-	struct rsl_mbox *link = ch->mb->link;
 	struct mbox_chan *tx, *rx;
 	unsigned long flags;
-	int ret;
 
 	tx = mbox_request_channel(&ch->tx_client, ch->tx_index);
 	if (IS_ERR(tx))
 		return dev_err_probe(dev, PTR_ERR(tx),
 				     "%pOF: mboxes: channel %u cannot be had\n",
 				     dev->of_node, ch->tx_index);
-	/* Check the channel, too: a controller may have channels of both kinds. */
-	ch->client_done = tx->txdone_method & MBOX_TXDONE_BY_ACK ||
-			  !(tx->mbox->txdone_irq || tx->mbox->txdone_poll);
-	ret = mailbox_check_tx(ch);
-	if (ret) {
-		mbox_free_channel(tx);
-		return ret;
-	}
-	if (ch->client_done && !ch->tx_client.knows_txdone) {
-		/*
-		 * The controller cannot report that a message was sent. Request the
-		 * channel again with knows_txdone. Without it the framework polls a
-		 * channel that was freed once.
-		 */
-		mbox_free_channel(tx);
-		ch->tx_client.knows_txdone = true;
-		ch->tx_client.tx_done = NULL;
-		return mailbox_open(ch);
-	}
 	rx = tx;
 	if (ch->rx_index != ch->tx_index)
 		rx = mbox_request_channel(&ch->rx_client, ch->rx_index);
@@ -467,29 +550,28 @@ static int mailbox_open(struct mailbox_channel *ch)
 				     dev->of_node, ch->rx_index);
 	}
 
-	spin_lock_irqsave(&link->kick_lock, flags);
-	ch->rx = rx;
+	spin_lock_irqsave(&ch->lock, flags);
 	ch->tx = tx;
-	if (ch->ack_owed)
-		mailbox_ack(ch);
+	ch->rx = rx;
 	ch->since = 0;
-	if (ch->pending) {
-		u32 mask = ch->pending;
+	/* Readers without the lock find the channels. */
+	smp_store_release(&ch->open, true);
+	spin_unlock_irqrestore(&ch->lock, flags);
 
-		ch->pending = 0;
-		mailbox_send(ch, mask);
-	}
-	spin_unlock_irqrestore(&link->kick_lock, flags);
+	smp_mb();	/* pairs with that of mailbox_ack() */
+	if (test_bit(MAILBOX_ACK_OWED, &ch->flags))
+		mailbox_ack(ch);
+	mailbox_flush(ch);
 	return 0;
 }
 
 static void mailbox_close_all(void *data)
 {
 	struct mailbox *mb = data;
-	unsigned int n;
 
-	for (n = mb->channels; n--;)
-		mailbox_close(&mb->channel[n]);
+	WRITE_ONCE(mb->closed, true);
+	mailbox_free_all(mb);
+	mailbox_hold_irqs(mb, false);
 }
 
 static int mailbox_reset(struct rsl_mbox *link)
@@ -498,10 +580,17 @@ static int mailbox_reset(struct rsl_mbox *link)
 	unsigned int n;
 	int ret = 0;
 
+	/* A timer of the framework, or a handler, would meet channels that are freed. */
+	if (!mb->irqs || !mailbox_client_reports(mb))
+		return -EOPNOTSUPP;
 	mutex_lock(&mb->reset_mutex);
-	mailbox_close_all(mb);
-	for (n = 0; n < mb->channels; n++)
+	mailbox_free_all(mb);
+	for (n = 0; n < mb->channels; n++) {
+		clear_bit(MAILBOX_ACK_OWED, &mb->channel[n].flags);
+		clear_bit(MAILBOX_ACK_WITHHELD, &mb->channel[n].flags);
 		ret = mailbox_open(&mb->channel[n]) ?: ret;
+	}
+	mailbox_hold_irqs(mb, false);
 	mutex_unlock(&mb->reset_mutex);
 	return ret;
 }
@@ -509,89 +598,29 @@ static int mailbox_reset(struct rsl_mbox *link)
 static const struct rsl_mbox_transport mailbox_transport = {
 	.name = "mailbox",
 	.kick = mailbox_kick,
+	.unmasked = mailbox_unmasked,
 	.stalled_since = mailbox_stalled_since,
 	.reset = mailbox_reset,
 };
 
 static int mailbox_option(struct device *dev, const char *property,
-			  const char * const *names, size_t count, int value)
+			  const char * const *names, int value)
 {
 	const char *name;
 	int ret;
 
-	if (of_property_read_string(dev->of_node, property, &name))
+	if (of_property_read_string(dev->of_node, property, &name)) {
+		if (value < 0)
+			return dev_err_probe(dev, value,
+					     "%pOF: %s: is missing, and the module does not know the controller\n",
+					     dev->of_node, property);
 		return value;
-	ret = match_string(names, count, name);
+	}
+	ret = match_string(names, -1, name);
 	if (ret < 0)
 		return dev_err_probe(dev, -EINVAL, "%pOF: %s: \"%s\" is not known\n",
 				     dev->of_node, property, name);
 	return ret;
-}
-
-/*
- * imx-mailbox.c sends on a channel of type TXDB_V2 by polling for up to 100 ms with
- * interrupts off, and warns in the log when the remote does not answer.
- */
-#define IMX_TYPE_TXDB_V2	5
-
-/* Whether the channels' types are such that a kick cannot block. */
-static int mailbox_check_types(struct device *dev, const struct mailbox_style *known)
-{
-	struct of_phandle_args args;
-	int n;
-
-	if (!known->compatible || !strstarts(known->compatible, "fsl,"))
-		return 0;
-	for (n = 0; !of_parse_phandle_with_args(dev->of_node, "mboxes", "#mbox-cells", n,
-						&args); n++) {
-		of_node_put(args.np);
-		if (args.args_count == 2 && args.args[0] == IMX_TYPE_TXDB_V2)
-			return dev_err_probe(dev, -EINVAL,
-					     "%pOF: mboxes: channel type %d waits for the remote with interrupts off, use another\n",
-					     dev->of_node, IMX_TYPE_TXDB_V2);
-	}
-	return 0;
-}
-
-/* Set @style for the controller of the first channel, then apply the node's overrides. */
-static int mailbox_style_init(struct device *dev, struct mailbox_style *style)
-{
-	const struct mailbox_style *known;
-	struct of_phandle_args args;
-	int ret;
-
-	ret = of_parse_phandle_with_args(dev->of_node, "mboxes", "#mbox-cells", 0, &args);
-	if (ret)
-		return dev_err_probe(dev, ret, "%pOF: mboxes: is missing or wrong\n",
-				     dev->of_node);
-	for (known = mailbox_styles; known->compatible; known++)
-		if (of_device_is_compatible(args.np, known->compatible) ||
-		    (args.np->parent &&
-		     of_device_is_compatible(args.np->parent, known->compatible)))
-			break;
-	/* The entry at the end of the table is the default. */
-	*style = *known;
-	/* imx-mailbox.c: the first cell is the channel type; 2 and above are doorbells. */
-	if (style->payload == PAYLOAD_U32_POINTER && args.args_count == 2 && args.args[0] >= 2)
-		style->payload = PAYLOAD_NONE;
-	of_node_put(args.np);
-	ret = mailbox_check_types(dev, known);
-	if (ret)
-		return ret;
-
-	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
-			     ARRAY_SIZE(mailbox_payload_names), style->payload);
-	if (ret < 0)
-		return ret;
-	style->payload = ret;
-	ret = mailbox_option(dev, "rsl,tx-done", mailbox_tx_done_names,
-			     ARRAY_SIZE(mailbox_tx_done_names), style->tx_done);
-	if (ret < 0)
-		return ret;
-	style->tx_done = ret;
-	if (of_property_read_bool(dev->of_node, "rsl,rx-ack"))
-		style->rx_ack = true;
-	return 0;
 }
 
 /* Return the index of "<prefix>", or "<prefix><n>" if n is not negative, in mbox-names. */
@@ -647,6 +676,165 @@ err_names:
 			     dev->of_node);
 }
 
+/* Remember the interrupts of a controller, to hold them off. */
+static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct device_node *np)
+{
+	struct device *controller = mailbox_controller_get(np);
+	unsigned int have;
+	bool held = true;
+	int n, irq;
+
+	if (!controller)
+		return -EPROBE_DEFER;
+	for (n = 0; (irq = of_irq_get(controller->of_node, n)) > 0; n++) {
+		for (have = 0; have < mb->irqs && mb->irq[have] != irq; have++)
+			;
+		if (have == MAILBOX_MAX_IRQS)
+			break;
+		mb->irq[have] = irq;
+		mb->irqs = max(mb->irqs, have + 1);
+		/* disable_irq() does not hold off an interrupt of each core. */
+		held = held && rsl_irq_can_be_disabled(irq);
+	}
+	put_device(controller);
+	if (irq != -EPROBE_DEFER && (!n || !held))
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: mboxes: %pOF: has no interrupt that can be held off while a channel is freed\n",
+				     dev->of_node, np);
+	if (irq > 0)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: mboxes: the controllers have more than %d interrupts\n",
+				     dev->of_node, MAILBOX_MAX_IRQS);
+	return irq == -EPROBE_DEFER ? irq : 0;
+}
+
+/* Get the style of the channel at @index of "mboxes", which the link uses in @way. */
+static int mailbox_channel_style(struct device *dev, struct mailbox *mb, unsigned int index,
+				 enum mailbox_way way, struct mailbox_style *style)
+{
+	struct of_phandle_args args;
+	int ret;
+
+	ret = of_parse_phandle_with_args(dev->of_node, "mboxes", "#mbox-cells", index, &args);
+	if (ret)
+		return dev_err_probe(dev, -EINVAL, "%pOF: mboxes: is missing or wrong\n",
+				     dev->of_node);
+	ret = mailbox_style_get(dev, &args, style);
+	if (!ret && style->way != BOTH_WAYS && style->way != way)
+		ret = dev_err_probe(dev, -EINVAL,
+				    "%pOF: mboxes: %pOF: channel %u can only be used for %s\n",
+				    dev->of_node, args.np, index,
+				    style->way == ONLY_KICKS ? "kicks" : "notifications");
+	if (!ret && style->hold_irq)
+		ret = mailbox_irqs_add(dev, mb, args.np);
+	of_node_put(args.np);
+	return ret;
+}
+
+/*
+ * Set the style of the link. That of its first channel for kicks counts, and the others
+ * have to be like it. A channel without a payload takes messages of any form.
+ */
+static int mailbox_channels_style(struct device *dev, struct mailbox *mb, bool *known)
+{
+	struct mailbox_style *style = &mb->style;
+	struct mailbox_style each;
+	unsigned int n;
+	int ret;
+
+	*known = true;
+	for (n = 0; n < 2 * mb->channels; n++) {
+		struct mailbox_channel *ch = &mb->channel[n / 2];
+		bool both = ch->rx_index == ch->tx_index;
+		bool rx = n % 2;
+
+		if (rx && both)
+			continue;
+		ret = mailbox_channel_style(dev, mb, rx ? ch->rx_index : ch->tx_index,
+					    both ? BOTH_WAYS :
+					    rx ? ONLY_NOTIFICATIONS : ONLY_KICKS, &each);
+		if (ret == -ENOENT) {
+			*known = false;
+			continue;
+		}
+		if (ret)
+			return ret;
+		style->rx_ack |= each.rx_ack;
+		style->hold_irq |= each.hold_irq;
+		style->rx_locked |= each.rx_locked;
+		if (!*known)
+			continue;
+		if (!n)
+			*style = each;
+		if ((!rx && each.tx_done != style->tx_done) ||
+		    (each.payload && style->payload && each.payload != style->payload))
+			return dev_err_probe(dev, -EINVAL,
+					     "%pOF: mboxes: has channels that take messages of different forms\n",
+					     dev->of_node);
+		if (!rx && !style->payload)
+			style->payload = each.payload;
+	}
+	return 0;
+}
+
+/* Set the style of the link from its channels, then apply the node's properties. */
+static int mailbox_style_init(struct device *dev, struct mailbox *mb)
+{
+	bool known;
+	int ret;
+
+	ret = mailbox_channels_style(dev, mb, &known);
+	if (ret)
+		return ret;
+	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
+			     known ? mb->style.payload : -EINVAL);
+	if (ret < 0)
+		return ret;
+	mb->style.payload = ret;
+	ret = mailbox_option(dev, "rsl,tx-done", mailbox_tx_done_names,
+			     known ? mb->style.tx_done : -EINVAL);
+	if (ret < 0)
+		return ret;
+	/* The framework writes to the log when a client reports beside the controller. */
+	if (known && mb->style.tx_done == TX_DONE_CONTROLLER && ret == TX_DONE_CLIENT &&
+	    !mb->style.polls)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,tx-done: has to be \"controller\", which reports by interrupt\n",
+				     dev->of_node);
+	mb->style.tx_done = ret;
+	if (!of_property_read_bool(dev->of_node, "rsl,rx-ack"))
+		return 0;
+	if (known && !mb->style.rx_ack)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,rx-ack: the controller takes no acknowledgment\n",
+				     dev->of_node);
+	mb->style.rx_ack = true;
+	return 0;
+}
+
+/* Check that the channels can do what the link needs. */
+static int mailbox_check(struct device *dev, const struct mailbox *mb)
+{
+	unsigned int n;
+
+	for (n = 0; n < mb->channels; n++) {
+		const struct mailbox_channel *ch = &mb->channel[n];
+
+		/* The next message would overwrite one that the remote has not read. */
+		if (mailbox_client_reports(mb) && hweight32(ch->vectors) > 1)
+			return dev_err_probe(dev, -EINVAL,
+					     "%pOF: rsl,vectors: %u in one message, but nobody tells when the remote took one\n",
+					     dev->of_node, hweight32(ch->vectors));
+		/* An acknowledgment would wait behind a kick that the remote does not take. */
+		if (mb->style.rx_ack && ch->rx_index == ch->tx_index &&
+		    !mailbox_client_reports(mb))
+			return dev_err_probe(dev, -EINVAL,
+					     "%pOF: rsl,rx-ack: needs a channel of its own beside the one for kicks\n",
+					     dev->of_node);
+	}
+	return 0;
+}
+
 static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vectors)
 {
 	unsigned int most = mb->channels;
@@ -654,8 +842,11 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 
 	if (mb->channels == 1 && mb->style.payload != PAYLOAD_NONE)
 		most = RSL_MBOX_MAX_VECTORS;
-	/* The framework reserves a pointer with all of 32 bits set. */
-	if (mb->channels == 1 && mb->style.payload == PAYLOAD_U32_VALUE && BITS_PER_LONG == 32)
+	/*
+	 * The controller may use the last bit itself, and the framework reserves a pointer
+	 * with all bits set.
+	 */
+	if (mb->channels == 1 && mb->style.payload == PAYLOAD_U32_VALUE)
 		most--;
 	*vectors = mb->channels;
 	of_property_read_u32(dev->of_node, "rsl,vectors", vectors);
@@ -666,34 +857,56 @@ static int mailbox_vectors_init(struct device *dev, struct mailbox *mb, u32 *vec
 				     mailbox_payload_names[mb->style.payload],
 				     mb->channels, most);
 	/* Several vectors in one word need to know when the remote has read it. */
-	if (*vectors > mb->channels && !of_property_present(dev->of_node, "rsl,tx-done"))
+	if (*vectors > mb->channels && mb->style.polls &&
+	    !of_property_present(dev->of_node, "rsl,tx-done"))
 		mb->style.tx_done = TX_DONE_CONTROLLER;
 	for (n = 0; n < mb->channels; n++)
 		mb->channel[n].vectors = BIT(n);
 	if (mb->channels == 1)
 		mb->channel[0].vectors = GENMASK(*vectors - 1, 0);
-	return 0;
+	return mailbox_check(dev, mb);
 }
 
-static void mailbox_clients_init(struct device *dev, struct mailbox *mb)
+static void mailbox_channels_init(struct device *dev, struct mailbox *mb)
 {
-	unsigned int n;
+	unsigned int n, vector;
 
 	for (n = 0; n < mb->channels; n++) {
 		struct mailbox_channel *ch = &mb->channel[n];
 
 		ch->mb = mb;
+		spin_lock_init(&ch->lock);
+		init_irq_work(&ch->work, mailbox_work);
+		INIT_DELAYED_WORK(&ch->retry, mailbox_retry);
+		ch->message.len = sizeof(ch->message.words[0]);
+		ch->buffer.data = ch->message.words;
+		ch->buffer.size = ch->message.len;
 		ch->tx_client.dev = dev;
+		ch->tx_client.tx_done = mailbox_tx_done;
+		ch->tx_client.knows_txdone = mailbox_client_reports(mb);
 		ch->rx_client.dev = dev;
 		ch->rx_client.knows_txdone = true;
 		ch->rx_client.rx_callback = mailbox_rx_callback;
 		if (ch->rx_index == ch->tx_index)
 			ch->tx_client.rx_callback = mailbox_rx_tx_callback;
-		if (mb->style.tx_done == TX_DONE_CLIENT)
-			ch->tx_client.knows_txdone = true;
-		else
-			ch->tx_client.tx_done = mailbox_tx_done;
+		/* One acknowledgment is withheld for all vectors of a message. */
+		for (vector = 0; vector < mb->link->vectors && mb->style.rx_ack; vector++)
+			if (ch->vectors & BIT(vector))
+				mb->link->vector[vector].group = ch->vectors;
 	}
+	mb->link->mask_irqs = mb->style.rx_ack && mb->channels == mb->link->vectors;
+}
+
+static void mailbox_free_rcu(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct mailbox, rcu));
+}
+
+static void mailbox_free_later(void *data)
+{
+	struct mailbox *mb = data;
+
+	call_rcu_tasks(&mb->rcu, mailbox_free_rcu);
 }
 
 static int mailbox_probe(struct platform_device *pdev)
@@ -705,26 +918,29 @@ static int mailbox_probe(struct platform_device *pdev)
 	u32 vectors;
 	int ret;
 
-	mb = devm_kzalloc(dev, struct_size(mb, channel, RSL_MBOX_MAX_VECTORS), GFP_KERNEL);
+	mb = kzalloc(struct_size(mb, channel, RSL_MBOX_MAX_VECTORS), GFP_KERNEL);
 	if (!mb)
 		return -ENOMEM;
-	mutex_init(&mb->reset_mutex);
-	ret = mailbox_style_init(dev, &mb->style);
+	ret = devm_add_action_or_reset(dev, mailbox_free_later, mb);
 	if (ret)
 		return ret;
+	mutex_init(&mb->reset_mutex);
 	ret = mailbox_names_init(dev, mb);
+	if (ret)
+		return ret;
+	ret = mailbox_style_init(dev, mb);
 	if (ret)
 		return ret;
 	ret = mailbox_vectors_init(dev, mb, &vectors);
 	if (ret)
 		return ret;
-	mailbox_clients_init(dev, mb);
 
 	link = devm_rsl_mbox_alloc(dev, &mailbox_transport, vectors);
 	if (IS_ERR(link))
 		return PTR_ERR(link);
-	mb->link = link;
 	link->transport_data = mb;
+	mb->link = link;
+	mailbox_channels_init(dev, mb);
 
 	ret = devm_add_action_or_reset(dev, mailbox_close_all, mb);
 	if (ret)

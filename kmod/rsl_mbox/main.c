@@ -7,6 +7,7 @@
 #include <linux/module.h>
 #include <linux/platform_device.h>
 
+#include "compat.h"
 #include "rsl_mbox.h"
 
 static int __init rsl_mbox_init(void)
@@ -29,6 +30,7 @@ static int __init rsl_mbox_init(void)
 
 err_unregister_doorbell:
 	platform_driver_unregister(&rsl_mbox_doorbell_driver);
+	rsl_rcu_barrier_tasks();
 err_eventfd_exit:
 	rsl_mbox_eventfd_exit();
 err_register_exit:
@@ -40,6 +42,8 @@ static void __exit rsl_mbox_exit(void)
 {
 	platform_driver_unregister(&rsl_mbox_mailbox_driver);
 	platform_driver_unregister(&rsl_mbox_doorbell_driver);
+	/* The memory of mailbox.c, and who may still leave its functions. */
+	rsl_rcu_barrier_tasks();
 	rsl_mbox_eventfd_exit();
 	rsl_mbox_register_exit();
 }

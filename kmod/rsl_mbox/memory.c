@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The shared memory of a link, which is the first memory-region of its node. */
+/*
+ * The shared memory of a link, which is the first memory-region of its node, and files
+ * that are windows of it.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/of.h>
+#include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/of_reserved_mem.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 
 #include "compat.h"
 #include "rsl_mbox.h"
@@ -48,19 +56,43 @@ int rsl_mbox_memory_init(struct rsl_mbox *link)
 	return 0;
 }
 
-/**
- * rsl_mbox_memory_mmap() - map shared memory into a process
- * @link: the link
- * @vma: the mapping; its offset counts from the first byte of the shared memory
- *
- * The mapping may outlive the device, because the memory stays reserved for ever.
- *
- * Return: 0; -ENODEV if the link has no shared memory; -EPERM if the mapping is
- * executable; -EINVAL if it is private or not within the shared memory.
+/*
+ * A debugger reads or writes memory that a process has mapped. generic_access_phys() maps
+ * it as the process has it, which a kernel with PAN cannot use (arm64, until it takes the
+ * memory type alone).
  */
-int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
+static int rsl_mbox_memory_access(struct vm_area_struct *vma, unsigned long addr,
+				  void *buf, int len, int write)
 {
-	unsigned long pages = link->memory_size >> PAGE_SHIFT;
+	struct rsl_mbox *link = vma->vm_private_data;
+	unsigned long offset = offset_in_page(addr);
+	phys_addr_t page = PFN_PHYS(vma->vm_pgoff + PFN_DOWN(addr - vma->vm_start));
+	void *memory;
+
+	if (write && !(vma->vm_flags & VM_WRITE))
+		return -EACCES;
+	len = min_t(unsigned long, len, PAGE_SIZE - offset);
+	memory = memremap(page, PAGE_SIZE,
+			  link->memory_cached ? MEMREMAP_WB : MEMREMAP_WC);
+	if (!memory)
+		return -ENOMEM;
+	if (write)
+		memcpy(memory + offset, buf, len);
+	else
+		memcpy(buf, memory + offset, len);
+	memunmap(memory);
+	return len;
+}
+
+static const struct vm_operations_struct rsl_mbox_memory_vm_ops = {
+	.access = rsl_mbox_memory_access,
+};
+
+/* Map @size bytes from @base on, as far as the mapping covers them. */
+static int rsl_mbox_memory_map(struct rsl_mbox *link, struct vm_area_struct *vma,
+			       phys_addr_t base, phys_addr_t size)
+{
+	unsigned long pages = size >> PAGE_SHIFT;
 
 	if (!pages)
 		return -ENODEV;
@@ -75,7 +107,130 @@ int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
 	rsl_vm_forbid_exec(vma);
 	if (!link->memory_cached)
 		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	return remap_pfn_range(vma, vma->vm_start,
-			       PHYS_PFN(link->memory_base) + vma->vm_pgoff,
+	/* From here on the offset counts from physical address 0, for rsl_mbox_memory_access(). */
+	vma->vm_pgoff += PHYS_PFN(base);
+	vma->vm_private_data = link;
+	vma->vm_ops = &rsl_mbox_memory_vm_ops;
+	return remap_pfn_range(vma, vma->vm_start, vma->vm_pgoff,
 			       vma->vm_end - vma->vm_start, vma->vm_page_prot);
+}
+
+/**
+ * rsl_mbox_memory_mmap() - map shared memory into a process
+ * @link: the link
+ * @vma: the mapping; its offset counts from the first byte of the shared memory
+ *
+ * The mapping may outlive the device, because the memory stays reserved for ever.
+ *
+ * Return: 0; -ENODEV if the link has no shared memory; -EPERM if the mapping is
+ * executable; -EINVAL if it is private or not within the shared memory.
+ */
+int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma)
+{
+	return rsl_mbox_memory_map(link, vma, link->memory_base, link->memory_size);
+}
+
+/**
+ * struct rsl_mbox_window - an open file of a part of the shared memory
+ * @link: the link; the file holds a reference to its device
+ * @base: physical address of the first byte
+ * @size: size in bytes
+ */
+struct rsl_mbox_window {
+	struct rsl_mbox *link;
+	phys_addr_t base;
+	phys_addr_t size;
+};
+
+static int rsl_mbox_window_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct rsl_mbox_window *window = filp->private_data;
+
+	return rsl_mbox_memory_map(window->link, vma, window->base, window->size);
+}
+
+static loff_t rsl_mbox_window_llseek(struct file *filp, loff_t offset, int whence)
+{
+	struct rsl_mbox_window *window = filp->private_data;
+
+	return fixed_size_llseek(filp, offset, whence, window->size);
+}
+
+/* Tells the end of the device, and nothing else. */
+static __poll_t rsl_mbox_window_poll(struct file *filp, poll_table *wait)
+{
+	struct rsl_mbox_window *window = filp->private_data;
+
+	poll_wait(filp, &window->link->wait, wait);
+	return rsl_mbox_dead(window->link) ? EPOLLHUP | EPOLLERR : 0;
+}
+
+static int rsl_mbox_window_release(struct inode *inode, struct file *filp)
+{
+	struct rsl_mbox_window *window = filp->private_data;
+
+	if (filp->f_mode & FMODE_WRITE)
+		atomic_dec(&window->link->open_files);
+	put_device(&window->link->dev);
+	kfree(window);
+	return 0;
+}
+
+static const struct file_operations rsl_mbox_window_fops = {
+	.owner = THIS_MODULE,
+	.release = rsl_mbox_window_release,
+	.llseek = rsl_mbox_window_llseek,
+	.poll = rsl_mbox_window_poll,
+	.mmap = rsl_mbox_window_mmap,
+};
+
+/**
+ * rsl_mbox_memory_open() - open a window of the shared memory in the calling process
+ * @link: the link
+ * @spec: the window; its flags and reserved members are known to be good
+ *
+ * Context: process; may sleep.
+ * Return: the descriptor; -ENODEV if the link has no shared memory; -EINVAL if the
+ * window is not in whole pages or not within the shared memory; -EMFILE, -ENFILE or
+ * -ENOMEM.
+ */
+int rsl_mbox_memory_open(struct rsl_mbox *link, const struct rsl_mbox_memory *spec)
+{
+	int flags = O_CLOEXEC | (spec->flags & RSL_MBOX_MEMORY_RDONLY ? O_RDONLY : O_RDWR);
+	u64 left = link->memory_size - spec->offset;
+	struct rsl_mbox_window *window;
+	struct file *filp;
+	int fd;
+
+	if (!link->memory_size)
+		return -ENODEV;
+	if (spec->offset >= link->memory_size || spec->size > left ||
+	    !PAGE_ALIGNED(spec->offset) || !PAGE_ALIGNED(spec->size))
+		return -EINVAL;
+
+	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
+	if (!window)
+		return -ENOMEM;
+	window->base = link->memory_base + spec->offset;
+	window->size = spec->size ?: left;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		kfree(window);
+		return fd;
+	}
+	filp = anon_inode_getfile("[rsl_mbox_memory]", &rsl_mbox_window_fops, window, flags);
+	if (IS_ERR(filp)) {
+		put_unused_fd(fd);
+		kfree(window);
+		return PTR_ERR(filp);
+	}
+	get_device(&link->dev);
+	window->link = link;
+	/* Kernels before 6.0 do not set this for an anonymous inode. */
+	filp->f_mode |= FMODE_LSEEK;
+	/* Who can write the memory may be a daemon. */
+	if (filp->f_mode & FMODE_WRITE)
+		atomic_inc(&link->open_files);
+	fd_install(fd, filp);
+	return fd;
 }

@@ -8,7 +8,7 @@
  *
  * 1. The original interface (umb.c) is deregistered.
  * 2. The character device is deleted. No file can be opened any more.
- * 3. The link is dead. No kick reaches the transport any more.
+ * 3. The link is dead. Nobody is in the transport's operations any more.
  * 4. The eventfds are unbound.
  * 5. The transport frees its interrupts or channels. No notification comes any more.
  * 6. The reference of the transport's device is put.
@@ -47,6 +47,8 @@ static void rsl_mbox_put(void *data)
 {
 	struct rsl_mbox *link = data;
 
+	/* Interrupts that came before the link was registered may have queued it. */
+	cancel_delayed_work_sync(&link->calm_work);
 	put_device(&link->dev);
 }
 

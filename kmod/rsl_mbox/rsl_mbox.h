@@ -7,18 +7,19 @@
  *	File		Purpose				May call
  *	main.c		module init and exit		doorbell mailbox register eventfd
  *	doorbell.c	transport: registers		register link
- *	mailbox.c	transport: kernel's mailboxes	register link
+ *	mailbox.c	transport: kernel's mailboxes	register mailbox_styles link
  *	register.c	makes and registers links	chardev sysfs umb eventfd memory link
  *	chardev.c	/dev/rsl_mboxN			eventfd memory link
  *	sysfs.c		/sys/class/rsl_mbox		link
  *	umb.c		/dev/umb, /dev/rsl_umbN		memory link
  *	eventfd.c	binds eventfds to vectors	link
  *	memory.c	shared memory			-
+ *	mailbox_styles.c	table of controllers	-
  *	link.c		kicks and notifications		-
  *
  * A file calls only files below it (tests/unit/rsl_mbox/test_layers.py). A call
  * upwards goes through a pointer that the lower file was given. link.c has two such
- * pointers: the operations of the transport, and the callback that signals an eventfd.
+ * pointers: the operations of the transport, and the callback that signals eventfds.
  *
  * A transport is a platform driver. It makes a link, sends the link's kicks and
  * receives its notifications.
@@ -32,55 +33,99 @@
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/ktime.h>
+#include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "uapi/linux/rsl_mbox.h"
 
+struct mailbox_style;
+struct of_phandle_args;
 struct platform_driver;
 struct rsl_mbox;
-struct rsl_mbox_binding;
 struct rsl_mbox_vector_attrs;
 
 /**
  * struct rsl_mbox_transport - operations of a transport
  * @name: name of the transport, as sysfs shows it
  * @kick: kicks the vectors in @mask, all of which exist. Returns the vectors whose
- *	kick coalesced with an earlier one that still waits. Called with the link's
- *	kick_lock held and interrupts off. Cannot fail.
+ *	kick coalesced with an earlier one that still waits. Called in an RCU read-side
+ *	section, by several callers at a time. Cannot fail.
+ * @mask: masks the interrupts of the vectors in @masked, and unmasks all others. Called
+ *	with the link's lock held and interrupts off. NULL if the transport cannot.
+ * @unmasked: lets the remote send again that was not let before, because its vectors
+ *	were masked. Called without a lock in an RCU read-side section. NULL if there is
+ *	nothing to do.
  * @stalled_since: returns the CLOCK_MONOTONIC time of the oldest kick that the
- *	remote has not taken, 0 if there is none. Called with kick_lock held. NULL
- *	if the transport cannot tell.
+ *	remote has not taken, 0 if there is none. Called in an RCU read-side section.
+ *	NULL if the transport cannot tell.
  * @reset: brings the transport into its state after probe, and then sends the kicks
- *	that wait. May sleep. NULL if there is nothing to reset.
+ *	that wait. May sleep. Returns -EOPNOTSUPP if that could meet an interrupt. NULL
+ *	if there is nothing to reset.
  */
 struct rsl_mbox_transport {
 	const char *name;
 	u32 (*kick)(struct rsl_mbox *link, u32 mask);
+	void (*mask)(struct rsl_mbox *link, u32 masked);
+	void (*unmasked)(struct rsl_mbox *link);
 	ktime_t (*stalled_since)(struct rsl_mbox *link);
 	int (*reset)(struct rsl_mbox *link);
 };
 
+/* What files can want of a vector; see struct rsl_mbox_vector. */
+#define RSL_MBOX_WANTED_MASK	0
+#define RSL_MBOX_WANTED_ONESHOT	1
+#define RSL_MBOX_WANTED_KINDS	2
+
 /**
  * struct rsl_mbox_vector - state of one vector of a link
- * @kicks: number of kicks given to the transport; guarded by kick_lock
- * @kicks_coalesced: number of those kicks that coalesced; guarded by kick_lock
- * @notifications: number of notifications; guarded by notify_lock
- * @notified_at: CLOCK_MONOTONIC time of the last notification; guarded by
- *	notify_lock
- * @seq: value of the link's seq at the last notification; guarded by notify_lock
- * @bound: the bound eventfd of each direction, or NULL; guarded by notify_lock
+ * @kicks: number of kicks given to the transport
+ * @kicks_coalesced: number of those kicks that coalesced
+ * @notifications: number of notifications
+ * @notified_at: CLOCK_MONOTONIC time of the last notification
+ * @seq: value of the link's seq at the last notification that was delivered
+ * @group: the vectors that a storm of this one masks: this one, and all others that
+ *	have the same interrupt and no mask of their own. Set by the transport.
+ * @window_end: CLOCK_MONOTONIC time of the end of the window in which notifications are
+ *	counted
+ * @in_window: number of notifications in this window
+ * @storms: number of times that the vector was masked because of too many
+ * @wanted: number of files that mask the vector, and that have armed it
+ * @bindings: the bound eventfds of each direction; an RCU list; written under
+ *	bind_mutex
+ * @bound: number of elements of @bindings; written under bind_mutex
+ *
+ * The link's lock guards @notifications to @wanted.
  */
 struct rsl_mbox_vector {
-	u64 kicks;
-	u64 kicks_coalesced;
+	atomic64_t kicks;
+	atomic64_t kicks_coalesced;
 	u64 notifications;
 	ktime_t notified_at;
 	u64 seq;
-	struct rsl_mbox_binding *bound[RSL_MBOX_DIRECTIONS];
+	u32 group;
+	ktime_t window_end;
+	u32 in_window;
+	u64 storms;
+	unsigned int wanted[RSL_MBOX_WANTED_KINDS];
+	struct list_head bindings[RSL_MBOX_DIRECTIONS];
+	unsigned int bound[RSL_MBOX_DIRECTIONS];
+};
+
+/**
+ * struct rsl_mbox_masks - what one open file wants of the vectors
+ * @masked: vectors that the file has masked
+ * @oneshot: vectors that the file has armed
+ *
+ * The link's lock guards both.
+ */
+struct rsl_mbox_masks {
+	u32 masked;
+	u32 oneshot;
 };
 
 /**
@@ -91,21 +136,28 @@ struct rsl_mbox_vector {
  * @label: name of the link, from the device tree
  * @vectors: number of vectors
  * @transport: operations of the transport
- * @signal: signals the eventfd of a binding for notifications. Called with
- *	notify_lock held.
+ * @signal: signals the eventfds of a vector for notifications
  * @transport_data: data of the transport; not valid once @dead is set
  * @memory_base: physical address of the shared memory
  * @memory_size: size of the shared memory in bytes, 0 if there is none
  * @memory_cached: the memory is mapped cached, because the remote is coherent
+ * @mask_irqs: the transport can mask the interrupt of each vector
  * @open_files: number of open files that may be a daemon's
- * @kick_lock: serialises kicks with each other and with removal
- * @dead: the device was removed; written under @kick_lock
- * @notify_lock: guards @seq, and the notifications and bindings of the vectors. A
- *	transport's interrupt may take this lock. @kick_lock nests inside it, never
- *	the other way round, because signalling an eventfd may kick.
- * @seq: number of calls of rsl_mbox_notify(); written under @notify_lock. A reader
- *	that only checks for a new notification needs no lock.
+ * @lock: guards @dead, the masks, @seq, and what struct rsl_mbox_vector says. Nothing
+ *	is sent, signalled or woken under it.
+ * @dead: the device was removed. Who has found it false in an RCU read-side section can
+ *	use the transport until the end of that section.
+ * @masked: vectors that a file has masked
+ * @oneshot: vectors that a file has armed
+ * @fired: armed vectors that were notified, and not read since
+ * @storming: vectors that are masked because of too many notifications
+ * @latched: masked vectors that were notified
+ * @storm_limit: the most notifications of a vector per second, 0 for no limit
+ * @storm_most: the most notifications of a vector in a window
+ * @seq: number of deliveries; written under @lock. A reader that only checks for a new
+ *	notification needs no lock.
  * @wait: wait queue of readers and pollers
+ * @calm_work: ends the masks of a storm
  * @bind_mutex: serialises binding, unbinding and removal
  * @vector: state of each vector
  * @vector_attrs: sysfs attributes of each vector
@@ -118,19 +170,26 @@ struct rsl_mbox {
 	char label[RSL_MBOX_LABEL_SIZE];
 	unsigned int vectors;
 	const struct rsl_mbox_transport *transport;
-	void (*signal)(struct rsl_mbox_binding *binding);
+	void (*signal)(struct rsl_mbox *link, unsigned int vector);
 	void *transport_data;
 	phys_addr_t memory_base;
 	phys_addr_t memory_size;
 	bool memory_cached;
+	bool mask_irqs;
 	atomic_t open_files;
 
-	spinlock_t kick_lock;	/* guards kicks and dead */
+	spinlock_t lock;	/* guards masks, seq and notifications */
 	bool dead;
-
-	spinlock_t notify_lock;	/* guards seq, notifications and bindings */
+	u32 masked;
+	u32 oneshot;
+	u32 fired;
+	u32 storming;
+	u32 latched;
+	u32 storm_limit;
+	u32 storm_most;
 	atomic64_t seq;
 	wait_queue_head_t wait;
+	struct delayed_work calm_work;
 
 	struct mutex bind_mutex;	/* serialises binding and unbinding */
 
@@ -150,8 +209,8 @@ static inline u32 rsl_mbox_valid_mask(const struct rsl_mbox *link)
 }
 
 /*
- * The device may go right after this has returned false. It stays only for a caller
- * that holds kick_lock.
+ * The device may go right after this has returned false. The transport stays for a
+ * caller in an RCU read-side section.
  */
 static inline bool rsl_mbox_dead(const struct rsl_mbox *link)
 {
@@ -198,20 +257,34 @@ void rsl_mbox_eventfd_exit(void);
 int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 			  unsigned int direction, int fd);
 int rsl_mbox_eventfd_unbind(struct rsl_mbox *link, unsigned int vector,
-			    unsigned int direction);
+			    unsigned int direction, int fd);
 void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link);
-void rsl_mbox_eventfd_signal(struct rsl_mbox_binding *binding);
+void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector);
 
 /* memory.c */
 int rsl_mbox_memory_init(struct rsl_mbox *link);
 int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma);
+int rsl_mbox_memory_open(struct rsl_mbox *link, const struct rsl_mbox_memory *window);
+
+/* mailbox_styles.c */
+extern const char * const mailbox_payload_names[];
+extern const char * const mailbox_tx_done_names[];
+struct device *mailbox_controller_get(const struct device_node *np);
+int mailbox_style_get(struct device *dev, const struct of_phandle_args *args,
+		      struct mailbox_style *style);
 
 /* link.c */
 void rsl_mbox_link_init(struct rsl_mbox *link, const struct rsl_mbox_transport *transport,
 			unsigned int vectors,
-			void (*signal)(struct rsl_mbox_binding *binding));
+			void (*signal)(struct rsl_mbox *link, unsigned int vector));
 int rsl_mbox_kick(struct rsl_mbox *link, u32 mask);
 void rsl_mbox_notify(struct rsl_mbox *link, u32 mask);
+void rsl_mbox_repeat(struct rsl_mbox *link, u32 mask);
+bool rsl_mbox_all_masked(struct rsl_mbox *link, u32 vectors);
+void rsl_mbox_mask(struct rsl_mbox *link, struct rsl_mbox_masks *own, u32 vectors,
+		   u32 action);
+void rsl_mbox_rearm(struct rsl_mbox *link, u32 vectors);
+void rsl_mbox_set_storm_limit(struct rsl_mbox *link, u32 limit);
 void rsl_mbox_count(struct rsl_mbox *link, unsigned int n,
 		    struct rsl_mbox_vector_stat *stat);
 void rsl_mbox_kill(struct rsl_mbox *link);

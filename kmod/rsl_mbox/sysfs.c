@@ -2,6 +2,7 @@
 /* /sys/class/rsl_mbox. docs/reference/abi/sysfs-class-rsl_mbox documents it. */
 #include <linux/device.h>
 #include <linux/kstrtox.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
@@ -30,12 +31,13 @@ static ssize_t label_show(struct device *dev, struct device_attribute *attr, cha
 }
 static DEVICE_ATTR_RO(label);
 
+/* For root only: /proc/iomem hides addresses from others, too. */
 static ssize_t memory_base_show(struct device *dev, struct device_attribute *attr,
 				char *buf)
 {
 	return sysfs_emit(buf, "%pa\n", &to_rsl_mbox(dev)->memory_base);
 }
-static DEVICE_ATTR_RO(memory_base);
+static DEVICE_ATTR_ADMIN_RO(memory_base);
 
 static ssize_t memory_size_show(struct device *dev, struct device_attribute *attr,
 				char *buf)
@@ -74,14 +76,34 @@ static ssize_t stalled_ms_show(struct device *dev, struct device_attribute *attr
 	struct rsl_mbox *link = to_rsl_mbox(dev);
 	ktime_t since = 0;
 
-	spin_lock_irq(&link->kick_lock);
-	if (!link->dead)
+	rcu_read_lock();
+	if (!rsl_mbox_dead(link))
 		since = link->transport->stalled_since(link);
-	spin_unlock_irq(&link->kick_lock);
+	rcu_read_unlock();
 	return sysfs_emit(buf, "%lld\n",
 			  since ? ktime_ms_delta(ktime_get(), since) : 0);
 }
 static DEVICE_ATTR_RO(stalled_ms);
+
+static ssize_t storm_limit_show(struct device *dev, struct device_attribute *attr,
+				char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(to_rsl_mbox(dev)->storm_limit));
+}
+
+static ssize_t storm_limit_store(struct device *dev, struct device_attribute *attr,
+				 const char *buf, size_t count)
+{
+	u32 limit;
+	int ret;
+
+	ret = kstrtou32(buf, 0, &limit);
+	if (ret)
+		return ret;
+	rsl_mbox_set_storm_limit(to_rsl_mbox(dev), limit);
+	return count;
+}
+static DEVICE_ATTR_RW(storm_limit);
 
 static ssize_t transport_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
@@ -104,6 +126,7 @@ static struct attribute *rsl_mbox_attrs[] = {
 	&dev_attr_open_files.attr,
 	&dev_attr_reset.attr,
 	&dev_attr_stalled_ms.attr,
+	&dev_attr_storm_limit.attr,
 	&dev_attr_transport.attr,
 	&dev_attr_vectors.attr,
 	NULL
@@ -131,22 +154,18 @@ const struct attribute_group *rsl_mbox_groups[] = {
 	NULL
 };
 
+#define RSL_MBOX_VECTOR_ATTRS	7
+
 /**
  * struct rsl_mbox_vector_attrs - the directory vectorN of one vector
- * @bound: attribute; its var is the number of the vector
- * @kicks: attribute; its var is the number of the vector
- * @kicks_coalesced: attribute; its var is the number of the vector
- * @notifications: attribute; its var is the number of the vector
+ * @ext: the attributes; the var of each is the number of the vector
  * @attrs: the attributes above, NULL-terminated
  * @name: name of the directory
  * @group: attribute group that is the directory
  */
 struct rsl_mbox_vector_attrs {
-	struct dev_ext_attribute bound;
-	struct dev_ext_attribute kicks;
-	struct dev_ext_attribute kicks_coalesced;
-	struct dev_ext_attribute notifications;
-	struct attribute *attrs[5];
+	struct dev_ext_attribute ext[RSL_MBOX_VECTOR_ATTRS];
+	struct attribute *attrs[RSL_MBOX_VECTOR_ATTRS + 1];
 	char name[sizeof("vector4294967295")];
 	struct attribute_group group;
 };
@@ -161,19 +180,39 @@ static struct rsl_mbox_vector_stat rsl_mbox_vector_stat(struct device *dev,
 	return stat;
 }
 
-static ssize_t bound_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t rsl_mbox_bound_show(struct device *dev, struct device_attribute *attr,
+				   char *buf, unsigned int direction)
 {
 	struct dev_ext_attribute *ext = container_of(attr, struct dev_ext_attribute, attr);
 	struct rsl_mbox *link = to_rsl_mbox(dev);
 	struct rsl_mbox_vector *vector = &link->vector[(uintptr_t)ext->var];
-	bool notify, kick;
 
-	spin_lock_irq(&link->notify_lock);
-	notify = vector->bound[RSL_MBOX_NOTIFY];
-	kick = vector->bound[RSL_MBOX_KICK];
-	spin_unlock_irq(&link->notify_lock);
-	return sysfs_emit(buf, "%s%s%s\n", notify ? "notify" : "",
-			  notify && kick ? " " : "", kick ? "kick" : "");
+	return sysfs_emit(buf, "%u\n", READ_ONCE(vector->bound[direction]));
+}
+
+static ssize_t bound_kick_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return rsl_mbox_bound_show(dev, attr, buf, RSL_MBOX_KICK);
+}
+
+static ssize_t bound_notify_show(struct device *dev, struct device_attribute *attr,
+				 char *buf)
+{
+	return rsl_mbox_bound_show(dev, attr, buf, RSL_MBOX_NOTIFY);
+}
+
+static ssize_t masked_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct dev_ext_attribute *ext = container_of(attr, struct dev_ext_attribute, attr);
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	u32 vector = BIT((uintptr_t)ext->var);
+
+	/* The strongest reason: who ends a mask has to know. */
+	if (READ_ONCE(link->storming) & vector)
+		return sysfs_emit(buf, "storm\n");
+	if (READ_ONCE(link->masked) & vector)
+		return sysfs_emit(buf, "mask\n");
+	return sysfs_emit(buf, READ_ONCE(link->fired) & vector ? "oneshot\n" : "\n");
 }
 
 static ssize_t kicks_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -193,13 +232,9 @@ static ssize_t notifications_show(struct device *dev, struct device_attribute *a
 	return sysfs_emit(buf, "%llu\n", rsl_mbox_vector_stat(dev, attr).notifications);
 }
 
-static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
-				      const struct device_attribute *attr,
-				      unsigned int vector)
+static ssize_t storms_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	ext->attr = *attr;
-	ext->var = (void *)(uintptr_t)vector;
-	sysfs_attr_init(&ext->attr.attr);
+	return sysfs_emit(buf, "%llu\n", rsl_mbox_vector_stat(dev, attr).storms);
 }
 
 /**
@@ -210,11 +245,16 @@ static void rsl_mbox_init_vector_attr(struct dev_ext_attribute *ext,
  */
 int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 {
-	static const struct device_attribute bound = __ATTR_RO(bound);
-	static const struct device_attribute kicks = __ATTR_RO(kicks);
-	static const struct device_attribute kicks_coalesced = __ATTR_RO(kicks_coalesced);
-	static const struct device_attribute notifications = __ATTR_RO(notifications);
-	unsigned int n;
+	static const struct device_attribute attrs[RSL_MBOX_VECTOR_ATTRS] = {
+		__ATTR_RO(bound_kick),
+		__ATTR_RO(bound_notify),
+		__ATTR_RO(kicks),
+		__ATTR_RO(kicks_coalesced),
+		__ATTR_RO(masked),
+		__ATTR_RO(notifications),
+		__ATTR_RO(storms),
+	};
+	unsigned int n, i;
 
 	link->vector_attrs = kcalloc(link->vectors, sizeof(*link->vector_attrs),
 				     GFP_KERNEL);
@@ -224,14 +264,12 @@ int rsl_mbox_sysfs_init(struct rsl_mbox *link)
 	for (n = 0; n < link->vectors; n++) {
 		struct rsl_mbox_vector_attrs *va = &link->vector_attrs[n];
 
-		rsl_mbox_init_vector_attr(&va->bound, &bound, n);
-		rsl_mbox_init_vector_attr(&va->kicks, &kicks, n);
-		rsl_mbox_init_vector_attr(&va->kicks_coalesced, &kicks_coalesced, n);
-		rsl_mbox_init_vector_attr(&va->notifications, &notifications, n);
-		va->attrs[0] = &va->bound.attr.attr;
-		va->attrs[1] = &va->kicks.attr.attr;
-		va->attrs[2] = &va->kicks_coalesced.attr.attr;
-		va->attrs[3] = &va->notifications.attr.attr;
+		for (i = 0; i < RSL_MBOX_VECTOR_ATTRS; i++) {
+			va->ext[i].attr = attrs[i];
+			va->ext[i].var = (void *)(uintptr_t)n;
+			sysfs_attr_init(&va->ext[i].attr.attr);
+			va->attrs[i] = &va->ext[i].attr.attr;
+		}
 		snprintf(va->name, sizeof(va->name), "vector%u", n);
 		va->group.name = va->name;
 		va->group.attrs = va->attrs;

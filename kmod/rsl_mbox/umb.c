@@ -39,7 +39,7 @@ struct umb {
  * @link: the link; the file holds a reference to its device
  * @counted: 1 once the file is counted in the link's open_files
  * @seen: number of events that were read, or that came before the file was opened;
- *	guarded by the link's notify_lock
+ *	guarded by the link's lock
  */
 struct umb_file {
 	struct rsl_mbox *link;
@@ -49,7 +49,7 @@ struct umb_file {
 
 static u64 umb_events(struct umb_file *file)
 {
-	lockdep_assert_held(&file->link->notify_lock);
+	lockdep_assert_held(&file->link->lock);
 	return atomic64_read(&file->link->seq) * UMB_EVENTS_PER_NOTIFICATION - file->seen;
 }
 
@@ -58,9 +58,9 @@ static u64 umb_pending(struct umb_file *file)
 	unsigned long flags;
 	u64 events;
 
-	spin_lock_irqsave(&file->link->notify_lock, flags);
+	spin_lock_irqsave(&file->link->lock, flags);
 	events = umb_events(file);
-	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+	spin_unlock_irqrestore(&file->link->lock, flags);
 	return events;
 }
 
@@ -70,11 +70,11 @@ static u64 umb_take(struct umb_file *file)
 	unsigned long flags;
 	u64 events;
 
-	spin_lock_irqsave(&file->link->notify_lock, flags);
+	spin_lock_irqsave(&file->link->lock, flags);
 	events = umb_events(file);
 	if (events)
 		file->seen++;
-	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+	spin_unlock_irqrestore(&file->link->lock, flags);
 	return events;
 }
 
@@ -82,9 +82,9 @@ static void umb_give_back(struct umb_file *file)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&file->link->notify_lock, flags);
+	spin_lock_irqsave(&file->link->lock, flags);
 	file->seen--;
-	spin_unlock_irqrestore(&file->link->notify_lock, flags);
+	spin_unlock_irqrestore(&file->link->lock, flags);
 }
 
 /*
@@ -106,7 +106,7 @@ static int umb_open(struct inode *inode, struct file *filp)
 
 	if (rsl_mbox_dead(umb->link))
 		return -ENODEV;
-	file = kzalloc(sizeof(*file), GFP_KERNEL);
+	file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return -ENOMEM;
 	file->link = umb->link;
@@ -256,7 +256,9 @@ static void umb_remove_notify(void *data)
  */
 int devm_rsl_mbox_umb_register(struct device *parent, struct rsl_mbox *link)
 {
-	bool original = of_device_is_compatible(parent->of_node, "user-mailbox");
+	/* A doorbell needs the parent's data for itself. */
+	bool original = !dev_get_drvdata(parent) &&
+			of_device_is_compatible(parent->of_node, "user-mailbox");
 	struct umb *umb;
 	int ret;
 

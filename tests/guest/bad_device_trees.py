@@ -36,9 +36,16 @@ EXPECTED = {
     "bad-level@8020060": "rsl,clear-offset: is missing, entry 0 of interrupts is a level",
     "bad-no-register": "reg: entry 0 has to be aligned 32-bit registers",
     "bad-doorbells": 'rsl,vectors: 8, but 1 channel(s) with payload "none"',
-    "bad-type": "mboxes: channel type 5 waits for the remote with interrupts off",
+    "bad-type": "mboxes: /sim-bad-mu: channel type 5 waits for the remote with interrupts off",
     "bad-answer": "rsl,rx-ack: needs a channel of its own",
     "bad-word": "rsl,vectors: 2 in one message, but nobody tells",
+    "bad-unknown": "rsl,payload: is missing, and the module does not know the controller",
+    "bad-half-known": "rsl,tx-done: is missing, and the module does not know the controller",
+    "bad-fallback": "rsl,payload: is missing, and the module does not know the controller",
+    "bad-refused": "mboxes: /sim-bad-loud: the driver writes to the log when the remote is slow",
+    "bad-reset": "mboxes: /sim-bad-mu: channel type 4 resets the unit, use types 0 to 3",
+    "bad-way": "mboxes: /sim-bad-mu: channel 0 can only be used for notifications",
+    "bad-forms": "mboxes: has channels that take messages of different forms",
 }
 
 

@@ -71,11 +71,13 @@ static void fuzz_ioctl(int fd)
 {
 	static const unsigned long known[] = {
 		RSL_MBOX_IOC_INFO, RSL_MBOX_IOC_STAT, RSL_MBOX_IOC_BIND,
-		RSL_MBOX_IOC_BIND, RSL_MBOX_IOC_UNBIND,
+		RSL_MBOX_IOC_BIND, RSL_MBOX_IOC_MASK, RSL_MBOX_IOC_MASK,
+		RSL_MBOX_IOC_MEMORY,
 	};
-	unsigned long command = rnd(8) ? known[rnd(5)] : number();
+	unsigned long command = rnd(8) ? known[rnd(7)] : number();
 	uint32_t words[64];
 	unsigned int n;
+	int ret;
 
 	for (n = 0; n < 64; n++)
 		words[n] = number();
@@ -83,9 +85,26 @@ static void fuzz_ioctl(int fd)
 		words[0] = rnd(5);
 		words[1] = rnd(3);
 		words[2] = any_fd();
-		words[3] = 0;
+		words[3] = rnd(2);
 	}
-	ioctl(fd, command, any_pointer(words));
+	if (command == RSL_MBOX_IOC_MASK && rnd(4)) {
+		words[0] = rnd(16);
+		words[1] = rnd(5);
+		words[2] = words[3] = 0;
+	}
+	if (command == RSL_MBOX_IOC_MEMORY && rnd(4)) {
+		memset(words, 0, sizeof(struct rsl_mbox_memory));
+		words[0] = rnd(4) * 4096;
+		words[2] = rnd(4) * 4096;
+		words[4] = rnd(3);
+	}
+	ret = ioctl(fd, command, any_pointer(words));
+	/* A window takes the place of an open file: it gets all calls, too. */
+	if (command == RSL_MBOX_IOC_MEMORY && ret >= 0) {
+		n = rnd(FILES);
+		close(files[n]);
+		files[n] = ret;
+	}
 }
 
 static void fuzz_mmap(int fd)
@@ -109,6 +128,7 @@ static void fuzz_sysfs(const char *directory)
 	static const char * const names[] = {
 		"kick", "reset", "label", "stalled_ms", "open_files", "vectors",
 		"vector0/kicks", "vector3/notifications", "vector1/kicks_coalesced",
+		"storm_limit", "vector0/masked", "vector0/storms", "vector0/bound_kick",
 	};
 	char path[256], data[64];
 	size_t length = rnd(sizeof(data));
@@ -117,7 +137,7 @@ static void fuzz_sysfs(const char *directory)
 
 	for (n = 0; n < length; n++)
 		data[n] = rnd(3) ? "0123456789x-\n y"[rnd(15)] : (char)rnd(256);
-	snprintf(path, sizeof(path), "%s/%s", directory, names[rnd(9)]);
+	snprintf(path, sizeof(path), "%s/%s", directory, names[rnd(13)]);
 	fd = open(attribute && rnd(2) ? attribute : path, rnd(2) ? O_RDONLY : O_WRONLY);
 	if (fd < 0)
 		return;

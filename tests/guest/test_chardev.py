@@ -255,16 +255,16 @@ def test_a_blocking_read_waits_for_a_notification(fd: int, link: mbox.LinkDevice
 
 def test_info_tells_what_the_link_has(fd: int, link: mbox.LinkDevice) -> None:
     info = uapi.INFO.unpack(fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)))
-    assert info[:4] == (uapi.API_VERSION, uapi.FEATURE_MEMORY, 4, 0)
-    assert info[4:6] == (0x70000000, 0x1000000)
-    assert info[6].rstrip(b"\0") == b"rpu0"
-    assert set(info[7:]) == {0}
+    assert info[:3] == (uapi.FEATURE_MEMORY | uapi.FEATURE_MASK_IRQ, 0x70000000, 0x1000000)
+    assert info[3:5] == (4, uapi.MAX_BINDINGS)
+    assert info[5].rstrip(b"\0") == b"rpu0"
+    assert set(info[6:]) == {0}
     assert link.vectors == 4
 
 
 def test_an_unknown_ioctl_is_enotty(fd: int) -> None:
     with raises(errno.ENOTTY):
-        fcntl.ioctl(fd, uapi.IOC_INFO + 1, bytes(uapi.INFO.size))
+        fcntl.ioctl(fd, uapi.IOC_INFO + 16, bytes(uapi.INFO.size))
 
 
 def test_the_sysfs_attribute_kicks_one_vector(fd: int, link: mbox.LinkDevice) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import multiprocessing
 import os
 import select
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -34,12 +35,12 @@ def eventfd() -> Iterator[int]:
     os.close(number)
 
 
-def bind(fd: int, vector: int, direction: int, eventfd: int, padding: int = 0) -> None:
-    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(vector, direction, eventfd, padding))
+def bind(fd: int, vector: int, direction: int, eventfd: int, flags: int = 0) -> None:
+    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(vector, direction, eventfd, flags))
 
 
-def unbind_eventfd(fd: int, vector: int, direction: int, eventfd: int = -1) -> None:
-    fcntl.ioctl(fd, uapi.IOC_UNBIND, uapi.BINDING.pack(vector, direction, eventfd, 0))
+def unbind_eventfd(fd: int, vector: int, direction: int, eventfd: int) -> None:
+    bind(fd, vector, direction, eventfd, uapi.BIND_DEASSIGN)
 
 
 def readable(fd: int, timeout: float = 10) -> bool:
@@ -54,21 +55,28 @@ def kicks(link: mbox.LinkDevice, vector: int) -> int:
     return mbox.counters(Host(), link)[vector].kicks
 
 
-def test_sysfs_tells_which_vectors_have_eventfds(link: mbox.LinkDevice, fd: int) -> None:
-    def bound(vector: int) -> str:
-        return Host().read_text(f"{mbox.CLASS}/{link.device}/vector{vector}/bound")
+def bound(link: mbox.LinkDevice, vector: int) -> tuple[int, int]:
+    """How many eventfds are bound to a vector, for notifications and for kicks."""
+    directory = f"{mbox.CLASS}/{link.device}/vector{vector}"
+    notify, kick = (int(Host().read_text(f"{directory}/bound_{n}")) for n in ("notify", "kick"))
+    return notify, kick
 
-    assert [bound(n) for n in range(4)] == [""] * 4
-    eventfds = [os.eventfd(0) for _ in range(2)]
+
+def test_sysfs_tells_how_many_eventfds_vectors_have(link: mbox.LinkDevice, fd: int) -> None:
+    assert [bound(link, n) for n in range(4)] == [(0, 0)] * 4
+    eventfds = [os.eventfd(0) for _ in range(3)]
     bind(fd, 1, KICK, eventfds[0])
-    assert [bound(n) for n in range(4)] == ["", "kick", "", ""]
+    assert [bound(link, n) for n in range(4)] == [(0, 0), (0, 1), (0, 0), (0, 0)]
     bind(fd, 1, NOTIFY, eventfds[1])
-    assert bound(1) == "notify kick"
-    unbind_eventfd(fd, 1, KICK)
-    assert bound(1) == "notify"
+    bind(fd, 1, NOTIFY, eventfds[2])
+    assert bound(link, 1) == (2, 1)
+    unbind_eventfd(fd, 1, KICK, eventfds[0])
+    assert bound(link, 1) == (2, 0)
     os.close(eventfds[1])
-    Remote.until(lambda: not bound(1), "a closed eventfd stays bound")
+    Remote.until(lambda: bound(link, 1) == (1, 0), "a closed eventfd stays bound")
     os.close(eventfds[0])
+    os.close(eventfds[2])
+    Remote.until(lambda: bound(link, 1) == (0, 0), "a closed eventfd stays bound")
 
 
 @pytest.mark.parametrize("vector", range(4))
@@ -107,9 +115,10 @@ def test_the_end_of_a_binding_takes_nothing_from_its_reader(fd: int, eventfd: in
     bind(fd, 1, NOTIFY, eventfd)
     os.write(fd, uapi.MASK.pack(1))
     assert readable(eventfd)
+    unbind_eventfd(fd, 0, NOTIFY, eventfd)
     bind(fd, 0, NOTIFY, eventfd)
-    unbind_eventfd(fd, 0, NOTIFY)
-    unbind_eventfd(fd, 1, NOTIFY)
+    unbind_eventfd(fd, 0, NOTIFY, eventfd)
+    unbind_eventfd(fd, 1, NOTIFY, eventfd)
     assert os.eventfd_read(eventfd) == 1
 
 
@@ -145,35 +154,86 @@ def test_the_last_close_of_the_eventfd_ends_the_binding(link: mbox.LinkDevice, f
     os.eventfd_write(other, 1)
     assert kicks(link, 0) == before + 1
     os.close(other)
-
-    def gone() -> bool:
-        try:
-            unbind_eventfd(fd, 0, KICK)
-        except OSError as error:
-            return error.errno == errno.ENOENT
-        return False
-
-    Remote.until(gone, "the binding is still there")
+    Remote.until(lambda: bound(link, 0) == (0, 0), "the binding is still there")
 
 
 def test_unbinding_ends_it(link: mbox.LinkDevice, fd: int, eventfd: int) -> None:
     bind(fd, 0, KICK, eventfd)
-    unbind_eventfd(fd, 0, KICK)
+    unbind_eventfd(fd, 0, KICK, eventfd)
     before = kicks(link, 0)
     os.eventfd_write(eventfd, 1)
     assert kicks(link, 0) == before
     with raises(errno.ENOENT):
-        unbind_eventfd(fd, 0, KICK)
+        unbind_eventfd(fd, 0, KICK, eventfd)
 
 
-def test_a_new_binding_takes_the_place_of_the_old(fd: int, eventfd: int) -> None:
-    second = os.eventfd(0)
+@pytest.mark.parametrize("direction", [NOTIFY, KICK])
+def test_a_vector_has_64_eventfds_and_no_more(
+    link: mbox.LinkDevice, fd: int, direction: int
+) -> None:
+    eventfds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(uapi.MAX_BINDINGS + 1)]
+    last = eventfds.pop()
+    for each in eventfds:
+        bind(fd, 2, direction, each)
+    with raises(errno.ENOSPC):
+        bind(fd, 2, direction, last)
+    # Another vector, and the other direction, have room.
+    bind(fd, 3, direction, last)
+    bind(fd, 2, 1 - direction, last)
+    before = kicks(link, 2)
+    if direction == NOTIFY:
+        unbind_eventfd(fd, 2, KICK, last)
+        os.write(fd, uapi.MASK.pack(4))
+        for each in eventfds:
+            assert readable(each)
+            assert os.eventfd_read(each) == 1
+    else:
+        for each in eventfds:
+            os.eventfd_write(each, 1)
+        assert kicks(link, 2) == before + len(eventfds)
+    # The end of one is not the end of the others, and its place is free.
+    unbind_eventfd(fd, 2, direction, eventfds[0])
+    bind(fd, 2, direction, eventfds[0])
+    for each in [*eventfds, last]:
+        os.close(each)
+    Remote.until(lambda: bound(link, 2) == (0, 0), "closed eventfds stay bound")
+
+
+def test_a_binding_belongs_to_its_eventfd(link: mbox.LinkDevice, fd: int, eventfd: int) -> None:
+    other = os.eventfd(0)
     bind(fd, 0, NOTIFY, eventfd)
-    bind(fd, 0, NOTIFY, second)
-    os.write(fd, uapi.MASK.pack(1))
-    assert readable(second)
-    assert not readable(eventfd, 0)
+    with raises(errno.EEXIST):
+        bind(fd, 0, NOTIFY, eventfd)
+    # Who has the device, but not the eventfd, cannot end the binding.
+    second = os.open(link.node, os.O_RDWR)
+    with raises(errno.ENOENT):
+        unbind_eventfd(second, 0, NOTIFY, other)
+    bind(second, 0, NOTIFY, other)
     os.close(second)
+    os.write(fd, uapi.MASK.pack(1))
+    assert readable(eventfd)
+    assert readable(other)
+    with raises(errno.ENOENT):
+        unbind_eventfd(fd, 0, KICK, eventfd)
+    with raises(errno.ENOENT):
+        unbind_eventfd(fd, 1, NOTIFY, eventfd)
+    unbind_eventfd(fd, 0, NOTIFY, other)
+    os.close(other)
+    assert bound(link, 0) == (1, 0)
+
+
+def test_a_writer_that_waits_for_room_is_let_go_by_a_binding(fd: int) -> None:
+    eventfd = os.eventfd(2**32 - 1)
+    os.eventfd_write(eventfd, 2**64 - 1 - 2**32)
+    child = os.fork()
+    if not child:
+        os.eventfd_write(eventfd, 5)
+        os._exit(0)
+    time.sleep(0.2)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    bind(fd, 1, KICK, eventfd)
+    assert os.waitpid(child, 0) == (child, 0)
+    os.close(eventfd)
 
 
 def test_the_end_of_the_device_ends_its_bindings(
@@ -200,7 +260,7 @@ def test_a_binding_keeps_the_module_loaded(link: mbox.LinkDevice, eventfd: int) 
     os.close(fd)
     assert references() == 1
     fd = os.open(link.node, os.O_RDWR)
-    unbind_eventfd(fd, 0, NOTIFY)
+    unbind_eventfd(fd, 0, NOTIFY, eventfd)
     assert references() == before
     os.close(fd)
 
@@ -212,7 +272,11 @@ def test_bad_bindings_are_refused(fd: int, eventfd: int, link: mbox.LinkDevice) 
     for arguments, number in (
         ((fd, 4, NOTIFY, eventfd), errno.EINVAL),
         ((fd, 0, 2, eventfd), errno.EINVAL),
-        ((fd, 0, NOTIFY, eventfd, 1), errno.EINVAL),
+        ((fd, 0, NOTIFY, eventfd, 2), errno.EINVAL),
+        ((fd, 0, NOTIFY, eventfd, 1 << 31), errno.EINVAL),
+        ((fd, 0, NOTIFY, eventfd, uapi.BIND_DEASSIGN), errno.ENOENT),
+        ((fd, 0, NOTIFY, closed, uapi.BIND_DEASSIGN), errno.EBADF),
+        ((fd, 0, NOTIFY, reader, uapi.BIND_DEASSIGN), errno.EINVAL),
         ((fd, 0, NOTIFY, reader), errno.EINVAL),
         ((fd, 0, NOTIFY, closed), errno.EBADF),
         ((fd, 0, NOTIFY, -1), errno.EBADF),
@@ -224,8 +288,6 @@ def test_bad_bindings_are_refused(fd: int, eventfd: int, link: mbox.LinkDevice) 
     ):
         with raises(number):
             bind(*arguments)
-    with raises(errno.EINVAL):
-        unbind_eventfd(fd, 0, NOTIFY, eventfd)
     os.close(reader)
     os.close(writer)
 
@@ -239,13 +301,13 @@ def test_stat_tells_counts_and_time(fd: int) -> None:
         seen |= uapi.MASK.unpack(os.read(fd, 4))[0]
     buffer = bytearray(uapi.VECTOR_STAT.pack(1, 0, 0, 0, 0, 0, 0, 0, 0))
     fcntl.ioctl(fd, uapi.IOC_STAT, buffer)
-    vector, _, kicked, coalesced, notified, at, *reserved = uapi.VECTOR_STAT.unpack(buffer)
-    assert (vector, coalesced, reserved) == (1, 0, [0, 0, 0])
+    vector, _, kicked, coalesced, notified, at, *rest = uapi.VECTOR_STAT.unpack(buffer)
+    assert (vector, coalesced, rest) == (1, 0, [0, 0, 0])
     assert min(kicked, notified, at) > 0
-    for vector, padding in ((4, 0), (0, 1)):
+    for vector, flags in ((4, 0), (0, 1)):
         with raises(errno.EINVAL):
             fcntl.ioctl(
-                fd, uapi.IOC_STAT, uapi.VECTOR_STAT.pack(vector, padding, 0, 0, 0, 0, 0, 0, 0)
+                fd, uapi.IOC_STAT, uapi.VECTOR_STAT.pack(vector, flags, 0, 0, 0, 0, 0, 0, 0)
             )
 
 

@@ -343,5 +343,6 @@ def test_the_shared_memory_is_outside_system_ram(link: mbox.LinkDevice) -> None:
     found = re.findall(r"^(\w+)-(\w+) : System RAM$", Path("/proc/iomem").read_text(), re.MULTILINE)
     ram = [(int(first, 16), int(last, 16)) for first, last in found]
     assert ram
+    assert link.memory_base is not None
     end = link.memory_base + link.memory_size - 1
     assert all(last < link.memory_base or first > end for first, last in ram)

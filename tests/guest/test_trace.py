@@ -107,7 +107,7 @@ def cached(link: mbox.LinkDevice) -> bool:
     fd = os.open(link.node, os.O_RDWR)
     info = uapi.INFO.unpack(fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)))
     os.close(fd)
-    return bool(info[1] & uapi.FEATURE_CACHED)
+    return bool(info[0] & uapi.FEATURE_CACHED)
 
 
 def memory_types(link: mbox.LinkDevice) -> set[int]:

@@ -68,6 +68,7 @@ class Machine:
             "memory_size": "0x0000000001000000",
             "open_files": "0",
             "stalled_ms": "0",
+            "storm_limit": "100000",
             "dev": f"240:{number}",
         }
         for key, value in attributes.items():
@@ -76,9 +77,19 @@ class Machine:
             self.write(f"{base}/vector{n}/kicks", f"{10 + n}\n")
             self.write(f"{base}/vector{n}/kicks_coalesced", "0\n")
             self.write(f"{base}/vector{n}/notifications", f"{20 + n}\n")
+            self.write(f"{base}/vector{n}/storms", "0\n")
+            self.write(f"{base}/vector{n}/masked", "\n")
         device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         self.host.path(f"{base}/device").symlink_to(device)
         self.write(f"/dev/rsl_mbox{number}", b"")
+        return self
+
+    def with_eventfds(self, vector: int | None = None) -> Machine:
+        """Eventfds of the first link with 4 vectors: none, or one for notifications of *vector*."""
+        for n in range(4):
+            base = f"/sys/class/rsl_mbox/rsl_mbox0/vector{n}"
+            self.write(f"{base}/bound_notify", f"{int(n == vector)}\n")
+            self.write(f"{base}/bound_kick", "0\n")
         return self
 
     def with_facts(self, link: str = "rpu0", **facts: str) -> Machine:

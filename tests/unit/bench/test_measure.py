@@ -42,14 +42,13 @@ def test_what_has_no_samples_has_no_summary() -> None:
 
 @pytest.mark.parametrize(
     ("attribute", "value", "how"),
-    [("open_files", "1", "is open"), ("vector2/bound", "notify", "vector 2 has eventfds")],
+    [("open_files", "1", "is open"), ("vector2/bound_kick", "1", "vector 2 has eventfds")],
 )
 def test_a_link_in_use_is_left_alone(
     machine: Machine, attribute: str, value: str, how: str
 ) -> None:
     machine.with_link()
-    for vector in range(4):
-        machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/vector{vector}/bound", "\n")
+    machine.with_eventfds()
     machine.write(f"/sys/class/rsl_mbox/rsl_mbox0/{attribute}", f"{value}\n")
     link = mbox.pick(machine.host, None)
     with pytest.raises(RslError, match=f"link 'rpu0' is in use: .*{how}"):
@@ -60,7 +59,7 @@ def test_a_link_in_use_is_left_alone(
 @pytest.mark.parametrize("offset", [-4, 2, 0x1000000 - measure.BLOCK + 4])
 def test_a_place_to_write_at_has_to_be_in_the_memory(machine: Machine, offset: int) -> None:
     machine.with_link()
-    machine.write("/sys/class/rsl_mbox/rsl_mbox0/vector0/bound", "\n")
+    machine.with_eventfds()
     link = mbox.pick(machine.host, None)
     with pytest.raises(UsageError, match=rf"--write-at: {offset:#x} "):
         measure.run(machine.host, link, measure.Settings(("chardev",), write_at=offset), print)

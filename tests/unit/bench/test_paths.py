@@ -15,9 +15,7 @@ from tests.unit.machine import Machine
 
 def test_uio_wants_a_link_without_eventfds_on_any_vector(machine: Machine) -> None:
     machine.with_link()
-    for vector in range(4):
-        name = f"/sys/class/rsl_mbox/rsl_mbox0/vector{vector}/bound"
-        machine.write(name, "notify\n" if vector == 3 else "\n")
+    machine.with_eventfds(vector=3)
     check_unused(machine.host, "rpu0", [0])
     with pytest.raises(RslError, match="link 'rpu0' is in use: vector 3 has eventfds"):
         check_unused(machine.host, "rpu0")

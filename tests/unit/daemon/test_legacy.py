@@ -23,7 +23,7 @@ def link(machine: Machine) -> mbox.LinkDevice:
 
 def test_the_place_of_the_memory_is_filled_in(machine: Machine) -> None:
     command = ["lkvm", "--shmem-addr", "{shmem_addr}", "--at={shmem_addr},{shmem_size}", "${HOME}"]
-    assert legacy.fill_in(command, link(machine)) == [
+    assert legacy.fill_in(machine.host, command, link(machine)) == [
         "lkvm",
         "--shmem-addr",
         "0x70000000",
@@ -34,13 +34,13 @@ def test_the_place_of_the_memory_is_filled_in(machine: Machine) -> None:
 
 @pytest.mark.parametrize("argument", ["{}", "{1}", '{"a": 1}', "{a b}", "}{", "{shmem_addr"])
 def test_what_is_no_placeholder_stays(machine: Machine, argument: str) -> None:
-    assert legacy.fill_in([argument], link(machine)) == [argument]
+    assert legacy.fill_in(machine.host, [argument], link(machine)) == [argument]
 
 
 @pytest.mark.parametrize("name", ["shmem_adr", "SHMEM_ADDR", "shmem-size", "link"])
 def test_an_unknown_placeholder_is_named(machine: Machine, name: str) -> None:
     with pytest.raises(UsageError) as raised:
-        legacy.fill_in(["lkvm", f"--at={{{name}}}"], link(machine))
+        legacy.fill_in(machine.host, ["lkvm", f"--at={{{name}}}"], link(machine))
     assert str(raised.value) == f"unknown placeholder {{{name}}} in '--at={{{name}}}'"
     assert raised.value.hint == "there are {shmem_addr} and {shmem_size}"
 

@@ -57,8 +57,10 @@ class Base:
     memory {{ device_type = "memory"; reg = <{self.reg(self.ram)}>; }};
     reserved-memory {{ #address-cells = <{address}>; #size-cells = <{size}>; ranges; {taken} }};
     soc {{ #address-cells = <1>; #size-cells = <1>; ranges;
-        mu: mailbox@1000 {{ reg = <0x1000 0x100>; #mbox-cells = <2>; {status} }};
-        cluster: mailbox@2000 {{ reg = <0x2000 0x100>; #mbox-cells = <1>; {status}
+        mu: mailbox@1000 {{ compatible = "arm,mhu-doorbell"; reg = <0x1000 0x100>;
+            #mbox-cells = <2>; {status} }};
+        cluster: mailbox@2000 {{ compatible = "ti,am654-mailbox"; reg = <0x2000 0x100>;
+            #mbox-cells = <1>; {status}
             ti,mbox-num-fifos = <16>; mbox-other {{ ti,mbox-tx = <0 0 2>; ti,mbox-rx = <1 0 2>; }};
         }};
     }};

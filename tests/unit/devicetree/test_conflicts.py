@@ -237,13 +237,15 @@ def test_the_base_is_seen_as_the_profile_changes_it(made: model.Board, base: Bas
 @needs_dtc
 def test_an_mu_has_four_channels_of_each_type() -> None:
     mu = Base(extra='mu2: mu2 { compatible = "fsl,imx6sx-mu"; #mbox-cells = <2>; };')
-    wrong = model.Channels(NodeRef("", ("/mu2",)), ((3, 1), (5, 0)), ((3, 4), (3, 0)), 2)
-    found = problems(profile(wrong), mu)
-    assert [each.partition(": the types")[0] for each in found] == [
-        "channel: r0: /mu2 has no tx channel <3 1>",
-        "channel: r0: /mu2 has no tx channel <5 0>",
-        "channel: r0: /mu2 has no rx channel <3 4>",
-        "channel: r0: /mu2 has no payload, to carry 2 vectors in",
+    wrong = model.Channels(
+        NodeRef("", ("/mu2",)), ((2, 3), (3, 1), (5, 0)), ((3, 4), (3, 0), (4, 0))
+    )
+    assert problems(profile(wrong), mu) == [
+        "channel: r0: /mu2 <3 1>: can only be used for notifications",
+        "channel: r0: /mu2 <5 0>: channel type 5 waits for the remote with interrupts off, use "
+        "type 2",
+        "channel: r0: /mu2 <3 4>: an MU has no such channel, the numbers are 0 to 3",
+        "channel: r0: /mu2 <4 0>: channel type 4 resets the unit, use types 0 to 3",
     ]
 
 

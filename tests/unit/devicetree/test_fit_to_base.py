@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from rslctl.devicetree import fit_to_base, overlay, tree
+from rslctl.devicetree import fit_to_base, mailbox_styles, overlay, tree
 from rslctl.devicetree.nodes import Fragment, Node, Overlay, Ref
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import SeveralError
@@ -104,7 +104,7 @@ fifos = st.builds(
     ),
     st.lists(st.integers(0, 15), min_size=2, max_size=2, unique=True),
     st.sampled_from((2, 2, 2, 0)),
-    st.integers(0, 32),
+    st.integers(0, mailbox_styles.VALUE_VECTORS),
 )
 doorbells = st.integers(1, 4).flatmap(
     lambda count: st.builds(

@@ -13,7 +13,7 @@ from rslctl.region import Region
 from rslctl.setup import checks
 
 from tests.command_line import Rslctl
-from tests.unit.devicetree.bases import IPI, Base, merged, profile
+from tests.unit.devicetree.bases import CHANNELS, IPI, Base, merged, profile
 from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
 from tests.unit.programs import needs_dtc
 
@@ -29,6 +29,19 @@ def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
         status, out, err = rslctl("overlay", "--board", name, "--style", "user-mailbox")
         assert (status, out) == (1, "")
         assert message in err
+
+
+@needs_dtc
+def test_what_a_profile_says_of_an_unknown_controller_is_in_the_links_node() -> None:
+    one = dataclasses.replace(CHANNELS, tx=((2, 0),), rx=((3, 0),))
+    said = dataclasses.replace(one, payload="buffer", tx_done="client", rx_ack=True)
+    for style, path in (("rsl", "/rsl-mbox-r0"), ("user-mailbox", "/umb")):
+        node = merged(profile(said), Base(), style).nodes[path]
+        assert node["rsl,payload"] == b"buffer\0"
+        assert node["rsl,tx-done"] == b"client\0"
+        assert node["rsl,rx-ack"] == b""
+        plain = merged(profile(one), Base(), style).nodes[path]
+        assert not {"rsl,payload", "rsl,tx-done", "rsl,rx-ack"} & set(plain)
 
 
 @needs_dtc

@@ -102,7 +102,7 @@ def test_nothing_is_put_outside_the_memory_of_a_link(machine: Machine) -> None:
     (link,) = mbox.find(machine.with_link().host)
     for base in (0x6FFFFFFF, 0x70FFFFFF, 0x71000000):
         with pytest.raises(RslError, match=rf"0x1000000 bytes: {base:#x} is not in it"):
-            mbox.place(link, base, b"two")
+            mbox.place(machine.host, link, base, b"two")
     assert machine.host.read("/dev/rsl_mbox0") == b""
 
 

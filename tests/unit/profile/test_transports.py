@@ -23,6 +23,15 @@ IPI = MAILBOX.replace("mailbox", "zynqmp-ipi") + "agent = 7\nremote = 1\n"
         ('controller = "&mu"\ntx = [[0]]\nrx = [[0, 1], 2]\n', "rx: 2 is not a list of lists"),
         ('controller = "&mu"\nrx-tx = [[0], [0]]\n', ":13: link[0].mailbox.rx-tx: has a channel"),
         ('controller = "&mu"\nrx-tx = [[0], [1]]\nvectors = 4\n', "vectors: is for one channel"),
+        (
+            'controller = "&mu"\nrx-tx = [[0]]\npayload = "u32"\n',
+            "payload: 'u32' is not one of 'none', 'u32-pointer', 'u32-value', 'zynqmp', 'buffer'",
+        ),
+        (
+            'controller = "&mu"\nrx-tx = [[0]]\ntx-done = "irq"\n',
+            "tx-done: 'irq' is not one of 'controller', 'client'",
+        ),
+        ('controller = "&mu"\nfifos = [3, 4]\npayload = "none"\n', "payload: is not known here"),
         ('controller = "&mu"\nfifos = [3]\n', "fifos: [3] is not two FIFOs"),
         ('controller = "&mu"\nfifos = [3, 16]\n', "fifos: 0x10 is not between 0x0 and 0xf"),
     ],

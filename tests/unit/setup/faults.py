@@ -121,6 +121,15 @@ def no_node(machine: Machine) -> None:
     machine.host.path("/dev/rsl_mbox0").unlink()
 
 
+def storm(machine: Machine) -> None:
+    machine.write(f"{LINK}/vector2/storms", "3\n")
+    machine.write(f"{LINK}/vector2/masked", "storm\n")
+
+
+def storm_that_is_over(machine: Machine) -> None:
+    machine.write(f"{LINK}/vector1/storms", "1\n")
+
+
 def stalled(machine: Machine) -> None:
     machine.write(f"{LINK}/stalled_ms", "1500\n")
 
@@ -195,6 +204,8 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("uio-device-memory", "warning", uio, "/dev/uio0 maps Device memory"),
     ("node", "error", no_node, "/dev/rsl_mbox0 is not there"),
     ("stalled", "error", stalled, "has not taken a kick for 1500 ms"),
+    ("storm", "error", storm, "more than 100000 times a second, and is masked now"),
+    ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 times"),
     ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
     ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),
     ("remote-crashed", "error", crashed, "remoteproc0 has crashed"),

@@ -247,14 +247,15 @@ def check_unused(host: Host, name: str, vectors: Iterable[int] | None = None) ->
     link = mbox.pick(host, name)
     how = f"{link.node} is open" if link.open_files else ""
     for vector in range(link.vectors) if vectors is None else vectors:
-        attribute = f"{mbox.CLASS}/{link.device}/vector{vector}/bound"
-        if not host.exists(attribute):
-            raise RslError(
-                f"cannot tell who uses link {name!r}: there is no '{host.where(attribute)}'",
-                hint="load the module rsl_mbox that came with this rslctl",
-            )
-        if host.read_text(attribute):
-            how = how or f"vector {vector} has eventfds"
+        for direction in ("notify", "kick"):
+            attribute = f"{mbox.CLASS}/{link.device}/vector{vector}/bound_{direction}"
+            if not host.exists(attribute):
+                raise RslError(
+                    f"cannot tell who uses link {name!r}: there is no '{host.where(attribute)}'",
+                    hint="load the module rsl_mbox that came with this rslctl",
+                )
+            if host.read_text(attribute) != "0":
+                how = how or f"vector {vector} has eventfds"
     if how:
         raise RslError(
             f"link {name!r} is in use: {how}", hint="stop its daemon: bench wants it alone"

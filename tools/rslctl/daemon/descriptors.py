@@ -122,7 +122,8 @@ class Source:
     def __call__(self) -> Offer:
         """Make new descriptors: ``shmem`` and ``mbox``, or eventfds instead of ``mbox``.
 
-        The kernel binds the new eventfds instead of the ones that were bound before.
+        ``shmem`` is the memory alone. The kernel binds the new eventfds beside those of earlier
+        calls, which stay bound until they are closed.
 
         Raises:
             RslError: the link is not up, its device cannot be opened, or the kernel does not bind
@@ -138,14 +139,15 @@ class Source:
         device, about = self._look()
         offer = Offer(about)
         try:
-            if about.memory:
-                offer.fds["shmem"] = _open(self._host, device)
-            if self.eventfds:
-                with mbox.Mailbox(self._host, device) as mailbox:
-                    mailbox.check()
+            with mbox.Mailbox(self._host, device) as mailbox:
+                mailbox.check()
+                if about.memory:
+                    offer.fds["shmem"] = mailbox.memory()
+                if self.eventfds:
                     _bind(offer, mailbox)
-            else:
-                offer.fds["mbox"] = _open(self._host, device)
+                else:
+                    offer.fds["mbox"] = mailbox.detach()
+                    os.set_blocking(offer.fds["mbox"], True)
         except BaseException as error:
             offer.close()
             if isinstance(error, OSError):
@@ -155,22 +157,17 @@ class Source:
         return offer
 
 
-def _open(host: Host, device: mbox.LinkDevice) -> int:
-    with mbox.Mailbox(host, device) as mailbox:
-        mailbox.check()
-        fd = mailbox.detach()
-    os.set_blocking(fd, True)
-    return fd
-
-
 def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
     board, profile = known(host, device.name)
+    memory = None
+    if device.memory_size:
+        memory = Region(mbox.memory_base(host, device), device.memory_size)
     return manifest.About(
         role=manifest.ROLES[0],
         link=device.name,
         transport=device.transport,
         vectors=device.vectors,
-        memory=Region(device.memory_base, device.memory_size) if device.memory_size else None,
+        memory=memory,
         board=board,
         profile=profile,
     )

@@ -46,13 +46,16 @@ class UmbDevice:
     number: int
 
 
-def fill_in(command: Sequence[str], link: LinkDevice) -> list[str]:
+def fill_in(host: Host, command: Sequence[str], link: LinkDevice) -> list[str]:
     """Fill the address and the size of the link's memory into the placeholders of *command*.
 
     Raises:
         UsageError: a placeholder is unknown.
     """
-    known = {"shmem_addr": f"{link.memory_base:#x}", "shmem_size": f"{link.memory_size:#x}"}
+    known = {
+        "shmem_addr": lambda: f"{mbox.memory_base(host, link):#x}",
+        "shmem_size": lambda: f"{link.memory_size:#x}",
+    }
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in known:
@@ -60,7 +63,7 @@ def fill_in(command: Sequence[str], link: LinkDevice) -> list[str]:
                 f"unknown placeholder {found[0]} in {found.string!r}",
                 hint=f"there are {' and '.join(f'{{{name}}}' for name in known)}",
             )
-        return known[found[1]]
+        return known[found[1]]()
 
     return [_PLACEHOLDER.sub(value, argument) for argument in command]
 
@@ -97,7 +100,7 @@ def describe(host: Host, link: LinkDevice, command: Sequence[str]) -> list[str]:
     return [
         f"its arguments: {shlex.join(command[1:])}",
         f"{' and '.join(NODES)}: /dev/{umb.name}",
-        f"{UIO}: {link.memory_size:#x} bytes at {link.memory_base:#x}",
+        f"{UIO}: {link.memory_size:#x} bytes at {mbox.memory_base(host, link):#x}",
         f"{NOTIFY}: kicks by {NODES[1]}",
     ]
 
@@ -135,7 +138,7 @@ def _make_uio(host: Host, link: LinkDevice) -> None:
     attributes = {
         "name": link.name,
         "version": "devicetree",
-        "maps/map0/name": f"shmem@{link.memory_base:x}",
+        "maps/map0/name": f"shmem@{mbox.memory_base(host, link):x}",
         # These attributes have the kernel's format of an address.
         "maps/map0/addr": host.read_text(f"{directory}/memory_base"),
         "maps/map0/size": host.read_text(f"{directory}/memory_size"),

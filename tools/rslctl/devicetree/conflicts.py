@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from rslctl.devicetree import mailbox_styles
 from rslctl.devicetree.nodes import Node, Overlay
 from rslctl.devicetree.tree import Interrupt, Tree, parent
 from rslctl.errors import SeveralError
@@ -27,15 +28,6 @@ from rslctl.profile.model import (
 from rslctl.region import Region
 
 _IPI_CONTROLLERS = {"xlnx,zynqmp-ipi-mailbox", "xlnx,versal-ipi-mailbox"}
-
-#: The i.MX MU (drivers/mailbox/imx-mailbox.c of Linux): the compatibles, the types of channels for
-#: kicks and for notifications, the number of channels of each type, and the first type whose
-#: channels carry no data. Type 5 (TXDB_V2) is left out: its driver waits for the remote with
-#: interrupts off, for up to 100 ms, so the kernel module refuses it.
-_MU = {"fsl,imx6sx-mu", "fsl,imx7ulp-mu", "fsl,imx8ulp-mu", "fsl,imx95-mu"}
-_MU_TX, _MU_RX, _MU_CHANNELS, _MU_DOORBELLS = (0, 2), (1, 3), 4, 2
-#: Controllers whose channels carry no data.
-_NO_PAYLOAD = {"st,stm32mp1-ipcc", "arm,mhu-doorbell", "arm,mhuv3"}
 
 #: The largest phandle that a base may use: the largest of all (Devicetree Specification v0.4,
 #: 2.3.3), less 1000 for those that the overlay adds.
@@ -221,13 +213,13 @@ class _Checks:
                 yield f"{text} has {len(specifier)} cells, {controller} takes {width}"
             if specifier in taken:
                 yield f"{text} of {controller} is used by {taken[specifier]}"
-        names = set(base.texts(controller, "compatible"))
-        text = f"channel: {link.name}: {controller}"
-        if names & _MU and width == 2:
-            yield from (f"{text} {problem}" for problem in _mu_problems(mailbox))
-        silent = names & _NO_PAYLOAD or (names & _MU and mailbox.tx[0][0] >= _MU_DOORBELLS)
-        if silent and mailbox.payload_vectors > 1:
-            yield f"{text} has no payload, to carry {mailbox.payload_vectors} vectors in"
+        if all(len(specifier) == width for specifier in (*mailbox.tx, *mailbox.rx)):
+            yield from self._styles(link, controller, mailbox)
+
+    def _styles(self, link: Link, controller: str, mailbox: Channels) -> Iterator[str]:
+        """The kernel module can use the channels as the link does."""
+        for problem in dict.fromkeys(mailbox_styles.problems(self._base, controller, mailbox)):
+            yield f"channel: {link.name}: {controller} {problem}"
 
     def _fifos(self, link: Link, mailbox: Fifos) -> Iterator[str]:
         """The cluster has the FIFOs and the user of the link, and no other node uses them."""
@@ -235,6 +227,8 @@ class _Checks:
         if controller is None:
             return
         text = f"channel: {link.name}:"
+        whole = Channels(mailbox.controller, ((),), ((),), mailbox.payload_vectors)
+        yield from self._styles(link, controller, whole)
         for path in base.nodes:
             if parent(path) != controller:
                 continue
@@ -337,14 +331,3 @@ def _spis(link: Link) -> tuple[int, ...]:
     if isinstance(link.by, Doorbell):
         return link.by.spis
     return (zynqmp.AGENTS[link.by.agent].spi,) if isinstance(link.by, Ipi) else ()
-
-
-def _mu_problems(mailbox: Channels) -> Iterator[str]:
-    """The channels of the link that an i.MX MU does not have, a message each."""
-    for way, types, channels in (("tx", _MU_TX, mailbox.tx), ("rx", _MU_RX, mailbox.rx)):
-        for channel in channels:
-            if len(channel) == 2 and (channel[0] not in types or channel[1] >= _MU_CHANNELS):
-                yield (
-                    f"has no {way} channel <{channel[0]} {channel[1]}>: the types are "
-                    f"{', '.join(map(str, types))}, the numbers 0 to {_MU_CHANNELS - 1}"
-                )

@@ -239,6 +239,7 @@ class _Builder:
                 ("compatible", "user-mailbox"),
                 ("mboxes", mboxes),
                 ("mbox-names", names),
+                *_style(mailbox),
             )
             return Node("umb", properties)
         properties = (
@@ -250,6 +251,7 @@ class _Builder:
         )
         if mailbox.payload_vectors > 1:
             properties += (("rsl,vectors", (mailbox.payload_vectors,)),)
+        properties += _style(mailbox)
         return Node(f"rsl-mbox-{_dashed(link)}", properties)
 
 
@@ -278,6 +280,15 @@ def _channels(link: Link, mailbox: Mailbox) -> tuple[Cells, tuple[str, ...]]:
             cells += [mailbox.controller, *specifier]
             names.append(f"{side}{number}")
     return tuple(cells), tuple(names)
+
+
+def _style(mailbox: Mailbox) -> Properties:
+    """What the profile says of a controller that the kernel module does not know."""
+    if not isinstance(mailbox, Channels):
+        return ()
+    texts = (("rsl,payload", mailbox.payload), ("rsl,tx-done", mailbox.tx_done))
+    given: Properties = tuple((key, text) for key, text in texts if text)
+    return (*given, ("rsl,rx-ack", None)) if mailbox.rx_ack else given
 
 
 def _sub_nodes(link: Link) -> list[Fragment]:

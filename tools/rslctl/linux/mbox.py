@@ -12,7 +12,17 @@ import time
 from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.linux import platform_bus
 from rslctl.linux.host import Host
-from rslctl.linux.uapi import BINDING, INFO, IOC_BIND, IOC_INFO, IOC_STAT, MASK, VECTOR_STAT
+from rslctl.linux.uapi import (
+    BINDING,
+    INFO,
+    IOC_BIND,
+    IOC_INFO,
+    IOC_MEMORY,
+    IOC_STAT,
+    MASK,
+    VECTOR_STAT,
+    WINDOW,
+)
 
 SUBSYSTEM = "rsl_mbox"
 
@@ -54,7 +64,7 @@ class LinkDevice:
         device: str,
         transport: str,
         vectors: int,
-        memory_base: int,
+        memory_base: int | None,
         memory_size: int,
         open_files: int,
         stalled_ms: int | None,
@@ -66,6 +76,7 @@ class LinkDevice:
         self.transport = transport
         self.vectors = vectors
         #: Physical address and size in bytes of the shared memory; the size is 0 without memory.
+        #: sysfs tells the address to root only. It is None for others: see :func:`memory_base`.
         self.memory_base = memory_base
         self.memory_size = memory_size
         #: How many times the character device is open.
@@ -107,13 +118,21 @@ def _read(host: Host, device: str) -> LinkDevice:
         device=device,
         transport=attribute("transport"),
         vectors=int(attribute("vectors")),
-        memory_base=int(attribute("memory_base"), 16),
+        memory_base=_base(host, device),
         memory_size=int(attribute("memory_size"), 16),
         open_files=int(attribute("open_files")),
         stalled_ms=int(attribute("stalled_ms"))
         if host.exists(f"{CLASS}/{device}/stalled_ms")
         else None,
     )
+
+
+def _base(host: Host, device: str) -> int | None:
+    """The physical address of the shared memory, if this user may know it."""
+    name = f"{CLASS}/{device}/memory_base"
+    if not os.access(host.where(name), os.R_OK):
+        return None
+    return int(host.read_text(name), 16)
 
 
 def at(host: Host, node: str) -> LinkDevice | None:
@@ -150,6 +169,20 @@ def pick(host: Host, name: str | None) -> LinkDevice:
     return links[0]
 
 
+def memory_base(host: Host, link: LinkDevice) -> int:
+    """Return the physical address of the shared memory of a link.
+
+    The device tells it to who can open it, if sysfs does not.
+
+    Raises:
+        RslError: the device cannot be opened.
+    """
+    if link.memory_base is not None:
+        return link.memory_base
+    with Mailbox(host, link) as mailbox:
+        return mailbox.memory_base()
+
+
 def counters(host: Host, link: LinkDevice) -> list[Counters]:
     """Return the counters of each vector, by vector number."""
 
@@ -159,7 +192,7 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     return [Counters(*(count(n, name) for name in Counters.NAMES)) for n in range(link.vectors)]
 
 
-def place(link: LinkDevice, base: int, data: bytes) -> None:
+def place(host: Host, link: LinkDevice, base: int, data: bytes) -> None:
     """Write *data* to the physical address *base* in the shared memory of a link.
 
     Raises:
@@ -167,10 +200,11 @@ def place(link: LinkDevice, base: int, data: bytes) -> None:
     """
     from periphery import MMIO, MMIOError  # slow to load, and seldom needed
 
-    offset = base - link.memory_base
+    first = memory_base(host, link)
+    offset = base - first
     if offset < 0 or offset + len(data) > link.memory_size:
         raise RslError(
-            f"link {link.name!r} has shared memory at {link.memory_base:#x}, "
+            f"link {link.name!r} has shared memory at {first:#x}, "
             f"{link.memory_size:#x} bytes: {base:#x} is not in it",
             hint="is the board's profile the one that it was booted with?",
         )
@@ -245,12 +279,26 @@ class Mailbox:
         Raises:
             GoneError: the link is gone, or the device belongs to another link now.
         """
-        try:
-            label = INFO.unpack(fcntl.ioctl(self._fd, IOC_INFO, bytes(INFO.size)))[6]
-        except OSError as error:
-            raise self._gone(error, f"ask the name of '{self.link.node}'") from error
+        label = self._info()[1]
         if label.rstrip(b"\0").decode(errors="replace") != self.link.name:
             raise GoneError(f"link {self.link.name!r} went away", hint=_BRING_BACK)
+
+    def memory_base(self) -> int:
+        """Return the physical address of the shared memory.
+
+        Raises:
+            GoneError: the device is gone.
+        """
+        return self._info()[0]
+
+    def _info(self) -> tuple[int, bytes]:
+        """The physical address of the shared memory, and the link's name with its padding."""
+        try:
+            answer = fcntl.ioctl(self._fd, IOC_INFO, bytes(INFO.size))
+        except OSError as error:
+            raise self._gone(error, f"ask the name of '{self.link.node}'") from error
+        _, base, _, _, _, label, *_ = INFO.unpack(answer)
+        return base, label
 
     def kick(self, mask: int) -> None:
         """Kick the vectors in *mask*.
@@ -295,8 +343,8 @@ class Mailbox:
     def bind(self, vector: int, direction: int, eventfd: int) -> None:
         """Bind *eventfd* to *vector* in the kernel, until its last descriptor is closed.
 
-        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. The new binding replaces an
-        earlier one of the same vector and direction.
+        *direction* is :data:`uapi.NOTIFY` or :data:`uapi.KICK`. Other eventfds that are bound
+        there stay bound.
 
         Raises:
             GoneError: the device is gone.
@@ -308,6 +356,22 @@ class Mailbox:
             raise self._gone(
                 error, f"bind an eventfd to vector {vector} of '{self.link.node}'"
             ) from error
+
+    def memory(self) -> int:
+        """Return a new descriptor of the shared memory alone, which the caller has to close.
+
+        Who has it can map the memory. They can neither kick nor bind eventfds.
+
+        Raises:
+            GoneError: the device is gone.
+            RslError: the kernel refuses.
+        """
+        window = bytearray(WINDOW.pack(0, 0, 0, 0, 0))
+        try:
+            descriptor: int = fcntl.ioctl(self._fd, IOC_MEMORY, window)
+        except OSError as error:
+            raise self._gone(error, f"open the shared memory of '{self.link.node}'") from error
+        return descriptor
 
     def wait(self, mask: int, timeout: float | None) -> int:
         """Wait until a vector in *mask* is notified; return the mask of the notified vectors.

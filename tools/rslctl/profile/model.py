@@ -17,6 +17,11 @@ TRIGGERS = {"edge-rising": 1, "level-high": 4}
 #: When a remote is started: after its daemon is ready, or by setup.
 STARTS = ("daemon", "setup")
 
+#: What a message is to a mailbox controller's driver, and who tells that a message was sent: the
+#: values of rsl,payload and of rsl,tx-done in the device tree.
+PAYLOADS = ("none", "u32-pointer", "u32-value", "zynqmp", "buffer")
+TX_DONE = ("controller", "client")
+
 #: The names of the transports.
 TRANSPORTS = ("mailbox", "doorbell")
 
@@ -45,6 +50,11 @@ class Channels:
     rx: tuple[tuple[int, ...], ...]
     #: The number of vectors in the payload of the only channel; 0 if the payload carries none.
     payload_vectors: int = 0
+    #: For a controller that the kernel module does not know: one of :data:`PAYLOADS`, one of
+    #: :data:`TX_DONE`, and whether what is received has to be acknowledged.
+    payload: str = ""
+    tx_done: str = ""
+    rx_ack: bool = False
 
 
 @dataclass(frozen=True)

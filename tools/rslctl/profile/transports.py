@@ -11,7 +11,9 @@ import re
 from rslctl.linux.uapi import MAX_VECTORS
 from rslctl.profile import zynqmp
 from rslctl.profile.model import (
+    PAYLOADS,
     TRIGGERS,
+    TX_DONE,
     Channels,
     Doorbell,
     Fifos,
@@ -87,14 +89,31 @@ def _mailbox(table: Table) -> Mailbox:
         made = Fifos(controller, fifos[0], fifos[1], user, _payload_vectors(table))
     elif table.optional("rx-tx"):
         channels = tuple(table.rows("rx-tx", 0, 2**32 - 1))
-        made = Channels(controller, channels, channels, _payload_vectors(table))
+        made = _channels(table, controller, channels, channels)
     else:
         tx, rx = (tuple(table.rows(key, 0, 2**32 - 1)) for key in ("tx", "rx"))
-        made = Channels(controller, tx, rx, _payload_vectors(table))
+        made = _channels(table, controller, tx, rx)
     table.done()
     if isinstance(made, Channels):
         _check_channels(table, made)
     return made
+
+
+def _channels(
+    table: Table,
+    controller: NodeRef,
+    tx: tuple[tuple[int, ...], ...],
+    rx: tuple[tuple[int, ...], ...],
+) -> Channels:
+    return Channels(
+        controller,
+        tx,
+        rx,
+        _payload_vectors(table),
+        table.choice("payload", list(PAYLOADS)) if table.optional("payload") else "",
+        table.choice("tx-done", list(TX_DONE)) if table.optional("tx-done") else "",
+        table.flag("rx-ack"),
+    )
 
 
 def _check_channels(table: Table, made: Channels) -> None:

@@ -199,7 +199,28 @@ def _stalled(on: Patient) -> Iterator[Finding]:
                 "error",
                 f"{device.name}: the remote has not taken a kick for {device.stalled_ms} ms",
                 "is its program running, and built for the same mailbox agent and channel? Restart "
-                f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt",
+                f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt of a "
+                "ZynqMP's mailbox",
+            )
+
+
+def _storms(on: Patient) -> Iterator[Finding]:
+    for device in on.devices():
+        for vector in range(device.vectors):
+            directory = f"{mbox.CLASS}/{device.device}/vector{vector}"
+            count = int(_read(on.host, f"{directory}/storms") or 0)
+            if not count:
+                continue
+            now = _read(on.host, f"{directory}/masked") == "storm"
+            limit = _read(on.host, f"{mbox.CLASS}/{device.device}/storm_limit")
+            yield Finding(
+                "storm",
+                "error" if now else "warning",
+                f"{device.name}: vector {vector} was masked {count} times because the remote "
+                f"notifies more than {limit} times a second"
+                + (", and is masked now" if now else ""),
+                "does the remote's program notify without an end? Mend it; if it needs this "
+                f"rate, raise {mbox.CLASS}/{device.device}/storm_limit",
             )
 
 
@@ -377,6 +398,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _uio,
     _permission,
     _stalled,
+    _storms,
     _unread,
     _remote,
     _journals,

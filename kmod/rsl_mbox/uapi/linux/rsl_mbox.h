@@ -24,7 +24,8 @@
  *	POLLOUT for files that are open for writing. It changes no state.
  *
  * mmap() maps the shared memory of the link. Offset 0 is the first byte of the
- *	memory. The mapping is Normal non-cacheable (write-combined), so that
+ *	memory. The same holds for a file of RSL_MBOX_IOC_MEMORY, whose offset 0 is the
+ *	first byte of its window. The mapping is Normal non-cacheable (write-combined), so that
  *	unaligned access and memset() are allowed. It is cached if the remote is
  *	coherent (RSL_MBOX_FEATURE_CACHED). The mapping has to be MAP_SHARED and
  *	cannot be executable. It stays valid when the device goes away.
@@ -38,7 +39,8 @@
  * remote orders its own accesses likewise.
  *
  * Once the device is gone every call fails with ENODEV, and poll() reports
- * POLLHUP and POLLERR. A blocked read() wakes up.
+ * POLLHUP and POLLERR. A blocked read() wakes up. A file of RSL_MBOX_IOC_MEMORY can still
+ * be mapped, because the memory stays reserved.
  */
 #ifndef _UAPI_LINUX_RSL_MBOX_H
 #define _UAPI_LINUX_RSL_MBOX_H
@@ -47,64 +49,68 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* Grows when something is added. Nothing is ever removed. */
-#define RSL_MBOX_API_VERSION	1
-
 #define RSL_MBOX_MAX_VECTORS	32
+
+/* Eventfds that can be bound to one vector, in each direction. */
+#define RSL_MBOX_MAX_BINDINGS	64
 
 /* Includes the terminating NUL. */
 #define RSL_MBOX_LABEL_SIZE	32
 
-/* The link has shared memory, so that mmap() works. */
-#define RSL_MBOX_FEATURE_MEMORY	_BITUL(0)
+/* The link has shared memory: mmap() and RSL_MBOX_IOC_MEMORY work. */
+#define RSL_MBOX_FEATURE_MEMORY		_BITULL(0)
 
 /* mmap() gives a cached mapping, because the remote is coherent with Linux. */
-#define RSL_MBOX_FEATURE_CACHED	_BITUL(1)
+#define RSL_MBOX_FEATURE_CACHED		_BITULL(1)
+
+/* Masks reach the hardware: a masked vector causes one more interrupt at most. */
+#define RSL_MBOX_FEATURE_MASK_IRQ	_BITULL(2)
 
 /**
  * struct rsl_mbox_info - properties of a link
- * @api_version: RSL_MBOX_API_VERSION of the kernel module
- * @features: RSL_MBOX_FEATURE_* bits
- * @vectors: number of vectors in each direction, 1 to RSL_MBOX_MAX_VECTORS
- * @padding: 0
+ * @features: RSL_MBOX_FEATURE_* bits. A program ignores bits that it does not know.
  * @memory_base: physical address of the shared memory, 0 if there is none
  * @memory_size: size of the shared memory in bytes, 0 if there is none
+ * @vectors: number of vectors in each direction, 1 to RSL_MBOX_MAX_VECTORS
+ * @bindings: number of eventfds that can be bound to a vector in each direction
  * @label: name of the link, NUL-terminated
  * @reserved: 0
  */
 struct rsl_mbox_info {
-	__u32 api_version;
-	__u32 features;
-	__u32 vectors;
-	__u32 padding;
+	__u64 features;
 	__u64 memory_base;
 	__u64 memory_size;
+	__u32 vectors;
+	__u32 bindings;
 	char label[RSL_MBOX_LABEL_SIZE];
-	__u32 reserved[8];
+	__u64 reserved[4];
 };
 
 /**
  * struct rsl_mbox_vector_stat - counters of one vector since the device was created
  * @vector: in: number of the vector
- * @padding: in: 0
+ * @flags: in: 0
  * @kicks: number of kicks
  * @kicks_coalesced: number of kicks that coalesced with an earlier one, which still
  *	waited
  * @notifications: number of notifications
  * @last_notification: CLOCK_MONOTONIC time of the last notification in nanoseconds,
  *	taken in the interrupt; 0 if there was none
+ * @storms: how often the kernel masked the vector because its notifications came too
+ *	fast
  * @reserved: 0
  *
- * EINVAL: @padding is not 0, or the link has no such vector.
+ * EINVAL: @flags is not 0, or the link has no such vector.
  */
 struct rsl_mbox_vector_stat {
 	__u32 vector;
-	__u32 padding;
+	__u32 flags;
 	__u64 kicks;
 	__u64 kicks_coalesced;
 	__u64 notifications;
 	__u64 last_notification;
-	__u64 reserved[3];
+	__u64 storms;
+	__u64 reserved[2];
 };
 
 /* Directions of a binding. */
@@ -112,30 +118,103 @@ struct rsl_mbox_vector_stat {
 #define RSL_MBOX_KICK		1	/* a signal on the eventfd kicks */
 #define RSL_MBOX_DIRECTIONS	2
 
+/* Flag of struct rsl_mbox_binding_spec: end the binding instead of making it. */
+#define RSL_MBOX_BIND_DEASSIGN	_BITUL(0)
+
 /**
  * struct rsl_mbox_binding_spec - an eventfd and a vector
  * @vector: number of the vector
  * @direction: RSL_MBOX_NOTIFY or RSL_MBOX_KICK
- * @fd: the eventfd; -1 to unbind
- * @padding: 0
+ * @fd: the eventfd
+ * @flags: 0, or RSL_MBOX_BIND_DEASSIGN
  *
- * A binding works inside the kernel. It lasts as long as any process has the eventfd
- * open, even after the device's file is closed that made it. It ends earlier by
- * unbinding, by another binding of the same vector and direction, or with the device.
- * The kernel module cannot be unloaded while there is a binding.
+ * A binding works inside the kernel. A vector can have RSL_MBOX_MAX_BINDINGS bindings
+ * in each direction. A notification signals all its eventfds, and a signal on any one
+ * kicks.
+ *
+ * A binding belongs to its eventfd: only who has the eventfd can end it. It lasts as
+ * long as any process has the eventfd open, even after the device's file is closed that
+ * made it. It ends earlier by RSL_MBOX_BIND_DEASSIGN, or with the device. The kernel
+ * module cannot be unloaded while there is a binding.
  *
  * A kick resets the count of the eventfd to 0. An EFD_SEMAPHORE eventfd loses 1 of its
  * count instead. The end of a binding does not change the count.
  *
- * EINVAL: @padding is not 0; there is no such vector or direction; @fd is not an
- * eventfd, or not -1 to unbind. EBADF: @fd is not open, or the device's file is not
- * open for reading and writing. ENOENT: there is no binding to unbind.
+ * EINVAL: @flags has an unknown bit; there is no such vector or direction; @fd is not
+ * an eventfd. EBADF: @fd is not open, or the device's file is not open for reading and
+ * writing. EEXIST: the eventfd is bound there already. ENOSPC: the vector has
+ * RSL_MBOX_MAX_BINDINGS bindings. ENOENT: there is no such binding to end.
  */
 struct rsl_mbox_binding_spec {
 	__u32 vector;
 	__u32 direction;
 	__s32 fd;
+	__u32 flags;
+};
+
+/* Actions of struct rsl_mbox_mask. */
+#define RSL_MBOX_MASK		0	/* mask the vectors until RSL_MBOX_UNMASK */
+#define RSL_MBOX_UNMASK		1	/* end RSL_MBOX_MASK; let fired vectors fire again */
+#define RSL_MBOX_ONESHOT	2	/* arm: a notification masks its vector */
+#define RSL_MBOX_CONTINUOUS	3	/* end RSL_MBOX_ONESHOT */
+
+/**
+ * struct rsl_mbox_mask - which notifications may come
+ * @vectors: the vectors, one bit each
+ * @action: RSL_MBOX_MASK, RSL_MBOX_UNMASK, RSL_MBOX_ONESHOT or RSL_MBOX_CONTINUOUS
+ * @reserved: 0
+ *
+ * A masked vector wakes nobody and signals no eventfd; one that came just before may
+ * still be on its way to them when the ioctl returns. A notification that comes
+ * meanwhile is not lost: it is delivered when the vector is no longer masked. Several
+ * of them coalesce. Where the hardware can do it (RSL_MBOX_FEATURE_MASK_IRQ), there is
+ * one interrupt at most.
+ *
+ * A notification of an armed vector is delivered, and masks its vector. The vector can
+ * fire again once a file that has armed it reads the notification, or by
+ * RSL_MBOX_UNMASK. So a storm of notifications costs one wake-up per read. Look at the
+ * shared memory after that, not before.
+ *
+ * Masks concern all who use the link. Each belongs to the file that made it, and ends
+ * when the last descriptor of that file is closed.
+ *
+ * EINVAL: @action is not known, @reserved is not 0, or the link has not all @vectors.
+ * Nothing changes then. EBADF: the file is not open for reading and writing.
+ */
+struct rsl_mbox_mask {
+	__u32 vectors;
+	__u32 action;
+	__u64 reserved;
+};
+
+/* Flag of struct rsl_mbox_memory: the file cannot be mapped for writing. */
+#define RSL_MBOX_MEMORY_RDONLY	_BITUL(0)
+
+/**
+ * struct rsl_mbox_memory - a window of the shared memory
+ * @offset: first byte, counted from the first byte of the shared memory; a multiple of
+ *	the page size
+ * @size: size in bytes, a multiple of the page size; 0 for all that follows @offset
+ * @flags: 0, or RSL_MBOX_MEMORY_RDONLY
+ * @padding: 0
+ * @reserved: 0
+ *
+ * The ioctl returns a new descriptor, which is closed on exec. Its file can be mapped
+ * and seeked (SEEK_END tells its size). poll() reports POLLHUP and POLLERR once the
+ * device is gone, and nothing else. A back-end that is given it can neither kick nor
+ * bind, and cannot open the device by it.
+ *
+ * EINVAL: @flags has an unknown bit, @padding or @reserved is not 0, or the window is
+ * not in whole pages or not within the shared memory. EACCES: the file is not open for
+ * reading, or not for writing and RSL_MBOX_MEMORY_RDONLY is not set. ENODEV: the link
+ * has no shared memory.
+ */
+struct rsl_mbox_memory {
+	__u64 offset;
+	__u64 size;
+	__u32 flags;
 	__u32 padding;
+	__u64 reserved;
 };
 
 #define RSL_MBOX_IOC_MAGIC	'R'
@@ -146,8 +225,13 @@ struct rsl_mbox_binding_spec {
 /* Fill in a struct rsl_mbox_vector_stat for its vector. */
 #define RSL_MBOX_IOC_STAT	_IOWR(RSL_MBOX_IOC_MAGIC, 0x81, struct rsl_mbox_vector_stat)
 
-/* Bind an eventfd to a vector, or unbind the eventfd of a vector. */
+/* Bind an eventfd to a vector, or end the binding. */
 #define RSL_MBOX_IOC_BIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x82, struct rsl_mbox_binding_spec)
-#define RSL_MBOX_IOC_UNBIND	_IOW(RSL_MBOX_IOC_MAGIC, 0x83, struct rsl_mbox_binding_spec)
+
+/* Mask vectors, or change how they are masked. */
+#define RSL_MBOX_IOC_MASK	_IOW(RSL_MBOX_IOC_MAGIC, 0x83, struct rsl_mbox_mask)
+
+/* Return a descriptor of a window of the shared memory. */
+#define RSL_MBOX_IOC_MEMORY	_IOW(RSL_MBOX_IOC_MAGIC, 0x84, struct rsl_mbox_memory)
 
 #endif /* _UAPI_LINUX_RSL_MBOX_H */

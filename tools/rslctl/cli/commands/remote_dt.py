@@ -58,7 +58,8 @@ def remote_dt_command(
             )
         if len(blob) > room.size:
             raise RslError(f"it has {len(blob)} bytes, the profile keeps room for {room.size}")
-        mbox.place(mbox.pick(host(root), described.name), room.base, blob)
+        machine = host(root)
+        mbox.place(machine, mbox.pick(machine, described.name), room.base, blob)
         note(f"wrote {len(blob)} bytes to {room.base:#x}")
         return
     data = remote_dt.render(profile, described, _form(form, output))

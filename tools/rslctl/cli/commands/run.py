@@ -87,7 +87,7 @@ def run(
         )
         sys.exit(status)
     source = descriptors.Source(machine, link, eventfds=eventfd)
-    command = legacy.fill_in(command, source.device) if as_legacy else command
+    command = legacy.fill_in(machine, command, source.device) if as_legacy else command
     program = execute.find_program(command)
     if dry_run:
         as_whom = f"user {who.name} without capabilities" if who else "the calling user"

@@ -84,7 +84,8 @@ def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
 
 def _show(link: dict[str, Any]) -> None:
     size, base = link["memory_size"], link["memory_base"]
-    memory = f"{base:#x}, {size:#x} bytes" if size else "none"
+    where = "" if base is None else f"{base:#x}, "
+    memory = f"{where}{size:#x} bytes" if size else "none"
     print(f"link {link['name']}: {link['node']}, transport {link['transport']},")
     print(f"shared memory {memory}, open files {link['open_files']}")
     if link["remote"]:

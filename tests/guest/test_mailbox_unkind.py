@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The mailbox transport on controllers that are as unkind as the kernel's drivers.
+
+The simulator's source says which driver each behaviour is from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
+
+from tests.guest.remote import Remote
+from tests.guest.test_mailbox import LINKS, RESETTABLE, Simulator, modules, sim
+from tests.guest.test_trace import events, probe, tracing
+
+#: Fixtures of other tests that are those of this one, too.
+__all__ = ["modules", "sim", "tracing"]
+
+WINDOW = Path("/sys/module/rsl_mbox_sim/parameters/window")
+DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_mailbox")
+
+
+@pytest.fixture
+def window(request: pytest.FixtureRequest) -> Iterator[float]:
+    """Have handlers wait between a message and its callback; microseconds, given as seconds."""
+    WINDOW.write_text(str(request.param))
+    yield request.param / 1e6
+    WINDOW.write_text("0")
+
+
+class OtherCore:
+    """A process on the second core; the calling one is on the first meanwhile."""
+
+    def __init__(self, work: Callable[[], None], *, endless: bool = True) -> None:
+        assert os.cpu_count() == 2
+        self._child = os.fork()
+        if not self._child:
+            os.sched_setaffinity(0, {1})
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    work()
+                    if not endless:
+                        os._exit(0)
+        os.sched_setaffinity(0, {0})
+
+    def __enter__(self) -> OtherCore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.sched_setaffinity(0, {0, 1})
+        if self._child:
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+
+    def join(self, timeout: float = 20) -> None:
+        """Wait until its work is done."""
+        Remote.until(self._ended, "the second core does not come back", timeout)
+
+    def _ended(self) -> bool:
+        child, status = os.waitpid(self._child, os.WNOHANG)
+        if child:
+            self._child = 0
+            assert status == 0
+        return bool(child)
+
+
+def device(name: str) -> str:
+    """The platform device of a link."""
+    link = Path("/sys/class/rsl_mbox") / mbox.pick(Host(), name).device / "device"
+    return link.resolve().name
+
+
+def interrupts(name: str) -> int:
+    """How often the controller of a link has interrupted, the one under way among them."""
+    for line in Path("/proc/interrupts").read_text().splitlines():
+        words = line.replace(",", "").split()
+        if f"rsl_mbox_sim-sim-{name}" in words:
+            return sum(int(word) for word in words[1 : 1 + (os.cpu_count() or 1)])
+    raise AssertionError(f"no interrupt of {name}")
+
+
+def bind(link: str, platform_device: str) -> None:
+    """Have the link back."""
+    (DRIVER / "bind").write_text(platform_device)
+    Remote.until(lambda: link in {each.name for each in mbox.find(Host())}, "no link")
+
+
+def answers(name: str) -> bool:
+    """Whether a link works in both directions."""
+    simulator = Simulator(name)
+    try:
+        while not simulator.idle():
+            time.sleep(0.001)
+        simulator.kick(1)
+        taken = simulator.take()
+        with contextlib.suppress(BlockingIOError):
+            simulator.read()
+        simulator.notify(LINKS[name][2], 1)
+        return taken[0] in (0, 8) and simulator.read() == 1
+    finally:
+        simulator.close()
+
+
+@pytest.mark.parametrize("sim", ["mhuv2"], indirect=True)
+def test_a_kick_that_waits_is_sent_after_a_tx_done_under_the_controllers_lock(
+    sim: Simulator,
+) -> None:
+    sim.kick(1)
+    sim.kick(1)
+
+    def take() -> None:
+        assert sim.take(0) == (0, 0)
+
+    for _ in range(2):
+        with OtherCore(take, endless=False) as remote:
+            remote.join()
+    assert sim.idle()
+
+
+@pytest.mark.parametrize("sim", ["mhuv2"], indirect=True)
+def test_kicks_and_tx_dones_under_the_controllers_lock_do_not_wait_for_each_other(
+    sim: Simulator,
+) -> None:
+    reader, writer = os.pipe()
+
+    def take() -> None:
+        os.write(writer, bytes([sim.take()[0] // 2]))
+
+    kicks = 0
+    with OtherCore(take):
+        # No vector is kicked again before its message was taken, so no tx_done sends.
+        sim.kick(0b1111)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            sim.kick(1 << os.read(reader, 1)[0])
+            kicks += 1
+    print(f"{kicks} kicks in 5 s")
+    assert kicks > 100
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("window", [500_000], indirect=True)
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_that_ends_waits_for_a_callback_under_way(name: str, window: float) -> None:
+    simulator = Simulator(name)
+    platform_device = device(name)
+    before = interrupts(name)
+    with OtherCore(lambda: simulator.notify(LINKS[name][2], 1), endless=False) as remote:
+        Remote.until(lambda: interrupts(name) > before, "no interrupt")
+        start = time.monotonic()
+        (DRIVER / "unbind").write_text(platform_device)
+        # A thread may not have begun when its interrupt is seen.
+        assert time.monotonic() - start > window / 3 or name == "mhuv2"
+        remote.join()
+    simulator.close()
+    bind(name, platform_device)
+    WINDOW.write_text("0")
+    assert answers(name)
+
+
+@pytest.mark.parametrize("window", [5], indirect=True)
+@pytest.mark.parametrize("sim", RESETTABLE, indirect=True)
+def test_a_reset_meets_no_callback(sim: Simulator, window: float) -> None:
+    before = mbox.counters(Host(), sim.link)[0].notifications
+    resets = 0
+    with OtherCore(lambda: sim.notify(1, 1)):
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            sim.reset()
+            resets += 1
+    notifications = mbox.counters(Host(), sim.link)[0].notifications - before
+    print(f"{resets} resets, {notifications} notifications in 5 s")
+    assert min(resets, notifications) > 100
+
+
+@pytest.mark.parametrize("sim", ["mhu", "ipi"], indirect=True)
+def test_a_polled_controller_under_traffic_refuses_a_reset_and_goes_on(sim: Simulator) -> None:
+    def traffic() -> None:
+        sim.kick(1)
+        sim.take(0)
+
+    before = mbox.counters(Host(), sim.link)[0].kicks
+    with OtherCore(traffic):
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            with pytest.raises(OSError, check=lambda error: error.errno == errno.EOPNOTSUPP):
+                sim.reset()
+    assert mbox.counters(Host(), sim.link)[0].kicks - before > 100
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_ends_while_the_remote_takes_what_was_kicked(name: str) -> None:
+    simulator = Simulator(name)
+    platform_device = device(name)
+    with OtherCore(lambda: simulator.take() and None):
+        for _ in range(10):
+            with mbox.Mailbox(Host(), mbox.pick(Host(), name)) as mailbox:
+                for _ in range(20):
+                    mailbox.kick(1)
+            (DRIVER / "unbind").write_text(platform_device)
+            bind(name, platform_device)
+    simulator.close()
+    assert answers(name)
+
+
+@pytest.mark.parametrize(
+    ("sim", "hard"), [("ipi1", True), ("sgi", True), ("mhuv2", False)], indirect=["sim"]
+)
+def test_the_simulator_calls_back_where_the_driver_does(
+    sim: Simulator, hard: bool, tracing: Path
+) -> None:
+    probe("mbox_chan_received_data")
+    for _ in range(10):
+        sim.notify(1, 1)
+    flags = [flags for flags, name, _ in events() if name == "probed"]
+    assert len(flags) == 10
+    # An interrupt thread on PREEMPT_RT, but where the driver does not let it be one.
+    real_time = Path("/sys/kernel/realtime").exists()
+    hard = hard and (sim.link.name == "sgi" or not real_time)
+    assert ["h" in each for each in flags] == [hard] * 10

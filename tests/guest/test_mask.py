@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Masks of vectors, on real interrupts: by a file, one-shot, and of a storm."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
+
+from tests.guest.remote import Remote
+from tests.guest.support import unbind
+
+STORM = 1_000_000
+
+
+@pytest.fixture
+def fd(link: mbox.LinkDevice) -> Iterator[int]:
+    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+    yield number
+    os.close(number)
+
+
+@pytest.fixture
+def limit(link: mbox.LinkDevice) -> Iterator[Path]:
+    """The link's attribute storm_limit, which is as it was afterwards."""
+    attribute = Path(f"{mbox.CLASS}/{link.device}/storm_limit")
+    before = attribute.read_text()
+    yield attribute
+    attribute.write_text(before)
+
+
+def do(fd: int, action: int, vectors: int, reserved: int = 0) -> None:
+    fcntl.ioctl(fd, uapi.IOC_MASK, uapi.MASKING.pack(vectors, action, reserved))
+
+
+def mask(fd: int, vectors: int) -> None:
+    do(fd, uapi.DO_MASK, vectors)
+
+
+def unmask(fd: int, vectors: int) -> None:
+    do(fd, uapi.DO_UNMASK, vectors)
+
+
+def kick(fd: int, vectors: int) -> None:
+    """Kick vectors, each of which the remote answers."""
+    os.write(fd, uapi.MASK.pack(vectors))
+
+
+def readable(fd: int, timeout: float = 10) -> bool:
+    return bool(select.select([fd], [], [], timeout)[0])
+
+
+def read(fd: int) -> int:
+    notified: int = uapi.MASK.unpack(os.read(fd, 4))[0]
+    return notified
+
+
+def notifications(link: mbox.LinkDevice, vector: int) -> int:
+    return mbox.counters(Host(), link)[vector].notifications
+
+
+def attribute(link: mbox.LinkDevice, vector: int, name: str) -> str:
+    return Host().read_text(f"{mbox.CLASS}/{link.device}/vector{vector}/{name}")
+
+
+def raises(number: int) -> pytest.RaisesExc[OSError]:
+    return pytest.raises(OSError, check=lambda error: error.errno == number)
+
+
+def test_a_masked_vector_wakes_nobody_until_it_is_unmasked(
+    link: mbox.LinkDevice, fd: int, remote: Remote
+) -> None:
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(1, uapi.NOTIFY, eventfd, 0))
+    mask(fd, 0b0010)
+    assert attribute(link, 1, "masked") == "mask"
+    before = notifications(link, 1)
+    for _ in range(3):
+        kick(fd, 0b0010)
+    kick(fd, 0b0001)
+    assert readable(fd)
+    assert read(fd) == 0b0001
+    time.sleep(0.3)
+    assert not readable(fd, 0)
+    assert not readable(eventfd, 0)
+    # The doorbell masks the interrupt itself.
+    assert notifications(link, 1) == before
+    unmask(fd, 0b0010)
+    assert readable(fd)
+    assert read(fd) == 0b0010
+    assert os.eventfd_read(eventfd) == 1
+    assert (attribute(link, 1, "masked"), notifications(link, 1)) == ("", before + 1)
+    assert not readable(fd, 0.2)
+    os.close(eventfd)
+
+
+def test_the_masks_of_a_file_end_with_it(link: mbox.LinkDevice, fd: int, remote: Remote) -> None:
+    other = os.open(link.node, os.O_RDWR)
+    mask(other, 0b1111)
+    mask(fd, 0b0001)
+    mask(fd, 0b0001)
+    kick(fd, 0b0011)
+    assert not readable(fd, 0.3)
+    os.close(other)
+    assert readable(fd)
+    assert read(fd) == 0b0010
+    assert not readable(fd, 0.3)
+    # What a file masks twice it has masked once.
+    unmask(fd, 0b0001)
+    assert readable(fd)
+    assert read(fd) == 0b0001
+
+
+def test_an_armed_vector_fires_once_for_each_read(
+    link: mbox.LinkDevice, fd: int, remote: Remote
+) -> None:
+    do(fd, uapi.DO_ONESHOT, 0b0001)
+    before = notifications(link, 0)
+    for _ in range(5):
+        kick(fd, 0b0001)
+        assert readable(fd)
+        time.sleep(0.05)
+        assert attribute(link, 0, "masked") == "oneshot"
+        # More come, and cost nothing.
+        for _ in range(3):
+            kick(fd, 0b0001)
+            time.sleep(0.02)
+        taken = notifications(link, 0)
+        assert read(fd) == 0b0001
+        # Those that came meanwhile are one notification.
+        assert readable(fd)
+        assert read(fd) == 0b0001
+        assert notifications(link, 0) == taken + 1
+        assert attribute(link, 0, "masked") == ""
+    assert notifications(link, 0) == before + 10
+    do(fd, uapi.DO_CONTINUOUS, 0b0001)
+    kick(fd, 0b0001)
+    assert readable(fd)
+    assert attribute(link, 0, "masked") == ""
+
+
+def test_an_armed_vector_with_an_eventfd_fires_again_by_unmask(
+    link: mbox.LinkDevice, fd: int, remote: Remote
+) -> None:
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(3, uapi.NOTIFY, eventfd, 0))
+    do(fd, uapi.DO_ONESHOT, 0b1000)
+    for _ in range(10):
+        kick(fd, 0b1000)
+        assert readable(eventfd)
+        assert os.eventfd_read(eventfd) == 1
+        unmask(fd, 0b1000)
+    kick(fd, 0b1000)
+    assert readable(eventfd)
+    os.eventfd_read(eventfd)
+    kick(fd, 0b1000)
+    assert not readable(eventfd, 0.3)
+    unmask(fd, 0b1000)
+    assert readable(eventfd)
+    os.close(eventfd)
+
+
+def test_bad_masks_are_refused_and_change_nothing(link: mbox.LinkDevice, fd: int) -> None:
+    reader, writer = os.open(link.node, os.O_RDONLY), os.open(link.node, os.O_WRONLY)
+    for number, arguments in (
+        (errno.EINVAL, (fd, uapi.DO_MASK, 0b10001)),
+        (errno.EINVAL, (fd, 4, 1)),
+        (errno.EINVAL, (fd, uapi.DO_MASK, 1, 1)),
+        (errno.EBADF, (reader, uapi.DO_MASK, 1)),
+        (errno.EBADF, (writer, uapi.DO_ONESHOT, 1)),
+    ):
+        with raises(number):
+            do(*arguments)
+    assert [attribute(link, n, "masked") for n in range(4)] == [""] * 4
+    os.close(reader)
+    os.close(writer)
+
+
+def test_masks_of_a_device_that_goes_away(link: mbox.LinkDevice, fd: int, remote: Remote) -> None:
+    mask(fd, 0b0001)
+    do(fd, uapi.DO_ONESHOT, 0b0010)
+    kick(fd, 0b0011)
+    unbind()
+    with raises(errno.ENODEV):
+        unmask(fd, 0b0001)
+
+
+def cpu_used() -> float:
+    """Seconds that this core has not been idle."""
+    fields = [int(each) for each in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_storm_on_an_armed_vector_costs_one_wake_per_read(
+    link: mbox.LinkDevice, fd: int, remote: Remote, limit: Path
+) -> None:
+    limit.write_text("0\n")
+    do(fd, uapi.DO_ONESHOT, 0b0001)
+    start, busy, before = time.monotonic(), cpu_used(), notifications(link, 0)
+    remote.flood(0b0001, STORM, 0)
+    wakes = 0
+    while remote.flood_left():
+        if readable(fd, 0.5):
+            wakes += 1
+            time.sleep(0.05)
+            assert read(fd) == 0b0001
+    took, used = time.monotonic() - start, cpu_used() - busy
+    interrupts = notifications(link, 0) - before
+    print(f"{STORM} notifications in {took:.1f} s: {interrupts} interrupts, {wakes} wakes, ")
+    print(f"this core was busy for {used:.1f} s")
+    assert interrupts <= wakes + 1
+    assert wakes <= took / 0.05 + 1
+
+
+def test_the_kernel_masks_a_storm_and_ends_the_mask(
+    link: mbox.LinkDevice, fd: int, remote: Remote, limit: Path
+) -> None:
+    limit.write_text("1000\n")
+    before = notifications(link, 2)
+    start = time.monotonic()
+    remote.flood(0b0100, 300_000, 0)
+    seen = False
+    while remote.flood_left():
+        seen = seen or attribute(link, 2, "masked") == "storm"
+        time.sleep(0.02)
+    took = time.monotonic() - start
+    interrupts = notifications(link, 2) - before
+    storms = int(attribute(link, 2, "storms"))
+    print(f"300000 notifications in {took:.1f} s: {interrupts} interrupts, {storms} storms")
+    assert seen
+    assert 0 < storms <= took / 0.1 + 1
+    # 100 interrupts, and what was under way, in each window of 100 ms.
+    assert interrupts <= 102 * (took / 0.1 + 2)
+    assert (attribute(link, 1, "storms"), attribute(link, 1, "masked")) == ("0", "")
+    Remote.until(lambda: attribute(link, 2, "masked") == "", "the storm does not end")
+    # The last one is not lost, and the vector works as before.
+    assert readable(fd)
+    read(fd)
+    kick(fd, 0b0100)
+    assert readable(fd)
+    assert read(fd) == 0b0100
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "4294967296"])
+def test_a_limit_that_is_no_number_is_refused(limit: Path, text: str) -> None:
+    before = limit.read_text()
+    number = os.open(limit, os.O_WRONLY)
+    with pytest.raises(OSError, match=r"Invalid argument|out of range"):
+        os.write(number, f"{text}\n".encode())
+    os.close(number)
+    assert limit.read_text() == before
