@@ -29,6 +29,8 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 CROSS = "aarch64-linux-gnu-"
+#: For programs of 32 bits, which run on the same kernel.
+CROSS_32 = "arm-linux-gnueabihf-"
 
 #: Where QEMU puts Linux and the remote; shim.S jumps there.
 LINUX_ENTRY = 0x44000000
@@ -57,7 +59,7 @@ class Board:
 
     def with_tree(self, name: str) -> Board:
         """The same with another tree: "merged" is the board itself, "reserved" has no more of
-        the overlay than the memory, the others are of :data:`TREES` or "two".
+        the overlay than the memory, the others are of :data:`TREES`, "styles" or "two".
         """
         return dataclasses.replace(
             self,
@@ -89,6 +91,7 @@ TREE_OF_TEST = {
     "test_bringup": "rproc",
     "test_documents": "merged",
     "test_handoff": "merged",
+    "test_mailbox_styles": "styles",
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
     "test_overlay_live": "merged",
@@ -105,26 +108,33 @@ TREE_OF_TEST = {
     "test_uio": "merged",
 }
 
-#: The tests of tests/guest that are for kernels with a module of :data:`MODULES` only.
-MODULE_OF_TEST = dict.fromkeys(
-    ("test_overlay_apply", "test_overlay_live"), "tests/kmod/rsl_of_configfs"
-)
+#: What tests of tests/guest want in a kernel's configuration; they are for no other kernels.
+WANTED_OF_TEST: dict[str, tuple[str, ...]] = {
+    "test_compat32": ("CONFIG_COMPAT=y",),
+    **dict.fromkeys(
+        ("test_overlay_apply", "test_overlay_live"), MODULES["tests/kmod/rsl_of_configfs"]
+    ),
+    "test_vhost": ("CONFIG_VHOST_VSOCK=m",),
+}
+
+
+def _config(kernel: str) -> set[str]:
+    return set((kernels.kernel(kernel) / "headers/.config").read_text().splitlines())
 
 
 def modules(kernel: str) -> list[str]:
     """The directories of :data:`MODULES` whose modules a kernel can have."""
-    config = (kernels.kernel(kernel) / "headers/.config").read_text().splitlines()
-    return [name for name, wanted in MODULES.items() if set(wanted) <= set(config)]
+    config = _config(kernel)
+    return [name for name, wanted in MODULES.items() if set(wanted) <= config]
 
 
 def guest_tests(kernel: str, *prefixes: str) -> list[str]:
     """The tests of tests/guest that are for a kernel and whose names begin so."""
-    there = set(modules(kernel))
+    config = _config(kernel)
     return [
         path.stem
         for path in sorted((REPOSITORY / "tests/guest").glob("*.py"))
-        if path.name.startswith(prefixes)
-        and MODULE_OF_TEST.get(path.stem, "kmod/rsl_mbox") in there
+        if path.name.startswith(prefixes) and set(WANTED_OF_TEST.get(path.stem, ())) <= config
     ]
 
 
@@ -181,9 +191,12 @@ def _device_tree() -> None:
     reserved = BUILD / "reserved.dtb"
     shutil.copy(merged, reserved)
     run(["fdtput", "-r", reserved, "/rsl-mbox@8020040", "/shmem@70000000"])
-    for name in TREES:
+    styles = BUILD / "styles.dtso"
+    program = REPOSITORY / "tests/amp/styles.py"
+    styles.write_text(run(["env", f"PYTHONPATH={REPOSITORY / 'tools'}", python(), program]))
+    for name in (*TREES, "styles"):
         blob = BUILD / f"{name}.dtbo"
-        source = REPOSITORY / f"tests/amp/{name}.dtso"
+        source = styles if name == "styles" else REPOSITORY / f"tests/amp/{name}.dtso"
         # Interrupts have their parent from the base, which dtc cannot see.
         run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
         run(["fdtoverlay", "-i", merged, "-o", BUILD / f"{name}.dtb", blob])
@@ -332,6 +345,9 @@ def _programs(target: Path) -> None:
             how.append(str(next(systemd.rglob("libsystemd.so.0"))))
         flags = ["-O2", "-Wall", "-Wextra", "-Werror", *places]
         run([f"{CROSS}gcc", *flags, "-o", target / source.stem, source, *how])
+        if source.stem == "compat32":
+            name = f"{source.stem}.armhf"
+            run([f"{CROSS_32}gcc", *flags, "-o", target / name, source, *how])
 
 
 def join(archives: list[Path], target: Path) -> None:

@@ -33,10 +33,14 @@ class Packaged:
     cross: str = "aarch64-linux-gnu-"
     #: Whether its headers need the compiler of *release*.
     own_compiler: bool = False
+    #: What the name of the package of the headers for all flavours ends in.
+    common: str = "common"
 
 
 KERNELS = {
     "6.1": Packaged(r"linux-headers-(6\.1\.0-\d+)-arm64", bootable=True),
+    # PREEMPT_RT.
+    "6.1-rt": Packaged(r"linux-headers-(6\.1\.0-\d+)-rt-arm64", bootable=True, common="common-rt"),
     "6.12": Packaged(r"linux-headers-(6\.12\.\d+\+deb12)-arm64", bootable=True),
     "5.10": Packaged(r"linux-headers-(5\.10\.0-\d+)-arm64", release="bullseye"),
     "6.1-amd64": Packaged(r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", arch="x86", cross=""),
@@ -58,7 +62,11 @@ KERNELS = {
 }
 
 #: The modules that are kept of those that come with a bootable kernel.
-KEPT = ("configfs", "uio")
+KEPT = (
+    *("configfs", "uio"),
+    # vhost-vsock, and what it depends on.
+    *("vsock", "vmw_vsock_virtio_transport_common", "vhost_iotlb", "vhost", "vhost_vsock"),
+)
 
 #: What a module's build takes from Debian beside the compiler, where it takes that from there.
 TOOLS = (
@@ -129,7 +137,7 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
         headers = apt.newest(packaged.headers)
         found = re.fullmatch(packaged.headers, headers)
         assert found is not None
-        common = f"linux-headers-{found[1]}-common"
+        common = f"linux-headers-{found[1]}-{packaged.common}"
         release = headers.removeprefix("linux-headers-")
         kbuild = apt.depends(headers, r"linux-kbuild-[^\s,]+")
         packages = [headers, common, f"{kbuild}:amd64"]

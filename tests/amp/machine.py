@@ -22,6 +22,9 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGES = {
     "/usr/bin/aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "/usr/aarch64-linux-gnu/include/stdio.h": "libc6-dev-arm64-cross",
+    # For programs of 32 bits.
+    "/usr/bin/arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
+    "/usr/arm-linux-gnueabihf/include/stdio.h": "libc6-dev-armhf-cross",
     "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
     "/usr/bin/dtc": "device-tree-compiler",
     "/usr/bin/cpio": "cpio",
@@ -85,8 +88,6 @@ KERNEL_PACKAGES = {
 
 #: The same, for building modules for all kernels.
 HEADERS_PACKAGES = {
-    "/usr/bin/arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf",
-    "/usr/arm-linux-gnueabihf/lib/libc.so.6": "libc6-armhf-cross",
     "/usr/bin/bwrap": "bubblewrap",
     "/usr/sbin/dkms": "dkms",
     "/usr/bin/gcc": "gcc",

@@ -12,15 +12,21 @@ clock counts instructions, and the figures do.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rslctl.linux import mbox, uapi
+from rslctl.linux.host import Host
+
 from tests.bench import figures
+from tests.guest.remote import Remote
 
 BIN = Path("/guest/bin")
 DEVICES = Path("/sys/bus/platform/devices")
@@ -63,6 +69,35 @@ def bound(device: str, driver: str) -> Iterator[None]:
         (place / "driver_override").write_text("\n")
         if before:
             (DRIVERS / before / "bind").write_text(device)
+
+
+@contextlib.contextmanager
+def storm() -> Iterator[None]:
+    """Have the remote notify the board's link as fast as it can. Its vector is armed, and read
+    50 times a second.
+    """
+    link = mbox.pick(Host(), "rpu0")
+    remote = Remote(link)
+    fd = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, uapi.IOC_MASK, uapi.MASKING.pack(1, uapi.DO_ONESHOT, 0))
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.wait(0.02):
+            with contextlib.suppress(BlockingIOError):
+                os.read(fd, 4)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    remote.flood(1, 1 << 31, 0)
+    try:
+        yield
+    finally:
+        remote.flood(0, 0, 0)
+        over.set()
+        reader.join()
+        os.close(fd)
+        remote.close()
 
 
 def node(device: str, kind: str) -> str:
@@ -111,13 +146,17 @@ class Bench:
         self._add(contender, run("copy", memory, self.samples))
 
     def _mailbox(self, contender: str) -> None:
-        driver = "rsl_mbox_mailbox" if contender == "mbox" else "rsl_mbox_deferring"
-        with bound(f"link-{MAILBOX}", driver):
+        driver = "rsl_mbox_deferring" if contender == "deferring" else "rsl_mbox_mailbox"
+        with bound(f"link-{MAILBOX}", driver), contextlib.ExitStack() as around:
             device = "/dev/rsl_mbox_deferring"
-            if contender == "mbox":
+            if contender != "deferring":
                 device = node(f"link-{MAILBOX}", "rsl_mbox")
+            if contender == "storm":
+                around.enter_context(storm())
             got = run("mailbox", device, simulated(MAILBOX), self.samples)
         self._add(contender, {"wake": got["wake"]})
+        if contender == "storm":
+            return
         for name in ("sent", "lost"):
             self.messages.setdefault(contender, {}).setdefault(name, []).append(got[name][0])
 
@@ -134,7 +173,7 @@ class Bench:
         turns = [
             *((self._wake, name) for name in ("uio", "chardev", "eventfd")),
             *((self._copy, name) for name in ("uio", "chardev")),
-            *((self._mailbox, name) for name in ("deferring", "mbox")),
+            *((self._mailbox, name) for name in ("deferring", "mbox", "storm")),
             *((self._flood, name) for name in FLOODS),
         ]
         for measure, contender in turns if number % 2 else reversed(turns):

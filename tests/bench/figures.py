@@ -41,6 +41,7 @@ COMPARISONS = (
         "mailbox to read(2) : a deferring client", "mbox.wake", "deferring.wake", "p50", 0.8
     ),
     Comparison("mailbox to read(2) : a deferring client", "mbox.wake", "deferring.wake", "p99"),
+    Comparison("interrupt to read(2), mailbox, beside a storm : calm", "storm.wake", "mbox.wake"),
     Comparison("a notification, 32 vectors : 1", "flood-32.cost", "flood-1.cost", "p50", 1.3),
     Comparison("the same, 32 in one message", "flood-32-at-once.cost", "flood-1.cost"),
     Comparison("memcpy of 64 KiB, char device : UIO", "chardev.copy", "uio.copy"),

@@ -27,7 +27,7 @@ def measured() -> figures.Measured:
     """Two rounds, in which ours takes 2 and 3 times as long as theirs."""
     found: figures.Measured = {}
     for ours in (20.0, 30.0):
-        for name in ("chardev", "eventfd", "mbox"):
+        for name in ("chardev", "eventfd", "mbox", "storm"):
             figures.add(found, name, {"wake": [ours], "kick": [ours], "cycle": [ours]})
         for name in ("uio", "deferring"):
             figures.add(found, name, {key: [10.0] for key in ("wake", "kick", "cycle")})

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The mailbox transport on every controller of its table that the simulator can play.
+
+tests/amp/styles.py makes the nodes, from rslctl's table.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl.linux import mbox
+from rslctl.linux.host import Host
+
+from tests.guest.remote import Remote
+
+NODES = Path("/proc/device-tree")
+NAMES = sorted(path.name.removeprefix("link-") for path in NODES.glob("link-*"))
+COUNT = 1000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules() -> Iterator[None]:
+    subprocess.run(["modprobe", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
+    Remote.until(
+        lambda: {link.name for link in mbox.find(Host())} >= set(NAMES), "links are missing"
+    )
+    yield
+    subprocess.run(["modprobe", "-r", "rsl_mbox"], check=True)
+    subprocess.run(["modprobe", "-r", "rsl_mbox_sim"], check=True)
+
+
+def test_the_table_has_many_controllers() -> None:
+    assert len(NAMES) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kicks_and_notifications_add_up_exactly(name: str) -> None:
+    link = mbox.pick(Host(), name)
+    rx = 4
+    # One vector has a channel of its own; several are in the message.
+    stride = 0 if link.vectors > 1 else 16
+    numbers = [str(number) for number in (link.vectors, stride, rx, COUNT, 20261128)]
+    done = subprocess.run(
+        ["/guest/bin/simflood", link.node, f"/dev/rsl_mbox_sim-sim-{name}", *numbers],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
