@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.amp import cache
@@ -90,13 +90,22 @@ class Apt:
             die(f"package {package} depends on nothing like {pattern}:\n{shown}")
         return found[1]
 
-    def newest(self, pattern: str) -> str:
-        """The package of the highest version among those whose names match *pattern*."""
+    def has(self, package: str) -> bool:
+        """Whether a package can be downloaded. Others may only name it."""
+        shown = self._run("apt-cache", "policy", package)
+        return bool(re.search(r"^ +Candidate: (?!\(none\))", shown, re.MULTILINE))
+
+    def newest(self, pattern: str, usable: Callable[[str], bool] = lambda _: True) -> str:
+        """The package of the highest version among those that match *pattern* and are *usable*."""
         names = self._run("apt-cache", "pkgnames").split()
         matching = [name for name in names if re.fullmatch(pattern, name)]
-        if not matching:
+        matching.sort(key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+        for name in reversed(matching):
+            if self.has(name) and usable(name):
+                break
+        else:
             die(f"there is no package like {pattern}")
-        return max(matching, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+        return name
 
     def unpack(self, packages: Sequence[str], target: Path, *, dependencies: bool) -> None:
         """Download *packages*, perhaps with all that they depend on, and unpack them."""

@@ -129,12 +129,19 @@ def _inside(root: Path, source: Path) -> list[object]:
     return [*words, "--ro-bind", cache.root(), cache.root(), "--bind", source, source]
 
 
+def _has_image(apt: Apt, packaged: Packaged, headers: str) -> bool:
+    """Whether the kernel of *headers* can be had where it is wanted: it may come days later."""
+    release = headers.removeprefix("linux-headers-")
+    images = (f"linux-image-{release}", f"linux-binary-{release}")
+    return not packaged.bootable or any(map(apt.has, images))
+
+
 def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
     size = 80 if packaged.bootable else 15
     say(f"downloading about {size} MB of Debian packages into {cache.root()}: kernel {name}")
     with step(f"fetching kernel {name}"):
         apt = Apt(target / "apt", packaged.architecture, packaged.release)
-        headers = apt.newest(packaged.headers)
+        headers = apt.newest(packaged.headers, lambda each: _has_image(apt, packaged, each))
         found = re.fullmatch(packaged.headers, headers)
         assert found is not None
         common = f"linux-headers-{found[1]}-{packaged.common}"
