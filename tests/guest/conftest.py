@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -30,6 +31,14 @@ def link(rslctl: Rslctl) -> Iterator[mbox.LinkDevice]:
     yield found
     status, _, err = rslctl("teardown")
     assert status == 0, err
+
+
+@pytest.fixture
+def fd(link: mbox.LinkDevice) -> Iterator[int]:
+    """The link's device, open for all and non-blocking."""
+    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
+    yield number
+    os.close(number)
 
 
 @pytest.fixture

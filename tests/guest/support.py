@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What tests in the board do to the link behind rslctl's back."""
+"""What tests in the board expect of calls, and do to the link behind rslctl's back."""
 
 from __future__ import annotations
 
 import mmap
+import select
 from pathlib import Path
 
+import pytest
 from periphery import MMIO
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
@@ -14,6 +16,16 @@ from rslctl.linux.host import Host
 VIRTIO_MAGIC = 0x74726976
 
 DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_doorbell")
+
+
+def raises(number: int) -> pytest.RaisesExc[OSError]:
+    """Expect an OSError with this errno."""
+    return pytest.raises(OSError, check=lambda error: error.errno == number)
+
+
+def readable(fd: int, timeout: float = 10) -> bool:
+    """Whether *fd* is readable within *timeout* seconds."""
+    return bool(select.select([fd], [], [], timeout)[0])
 
 
 def device_name() -> str:

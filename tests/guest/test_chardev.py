@@ -20,16 +20,9 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import unbind
+from tests.guest.support import raises, unbind
 
 PAGE = mmap.PAGESIZE
-
-
-@pytest.fixture
-def fd(link: mbox.LinkDevice) -> Iterator[int]:
-    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
-    yield number
-    os.close(number)
 
 
 def wait_in(fd: int, timeout: float = 10) -> int:
@@ -47,10 +40,6 @@ def kicks(link: mbox.LinkDevice) -> list[int]:
 
 def notifications(link: mbox.LinkDevice) -> list[int]:
     return [each.notifications for each in mbox.counters(Host(), link)]
-
-
-def raises(number: int) -> pytest.RaisesExc[OSError]:
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
 @pytest.mark.parametrize("vector", range(4))

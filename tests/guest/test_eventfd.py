@@ -7,7 +7,6 @@ import errno
 import fcntl
 import multiprocessing
 import os
-import select
 import time
 from collections.abc import Iterator
 
@@ -16,16 +15,9 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import unbind
+from tests.guest.support import raises, readable, unbind
 
 NOTIFY, KICK = uapi.NOTIFY, uapi.KICK
-
-
-@pytest.fixture
-def fd(link: mbox.LinkDevice) -> Iterator[int]:
-    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
-    yield number
-    os.close(number)
 
 
 @pytest.fixture
@@ -41,14 +33,6 @@ def bind(fd: int, vector: int, direction: int, eventfd: int, flags: int = 0) -> 
 
 def unbind_eventfd(fd: int, vector: int, direction: int, eventfd: int) -> None:
     bind(fd, vector, direction, eventfd, uapi.BIND_DEASSIGN)
-
-
-def readable(fd: int, timeout: float = 10) -> bool:
-    return bool(select.select([fd], [], [], timeout)[0])
-
-
-def raises(number: int) -> pytest.RaisesExc[OSError]:
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
 def kicks(link: mbox.LinkDevice, vector: int) -> int:

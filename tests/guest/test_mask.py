@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +15,9 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import unbind
+from tests.guest.support import raises, readable, unbind
 
 STORM = 1_000_000
-
-
-@pytest.fixture
-def fd(link: mbox.LinkDevice) -> Iterator[int]:
-    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
-    yield number
-    os.close(number)
 
 
 @pytest.fixture
@@ -54,10 +46,6 @@ def kick(fd: int, vectors: int) -> None:
     os.write(fd, uapi.MASK.pack(vectors))
 
 
-def readable(fd: int, timeout: float = 10) -> bool:
-    return bool(select.select([fd], [], [], timeout)[0])
-
-
 def read(fd: int) -> int:
     notified: int = uapi.MASK.unpack(os.read(fd, 4))[0]
     return notified
@@ -69,10 +57,6 @@ def notifications(link: mbox.LinkDevice, vector: int) -> int:
 
 def attribute(link: mbox.LinkDevice, vector: int, name: str) -> str:
     return Host().read_text(f"{mbox.CLASS}/{link.device}/vector{vector}/{name}")
-
-
-def raises(number: int) -> pytest.RaisesExc[OSError]:
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
 def test_a_masked_vector_wakes_nobody_until_it_is_unmasked(

@@ -9,22 +9,13 @@ import fcntl
 import mmap
 import os
 import select
-from collections.abc import Iterator
 
-import pytest
 from rslctl.linux import mbox, uapi
 
-from tests.guest.support import unbind
+from tests.guest.support import raises, unbind
 
 PAGE = mmap.PAGESIZE
 AT = 0x200000
-
-
-@pytest.fixture
-def fd(link: mbox.LinkDevice) -> Iterator[int]:
-    number = os.open(link.node, os.O_RDWR | os.O_NONBLOCK)
-    yield number
-    os.close(number)
 
 
 def window(
@@ -33,10 +24,6 @@ def window(
     packed = bytearray(uapi.WINDOW.pack(offset, size, flags, padding, reserved))
     number: int = fcntl.ioctl(fd, uapi.IOC_MEMORY, packed)
     return number
-
-
-def raises(number: int) -> pytest.RaisesExc[OSError]:
-    return pytest.raises(OSError, check=lambda error: error.errno == number)
 
 
 def test_the_whole_memory_is_mapped_and_has_a_size(link: mbox.LinkDevice, fd: int) -> None:

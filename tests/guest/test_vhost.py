@@ -20,8 +20,8 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import DRIVER, device_name, unbind
-from tests.guest.test_eventfd import bind, bound, readable
+from tests.guest.support import DRIVER, device_name, readable, unbind
+from tests.guest.test_eventfd import bind, bound
 from tests.guest.test_memory import window
 from tests.guest.vsock_driver import BUFFER_SIZE, PORT, RX, TX, Driver, Layout
 
