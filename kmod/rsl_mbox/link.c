@@ -153,18 +153,33 @@ static u32 rsl_mbox_admit(struct rsl_mbox *link, u32 mask)
 	return mask;
 }
 
+/* Add to a rate. Returns true if that is more than @most now. */
+static bool rsl_mbox_too_many(struct rsl_mbox_rate *rate, ktime_t now, unsigned int more,
+			      u64 most)
+{
+	if (!ktime_before(now, rate->end)) {
+		rate->end = ktime_add_ms(now, STORM_WINDOW_MS);
+		rate->count = 0;
+	}
+	rate->count += more;
+	return rate->count > most;
+}
+
 /* Count a notification. Returns the vectors to mask, because there are too many. */
 static u32 rsl_mbox_count_notification(struct rsl_mbox *link, struct rsl_mbox_vector *vector,
 				       ktime_t now)
 {
+	unsigned int wakes = READ_ONCE(vector->bound[RSL_MBOX_NOTIFY]) ?: 1;
+	u64 most = link->storm_most;
+	bool storm;
+
 	lockdep_assert_held(&link->lock);
 	vector->notifications++;
 	vector->notified_at = now;
-	if (!ktime_before(now, vector->window_end)) {
-		vector->window_end = ktime_add_ms(now, STORM_WINDOW_MS);
-		vector->in_window = 0;
-	}
-	if (++vector->in_window <= link->storm_most)
+	storm = rsl_mbox_too_many(&vector->rate, now, wakes, most);
+	/* So many vectors, each below its limit, cannot own a core either. */
+	storm |= rsl_mbox_too_many(&link->rate, now, wakes, 2 * most);
+	if (!storm)
 		return 0;
 	/* Its notifications of this window may still be under way. */
 	if (!(link->storming & vector->group))

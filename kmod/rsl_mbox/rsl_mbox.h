@@ -82,6 +82,17 @@ struct rsl_mbox_transport {
 #define RSL_MBOX_WANTED_KINDS	2
 
 /**
+ * struct rsl_mbox_rate - how much came in a window of time, to find a storm
+ * @end: CLOCK_MONOTONIC time of the window's end
+ * @count: number of wake-ups in the window: a notification counts once, or once for each
+ *	eventfd that it signals
+ */
+struct rsl_mbox_rate {
+	ktime_t end;
+	u64 count;
+};
+
+/**
  * struct rsl_mbox_vector - state of one vector of a link
  * @kicks: number of kicks given to the transport
  * @kicks_coalesced: number of those kicks that coalesced
@@ -90,9 +101,7 @@ struct rsl_mbox_transport {
  * @seq: value of the link's seq at the last notification that was delivered
  * @group: the vectors that a storm of this one masks: this one, and all others that
  *	have the same interrupt and no mask of their own. Set by the transport.
- * @window_end: CLOCK_MONOTONIC time of the end of the window in which notifications are
- *	counted
- * @in_window: number of notifications in this window
+ * @rate: how much the vector's notifications cost
  * @storms: number of times that the vector was masked because of too many
  * @wanted: number of files that mask the vector, and that have armed it
  * @bindings: the bound eventfds of each direction; an RCU list; written under
@@ -108,8 +117,7 @@ struct rsl_mbox_vector {
 	ktime_t notified_at;
 	u64 seq;
 	u32 group;
-	ktime_t window_end;
-	u32 in_window;
+	struct rsl_mbox_rate rate;
 	u64 storms;
 	unsigned int wanted[RSL_MBOX_WANTED_KINDS];
 	struct list_head bindings[RSL_MBOX_DIRECTIONS];
@@ -153,7 +161,9 @@ struct rsl_mbox_masks {
  * @storming: vectors that are masked because of too many notifications
  * @latched: masked vectors that were notified
  * @storm_limit: the most notifications of a vector per second, 0 for no limit
- * @storm_most: the most notifications of a vector in a window
+ * @storm_most: the most wake-ups by a vector in a window; all vectors together may make
+ *	twice as many
+ * @rate: how much the notifications of all vectors cost
  * @seq: number of deliveries; written under @lock. A reader that only checks for a new
  *	notification needs no lock.
  * @wait: wait queue of readers and pollers
@@ -187,6 +197,7 @@ struct rsl_mbox {
 	u32 latched;
 	u32 storm_limit;
 	u32 storm_most;
+	struct rsl_mbox_rate rate;
 	atomic64_t seq;
 	wait_queue_head_t wait;
 	struct delayed_work calm_work;

@@ -233,6 +233,58 @@ def test_the_kernel_masks_a_storm_and_ends_the_mask(
     assert read(fd) == 0b0100
 
 
+def storms(link: mbox.LinkDevice) -> list[int]:
+    return [int(attribute(link, n, "storms")) for n in range(4)]
+
+
+def test_a_notification_counts_once_for_each_eventfd(
+    link: mbox.LinkDevice, fd: int, remote: Remote, limit: Path
+) -> None:
+    eventfds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(uapi.MAX_BINDINGS)]
+    for each in eventfds:
+        fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(1, uapi.NOTIFY, each, 0))
+    limit.write_text("1000\n")  # 100 in each window of 100 ms
+    for _ in range(10):
+        kick(fd, 0b0001)
+        assert readable(fd)
+        read(fd)
+    assert storms(link) == [0, 0, 0, 0]
+
+    def burst() -> bool:
+        for _ in range(3):
+            kick(fd, 0b0010)
+            if readable(fd, 0.05):
+                read(fd)
+        return storms(link)[1] > 0
+
+    Remote.until(burst, "no storm")
+    assert storms(link)[0] == 0
+    for each in eventfds:
+        os.close(each)
+
+
+def test_all_vectors_together_have_twice_the_limit(
+    link: mbox.LinkDevice, fd: int, remote: Remote, limit: Path
+) -> None:
+    limit.write_text("10\n")  # one of a vector, and two of all, in each window of 100 ms
+
+    def burst() -> bool:
+        time.sleep(0.3)
+        before = storms(link)
+        kick(fd, 0b1111)
+        time.sleep(0.05)
+        return sum(storms(link)) > sum(before)
+
+    Remote.until(burst, "no storm")
+    limit.write_text("0\n")
+    Remote.until(lambda: not any(attribute(link, n, "masked") for n in range(4)), "no end")
+    # Nothing is lost.
+    seen = 0
+    while readable(fd, 0.3):
+        seen |= read(fd)
+    assert seen == 0b1111
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "4294967296"])
 def test_a_limit_that_is_no_number_is_refused(limit: Path, text: str) -> None:
     before = limit.read_text()
