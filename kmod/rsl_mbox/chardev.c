@@ -61,9 +61,8 @@ static ssize_t rsl_mbox_file_take(struct rsl_mbox_file *file, u32 __user *buf, b
 	u64 seq;
 
 	if (wait) {
-		ret = mutex_lock_interruptible(&file->read_lock);
-		if (ret)
-			return ret;
+		if (mutex_lock_interruptible(&file->read_lock))
+			return -ERESTARTSYS;
 	} else if (!mutex_trylock(&file->read_lock)) {
 		return -EAGAIN;
 	}

@@ -61,16 +61,23 @@ static inline bool rsl_in_rt_hardirq(void)
 #endif
 }
 
-/*
- * Whether disable_irq() holds an interrupt off: it is requested, and not one of each
- * core. Modules can ask since 5.11.
- */
-static inline bool rsl_irq_can_be_disabled(unsigned int irq)
+/* Whether an interrupt has a handler. Modules can ask since 5.11. */
+static inline bool rsl_irq_has_action(unsigned int irq)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
-	return irq_has_action(irq) && !irq_is_percpu(irq);
+	return irq_has_action(irq);
 #else
 	return true;
+#endif
+}
+
+/* Whether an interrupt is one of each core. Modules can ask since 5.11. */
+static inline bool rsl_irq_is_percpu(unsigned int irq)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0)
+	return irq_is_percpu(irq);
+#else
+	return false;
 #endif
 }
 

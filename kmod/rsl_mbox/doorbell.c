@@ -157,7 +157,7 @@ static irqreturn_t doorbell_handle(int irq, void *data)
 			if (status & db->status_masks[n])
 				notified |= BIT(n);
 	}
-	rsl_mbox_notify(db->link, notified);
+	rsl_mbox_notify(db->link, notified, ktime_get());
 	return IRQ_HANDLED;
 }
 
@@ -191,7 +191,10 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	name = devm_kasprintf(dev, GFP_KERNEL, "%s:%u", dev_name(&db->link->dev), n);
 	if (!name)
 		return -ENOMEM;
-	/* A mask reaches the hardware at once, so that a masked vector costs no interrupt. */
+	/*
+	 * A mask reaches the hardware at once, so that a masked vector costs no interrupt.
+	 * The interrupt controller has to latch an edge meanwhile, as a GIC does.
+	 */
 	irq_set_status_flags(di->irq, IRQ_DISABLE_UNLAZY);
 	ret = devm_request_irq(dev, di->irq, doorbell_handle, 0, name, di);
 	if (ret)

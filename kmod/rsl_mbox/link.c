@@ -35,6 +35,15 @@
 /* Far more than a virtio device needs. An interrupt takes some microseconds. */
 #define STORM_LIMIT		100000
 
+/*
+ * The most time of a window in deliveries, on any controller and with any number of
+ * eventfds. The entry of an interrupt, and its controller, take as much again.
+ */
+#define STORM_SPENT_MS		(STORM_WINDOW_MS / 4)
+
+/* Fewer in a window are no storm: a hypervisor may have taken the core away meanwhile. */
+#define STORM_FEWEST		100
+
 /**
  * rsl_mbox_kick() - kick vectors of a link
  * @link: the link
@@ -153,55 +162,87 @@ static u32 rsl_mbox_admit(struct rsl_mbox *link, u32 mask)
 	return mask;
 }
 
-/* Add to a rate. Returns true if that is more than @most now. */
-static bool rsl_mbox_too_many(struct rsl_mbox_rate *rate, ktime_t now, unsigned int more,
-			      u64 most)
+/*
+ * Begin a new window if the last one is over. What came in it decides whether there is a
+ * storm.
+ */
+static void rsl_mbox_window(struct rsl_mbox *link, ktime_t now)
 {
-	if (!ktime_before(now, rate->end)) {
-		rate->end = ktime_add_ms(now, STORM_WINDOW_MS);
-		rate->count = 0;
-	}
-	rate->count += more;
-	return rate->count > most;
-}
-
-/* Count a notification. Returns the vectors to mask, because there are too many. */
-static u32 rsl_mbox_count_notification(struct rsl_mbox *link, struct rsl_mbox_vector *vector,
-				       ktime_t now)
-{
-	unsigned int wakes = READ_ONCE(vector->bound[RSL_MBOX_NOTIFY]) ?: 1;
-	u64 most = link->storm_most;
-	bool storm;
+	unsigned int n;
 
 	lockdep_assert_held(&link->lock);
-	vector->notifications++;
-	vector->notified_at = now;
-	storm = rsl_mbox_too_many(&vector->rate, now, wakes, most);
-	/* So many vectors, each below its limit, cannot own a core either. */
-	storm |= rsl_mbox_too_many(&link->rate, now, wakes, 2 * most);
-	if (!storm)
-		return 0;
+	if (ktime_before(now, link->window_end))
+		return;
+	link->window_end = ktime_add_ms(now, STORM_WINDOW_MS);
+	link->spent = 0;
+	link->delivered = 0;
+	for (n = 0; n < link->vectors; n++)
+		link->vector[n].delivered = 0;
+}
+
+/* Mask a vector, and those that are masked with it, because of too many notifications. */
+static void rsl_mbox_storm(struct rsl_mbox *link, struct rsl_mbox_vector *vector)
+{
+	u32 storming = link->storming | vector->group;
+
+	lockdep_assert_held(&link->lock);
 	/* Its notifications of this window may still be under way. */
-	if (!(link->storming & vector->group))
-		vector->storms++;
-	return vector->group;
+	if (storming == link->storming || link->dead)
+		return;
+	vector->storms++;
+	WRITE_ONCE(link->storming, storming);
+	rsl_mbox_mask_irqs(link);
+	schedule_delayed_work(&link->calm_work, msecs_to_jiffies(STORM_WINDOW_MS));
+}
+
+/* Count notifications that the caller delivers. */
+static void rsl_mbox_count_delivered(struct rsl_mbox *link, u32 mask)
+{
+	unsigned long vectors = mask;
+	unsigned int n;
+
+	lockdep_assert_held(&link->lock);
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
+		link->delivered++;
+		if (++link->vector[n].delivered > link->storm_most)
+			rsl_mbox_storm(link, &link->vector[n]);
+	}
+}
+
+/*
+ * Count the time that a delivery took. Where it is most of a window, the vectors are
+ * masked to which it is due: those with no less than an equal part of the deliveries.
+ */
+static void rsl_mbox_count_spent(struct rsl_mbox *link, u32 mask, ktime_t since)
+{
+	unsigned long vectors = mask;
+	unsigned long flags;
+	unsigned int n;
+
+	spin_lock_irqsave(&link->lock, flags);
+	link->spent = ktime_add(link->spent, ktime_sub(ktime_get(), since));
+	if (ktime_to_ms(link->spent) >= STORM_SPENT_MS && link->storm_limit &&
+	    link->delivered >= STORM_FEWEST)
+		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
+			if ((u64)link->vector[n].delivered * link->vectors >= link->delivered)
+				rsl_mbox_storm(link, &link->vector[n]);
+	spin_unlock_irqrestore(&link->lock, flags);
 }
 
 /**
  * rsl_mbox_notify() - take notifications from the remote
  * @link: the link
  * @mask: the notified vectors, one bit each; at least one, and all of them exist
+ * @since: CLOCK_MONOTONIC time when the transport began to handle them
  *
  * A transport calls this once for each interrupt.
  *
  * Context: any, but not hard interrupt context on PREEMPT_RT.
  */
-void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
+void rsl_mbox_notify(struct rsl_mbox *link, u32 mask, ktime_t since)
 {
 	unsigned long vectors = mask;
-	ktime_t now = ktime_get();
 	unsigned long flags;
-	u32 storming = 0;
 	unsigned int n;
 
 	/*
@@ -211,18 +252,18 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask)
 	rmb();
 	trace_rsl_mbox_notify(link->id, mask);
 	spin_lock_irqsave(&link->lock, flags);
-	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
-		storming |= rsl_mbox_count_notification(link, &link->vector[n], now);
-	mask = rsl_mbox_admit(link, mask);
-	if (storming && !link->dead) {
-		WRITE_ONCE(link->storming, link->storming | storming);
-		rsl_mbox_mask_irqs(link);
-		schedule_delayed_work(&link->calm_work,
-				      msecs_to_jiffies(STORM_WINDOW_MS));
+	for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS) {
+		link->vector[n].notifications++;
+		link->vector[n].notified_at = since;
 	}
+	rsl_mbox_window(link, since);
+	mask = rsl_mbox_admit(link, mask);
+	rsl_mbox_count_delivered(link, mask);
 	spin_unlock_irqrestore(&link->lock, flags);
-	if (mask)
-		rsl_mbox_deliver(link, mask);
+	if (!mask)
+		return;
+	rsl_mbox_deliver(link, mask);
+	rsl_mbox_count_spent(link, mask, since);
 }
 
 /**
@@ -300,25 +341,32 @@ void rsl_mbox_mask(struct rsl_mbox *link, struct rsl_mbox_masks *own, u32 vector
 	bool more = action == RSL_MBOX_MASK || action == RSL_MBOX_ONESHOT;
 	bool oneshot = action == RSL_MBOX_ONESHOT || action == RSL_MBOX_CONTINUOUS;
 	u32 *mine = oneshot ? &own->oneshot : &own->masked;
+	u32 change, wanted, fired;
 	unsigned long flags;
-	u32 change, wanted;
+	bool unmasked;
 
 	spin_lock_irqsave(&link->lock, flags);
 	change = more ? vectors & ~*mine : vectors & *mine;
 	*mine ^= change;
+	fired = link->fired;
 	if (oneshot) {
 		wanted = rsl_mbox_want(link, RSL_MBOX_WANTED_ONESHOT, change, more);
 		WRITE_ONCE(link->oneshot, wanted);
-		WRITE_ONCE(link->fired, link->fired & wanted);
+		/*
+		 * What fired before a file came has nothing to read for it, and what fired
+		 * for a file that goes may never be read.
+		 */
+		WRITE_ONCE(link->fired, fired & wanted & ~change);
 	} else {
 		wanted = rsl_mbox_want(link, RSL_MBOX_WANTED_MASK, change, more);
 		WRITE_ONCE(link->masked, wanted);
 		if (!more)
-			WRITE_ONCE(link->fired, link->fired & ~vectors);
+			WRITE_ONCE(link->fired, fired & ~vectors);
 	}
+	unmasked = !more || fired != link->fired;
 	rsl_mbox_mask_irqs(link);
 	spin_unlock_irqrestore(&link->lock, flags);
-	if (!more)
+	if (unmasked)
 		rsl_mbox_unmasked(link);
 }
 

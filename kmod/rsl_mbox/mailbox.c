@@ -42,6 +42,7 @@
 #include <linux/platform_device.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/stringify.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <linux/mailbox/zynqmp-ipi-message.h>
@@ -133,6 +134,7 @@ struct mailbox_channel {
  * struct mailbox - data of the transport for one link
  * @link: the link; not valid once @closed is set
  * @style: what the controller expects
+ * @known: the table has all controllers of the link
  * @closed: the channels were freed for good; callbacks that still come do nothing
  * @reset_mutex: serialises resets
  * @irqs: number of elements of @irq that are used; 0 if they cannot be held off
@@ -144,6 +146,7 @@ struct mailbox_channel {
 struct mailbox {
 	struct rsl_mbox *link;
 	struct mailbox_style style;
+	bool known;
 	bool closed;
 	struct mutex reset_mutex;	/* serialises resets */
 	unsigned int irqs;
@@ -151,6 +154,18 @@ struct mailbox {
 	struct rcu_head rcu;
 	unsigned int channels;
 	struct mailbox_channel channel[];
+};
+
+/**
+ * struct mailbox_said - what the link's node says of the controller
+ * @payload: an enum mailbox_payload, -1 if it does not say
+ * @tx_done: an enum mailbox_tx_done, -1 if it does not say
+ * @rx_ack: whether it says that messages have to be acknowledged
+ */
+struct mailbox_said {
+	int payload;
+	int tx_done;
+	bool rx_ack;
 };
 
 static bool mailbox_client_reports(const struct mailbox *mb)
@@ -358,9 +373,10 @@ static void mailbox_ack(struct mailbox_channel *ch)
 static void mailbox_notify(struct mailbox_channel *ch, u32 mask)
 {
 	struct rsl_mbox *link = ch->mb->link;
+	ktime_t since = ktime_get();
 
 	if (!ch->mb->style.rx_ack) {
-		rsl_mbox_notify(link, mask);
+		rsl_mbox_notify(link, mask, since);
 		return;
 	}
 	/*
@@ -369,7 +385,7 @@ static void mailbox_notify(struct mailbox_channel *ch, u32 mask)
 	 */
 	if (!rsl_mbox_all_masked(link, ch->vectors)) {
 		mailbox_ack(ch);
-		rsl_mbox_notify(link, mask);
+		rsl_mbox_notify(link, mask, since);
 		return;
 	}
 	/*
@@ -378,7 +394,7 @@ static void mailbox_notify(struct mailbox_channel *ch, u32 mask)
 	 */
 	set_bit(MAILBOX_ACK_WITHHELD, &ch->flags);
 	smp_mb__after_atomic();	/* pairs with the atomic operation of mailbox_unmasked() */
-	rsl_mbox_notify(link, mask);
+	rsl_mbox_notify(link, mask, since);
 	/* Unmasked in the meantime. */
 	if (!rsl_mbox_all_masked(link, ch->vectors) &&
 	    test_and_clear_bit(MAILBOX_ACK_WITHHELD, &ch->flags)) {
@@ -581,7 +597,7 @@ static int mailbox_reset(struct rsl_mbox *link)
 	int ret = 0;
 
 	/* A timer of the framework, or a handler, would meet channels that are freed. */
-	if (!mb->irqs || !mailbox_client_reports(mb))
+	if (!mb->known || !mb->irqs || !mailbox_client_reports(mb))
 		return -EOPNOTSUPP;
 	mutex_lock(&mb->reset_mutex);
 	mailbox_free_all(mb);
@@ -603,24 +619,20 @@ static const struct rsl_mbox_transport mailbox_transport = {
 	.reset = mailbox_reset,
 };
 
+/* Read a property whose values have @names. Sets @value to -1 if it is missing. */
 static int mailbox_option(struct device *dev, const char *property,
-			  const char * const *names, int value)
+			  const char * const *names, int *value)
 {
 	const char *name;
-	int ret;
 
-	if (of_property_read_string(dev->of_node, property, &name)) {
-		if (value < 0)
-			return dev_err_probe(dev, value,
-					     "%pOF: %s: is missing, and the module does not know the controller\n",
-					     dev->of_node, property);
-		return value;
-	}
-	ret = match_string(names, -1, name);
-	if (ret < 0)
+	*value = -1;
+	if (of_property_read_string(dev->of_node, property, &name))
+		return 0;
+	*value = match_string(names, -1, name);
+	if (*value < 0)
 		return dev_err_probe(dev, -EINVAL, "%pOF: %s: \"%s\" is not known\n",
 				     dev->of_node, property, name);
-	return ret;
+	return 0;
 }
 
 /* Return the index of "<prefix>", or "<prefix><n>" if n is not negative, in mbox-names. */
@@ -676,41 +688,70 @@ err_names:
 			     dev->of_node);
 }
 
-/* Remember the interrupts of a controller, to hold them off. */
+/* Remember the interrupts of a controller that have a handler, to hold them off. */
 static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct device_node *np)
 {
 	struct device *controller = mailbox_controller_get(np);
 	unsigned int have;
-	bool held = true;
 	int n, irq;
 
 	if (!controller)
 		return -EPROBE_DEFER;
 	for (n = 0; (irq = of_irq_get(controller->of_node, n)) > 0; n++) {
+		if (!rsl_irq_has_action(irq))
+			continue;
 		for (have = 0; have < mb->irqs && mb->irq[have] != irq; have++)
 			;
-		if (have == MAILBOX_MAX_IRQS)
+		/* disable_irq() does not hold off an interrupt of each core. */
+		if (rsl_irq_is_percpu(irq) || have == MAILBOX_MAX_IRQS)
 			break;
 		mb->irq[have] = irq;
 		mb->irqs = max(mb->irqs, have + 1);
-		/* disable_irq() does not hold off an interrupt of each core. */
-		held = held && rsl_irq_can_be_disabled(irq);
 	}
 	put_device(controller);
-	if (irq != -EPROBE_DEFER && (!n || !held))
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: mboxes: %pOF: has no interrupt that can be held off while a channel is freed\n",
-				     dev->of_node, np);
 	if (irq > 0)
 		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: mboxes: the controllers have more than %d interrupts\n",
-				     dev->of_node, MAILBOX_MAX_IRQS);
+				     "%pOF: mboxes: %pOF: %s\n", dev->of_node, np,
+				     rsl_irq_is_percpu(irq) ?
+				     "has an interrupt of each core, which cannot be held off" :
+				     "has more than " __stringify(MAILBOX_MAX_IRQS) " interrupts");
 	return irq == -EPROBE_DEFER ? irq : 0;
 }
 
-/* Get the style of the channel at @index of "mboxes", which the link uses in @way. */
-static int mailbox_channel_style(struct device *dev, struct mailbox *mb, unsigned int index,
-				 enum mailbox_way way, struct mailbox_style *style)
+/* Check what the node says against what the table knows of a channel. */
+static int mailbox_agrees(struct device *dev, const struct mailbox_said *said,
+			  const struct of_phandle_args *args, enum mailbox_way way,
+			  const struct mailbox_style *style)
+{
+	if (said->payload >= 0 && style->payload && said->payload != style->payload)
+		return dev_err_probe(dev, -EINVAL, "%pOF: rsl,payload: %pOF takes \"%s\"\n",
+				     dev->of_node, args->np,
+				     mailbox_payload_names[style->payload]);
+	/*
+	 * The framework writes to the log when a client reports beside the controller, and
+	 * waits for ever when nobody reports.
+	 */
+	if (way != ONLY_NOTIFICATIONS && said->tx_done >= 0 && !style->polls &&
+	    said->tx_done != style->tx_done)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,tx-done: has to be \"%s\" with %pOF\n",
+				     dev->of_node, mailbox_tx_done_names[style->tx_done],
+				     args->np);
+	if (way != ONLY_KICKS && said->rx_ack && !style->rx_ack)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,rx-ack: %pOF takes no acknowledgment\n",
+				     dev->of_node, args->np);
+	return 0;
+}
+
+/*
+ * Get the style of the channel at @index of "mboxes", which the link uses in @way. Sets
+ * *@known to false if the table does not have it.
+ */
+static int mailbox_channel_style(struct device *dev, struct mailbox *mb,
+				 const struct mailbox_said *said, unsigned int index,
+				 enum mailbox_way way, struct mailbox_style *style,
+				 bool *known)
 {
 	struct of_phandle_args args;
 	int ret;
@@ -720,11 +761,19 @@ static int mailbox_channel_style(struct device *dev, struct mailbox *mb, unsigne
 		return dev_err_probe(dev, -EINVAL, "%pOF: mboxes: is missing or wrong\n",
 				     dev->of_node);
 	ret = mailbox_style_get(dev, &args, style);
+	*known = ret != -ENOENT;
+	if (!*known) {
+		/* As unkind as any that is known. */
+		*style = (struct mailbox_style){ .hold_irq = true, .rx_locked = true };
+		ret = 0;
+	}
 	if (!ret && style->way != BOTH_WAYS && style->way != way)
 		ret = dev_err_probe(dev, -EINVAL,
 				    "%pOF: mboxes: %pOF: channel %u can only be used for %s\n",
 				    dev->of_node, args.np, index,
 				    style->way == ONLY_KICKS ? "kicks" : "notifications");
+	if (!ret && *known)
+		ret = mailbox_agrees(dev, said, &args, way, style);
 	if (!ret && style->hold_irq)
 		ret = mailbox_irqs_add(dev, mb, args.np);
 	of_node_put(args.np);
@@ -735,14 +784,16 @@ static int mailbox_channel_style(struct device *dev, struct mailbox *mb, unsigne
  * Set the style of the link. That of its first channel for kicks counts, and the others
  * have to be like it. A channel without a payload takes messages of any form.
  */
-static int mailbox_channels_style(struct device *dev, struct mailbox *mb, bool *known)
+static int mailbox_channels_style(struct device *dev, struct mailbox *mb,
+				  const struct mailbox_said *said)
 {
 	struct mailbox_style *style = &mb->style;
 	struct mailbox_style each;
 	unsigned int n;
+	bool known;
 	int ret;
 
-	*known = true;
+	mb->known = true;
 	for (n = 0; n < 2 * mb->channels; n++) {
 		struct mailbox_channel *ch = &mb->channel[n / 2];
 		bool both = ch->rx_index == ch->tx_index;
@@ -750,19 +801,17 @@ static int mailbox_channels_style(struct device *dev, struct mailbox *mb, bool *
 
 		if (rx && both)
 			continue;
-		ret = mailbox_channel_style(dev, mb, rx ? ch->rx_index : ch->tx_index,
+		ret = mailbox_channel_style(dev, mb, said, rx ? ch->rx_index : ch->tx_index,
 					    both ? BOTH_WAYS :
-					    rx ? ONLY_NOTIFICATIONS : ONLY_KICKS, &each);
-		if (ret == -ENOENT) {
-			*known = false;
-			continue;
-		}
+					    rx ? ONLY_NOTIFICATIONS : ONLY_KICKS, &each,
+					    &known);
 		if (ret)
 			return ret;
 		style->rx_ack |= each.rx_ack;
 		style->hold_irq |= each.hold_irq;
 		style->rx_locked |= each.rx_locked;
-		if (!*known)
+		mb->known = mb->known && known;
+		if (!mb->known)
 			continue;
 		if (!n)
 			*style = each;
@@ -774,41 +823,39 @@ static int mailbox_channels_style(struct device *dev, struct mailbox *mb, bool *
 		if (!rx && !style->payload)
 			style->payload = each.payload;
 	}
+	if (mb->known && said->payload >= 0 && said->payload != style->payload)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: rsl,payload: the controller takes \"%s\"\n",
+				     dev->of_node, mailbox_payload_names[style->payload]);
 	return 0;
 }
 
-/* Set the style of the link from its channels, then apply the node's properties. */
+/* Set the style of the link from its channels, and from the node's properties. */
 static int mailbox_style_init(struct device *dev, struct mailbox *mb)
 {
-	bool known;
+	struct mailbox_said said = {
+		.rx_ack = of_property_read_bool(dev->of_node, "rsl,rx-ack"),
+	};
 	int ret;
 
-	ret = mailbox_channels_style(dev, mb, &known);
+	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names, &said.payload);
+	if (!ret)
+		ret = mailbox_option(dev, "rsl,tx-done", mailbox_tx_done_names,
+				     &said.tx_done);
+	if (!ret)
+		ret = mailbox_channels_style(dev, mb, &said);
 	if (ret)
 		return ret;
-	ret = mailbox_option(dev, "rsl,payload", mailbox_payload_names,
-			     known ? mb->style.payload : -EINVAL);
-	if (ret < 0)
-		return ret;
-	mb->style.payload = ret;
-	ret = mailbox_option(dev, "rsl,tx-done", mailbox_tx_done_names,
-			     known ? mb->style.tx_done : -EINVAL);
-	if (ret < 0)
-		return ret;
-	/* The framework writes to the log when a client reports beside the controller. */
-	if (known && mb->style.tx_done == TX_DONE_CONTROLLER && ret == TX_DONE_CLIENT &&
-	    !mb->style.polls)
+	if (!mb->known && (said.payload < 0 || said.tx_done < 0))
 		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,tx-done: has to be \"controller\", which reports by interrupt\n",
-				     dev->of_node);
-	mb->style.tx_done = ret;
-	if (!of_property_read_bool(dev->of_node, "rsl,rx-ack"))
-		return 0;
-	if (known && !mb->style.rx_ack)
-		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,rx-ack: the controller takes no acknowledgment\n",
-				     dev->of_node);
-	mb->style.rx_ack = true;
+				     "%pOF: %s: is missing, and the module does not know the controller\n",
+				     dev->of_node,
+				     said.payload < 0 ? "rsl,payload" : "rsl,tx-done");
+	if (said.payload >= 0)
+		mb->style.payload = said.payload;
+	if (said.tx_done >= 0)
+		mb->style.tx_done = said.tx_done;
+	mb->style.rx_ack |= said.rx_ack;
 	return 0;
 }
 

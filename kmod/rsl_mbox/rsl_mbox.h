@@ -82,17 +82,6 @@ struct rsl_mbox_transport {
 #define RSL_MBOX_WANTED_KINDS	2
 
 /**
- * struct rsl_mbox_rate - how much came in a window of time, to find a storm
- * @end: CLOCK_MONOTONIC time of the window's end
- * @count: number of wake-ups in the window: a notification counts once, or once for each
- *	eventfd that it signals
- */
-struct rsl_mbox_rate {
-	ktime_t end;
-	u64 count;
-};
-
-/**
  * struct rsl_mbox_vector - state of one vector of a link
  * @kicks: number of kicks given to the transport
  * @kicks_coalesced: number of those kicks that coalesced
@@ -101,7 +90,7 @@ struct rsl_mbox_rate {
  * @seq: value of the link's seq at the last notification that was delivered
  * @group: the vectors that a storm of this one masks: this one, and all others that
  *	have the same interrupt and no mask of their own. Set by the transport.
- * @rate: how much the vector's notifications cost
+ * @delivered: number of notifications that were delivered in the link's window
  * @storms: number of times that the vector was masked because of too many
  * @wanted: number of files that mask the vector, and that have armed it
  * @bindings: the bound eventfds of each direction; an RCU list; written under
@@ -117,7 +106,7 @@ struct rsl_mbox_vector {
 	ktime_t notified_at;
 	u64 seq;
 	u32 group;
-	struct rsl_mbox_rate rate;
+	u32 delivered;
 	u64 storms;
 	unsigned int wanted[RSL_MBOX_WANTED_KINDS];
 	struct list_head bindings[RSL_MBOX_DIRECTIONS];
@@ -161,9 +150,11 @@ struct rsl_mbox_masks {
  * @storming: vectors that are masked because of too many notifications
  * @latched: masked vectors that were notified
  * @storm_limit: the most notifications of a vector per second, 0 for no limit
- * @storm_most: the most wake-ups by a vector in a window; all vectors together may make
- *	twice as many
- * @rate: how much the notifications of all vectors cost
+ * @storm_most: the most notifications of a vector in a window
+ * @window_end: CLOCK_MONOTONIC time of the end of the window in which notifications that
+ *	are delivered are counted
+ * @delivered: number of those of all vectors
+ * @spent: time that their delivery took
  * @seq: number of deliveries; written under @lock. A reader that only checks for a new
  *	notification needs no lock.
  * @wait: wait queue of readers and pollers
@@ -197,7 +188,9 @@ struct rsl_mbox {
 	u32 latched;
 	u32 storm_limit;
 	u32 storm_most;
-	struct rsl_mbox_rate rate;
+	ktime_t window_end;
+	u32 delivered;
+	ktime_t spent;
 	atomic64_t seq;
 	wait_queue_head_t wait;
 	struct delayed_work calm_work;
@@ -289,7 +282,7 @@ void rsl_mbox_link_init(struct rsl_mbox *link, const struct rsl_mbox_transport *
 			unsigned int vectors,
 			void (*signal)(struct rsl_mbox *link, unsigned int vector));
 int rsl_mbox_kick(struct rsl_mbox *link, u32 mask);
-void rsl_mbox_notify(struct rsl_mbox *link, u32 mask);
+void rsl_mbox_notify(struct rsl_mbox *link, u32 mask, ktime_t since);
 void rsl_mbox_repeat(struct rsl_mbox *link, u32 mask);
 bool rsl_mbox_all_masked(struct rsl_mbox *link, u32 vectors);
 void rsl_mbox_mask(struct rsl_mbox *link, struct rsl_mbox_masks *own, u32 vectors,

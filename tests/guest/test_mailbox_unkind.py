@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from rslctl.linux import mbox
+from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
@@ -168,6 +169,50 @@ def test_a_link_that_ends_waits_for_a_callback_under_way(name: str, window: floa
     bind(name, platform_device)
     WINDOW.write_text("0")
     assert answers(name)
+
+
+@pytest.mark.parametrize("window", [20_000], indirect=True)
+@pytest.mark.parametrize("name", ["ipcc", "stranger"])
+def test_a_link_ends_while_the_remote_notifies(name: str, window: float) -> None:
+    """No handler begins between the wait for those that run and the end of the channels."""
+    simulator = Simulator(name)
+    platform_device = device(name)
+    with OtherCore(lambda: simulator.notify(LINKS[name][2], 1)):
+        for _ in range(20):
+            (DRIVER / "unbind").write_text(platform_device)
+            bind(name, platform_device)
+            time.sleep(0.05)
+    simulator.close()
+    WINDOW.write_text("0")
+    assert answers(name)
+
+
+@pytest.mark.parametrize("sim", ["ipi1"], indirect=True)
+def test_a_storm_does_not_own_the_core_of_a_slow_controller(sim: Simulator) -> None:
+    """Each message takes 15 us of it, so far fewer than the limit are too many."""
+    storms = sim.attribute("vector0/storms")
+    assert storms.read_text() == "0\n"
+    with OtherCore(lambda: sim.notify(1, 1)):
+        Remote.until(lambda: int(storms.read_text()) > 0, "no storm")
+    assert int(sim.attribute("storm_limit").read_text()) == 100000
+    Remote.until(lambda: sim.attribute("vector0/masked").read_text() == "\n", "no end")
+    sim.read()
+    assert answers("ipi1")
+
+
+@pytest.mark.parametrize("sim", ["stranger"], indirect=True)
+def test_an_eventfd_may_kick_from_a_notification_under_the_controllers_lock(
+    sim: Simulator,
+) -> None:
+    eventfd = os.eventfd(0, os.EFD_NONBLOCK)
+    fd = os.open(sim.link.node, os.O_RDWR)
+    for direction in (uapi.NOTIFY, uapi.KICK):
+        fcntl.ioctl(fd, uapi.IOC_BIND, uapi.BINDING.pack(0, direction, eventfd, 0))
+    with OtherCore(lambda: sim.notify(1, 1), endless=False) as remote:
+        remote.join()
+    assert sim.take() == (0, 0)
+    os.close(fd)
+    os.close(eventfd)
 
 
 @pytest.mark.parametrize("window", [5], indirect=True)

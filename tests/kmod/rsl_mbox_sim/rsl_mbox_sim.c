@@ -19,7 +19,8 @@
  * The interrupt is a level, from an interrupt controller of the simulator's own. Its
  * node is that of the mailbox controller: "interrupt-controller", #interrupt-cells 1,
  * interrupts-extended that names the node itself and 0. So a client finds the
- * interrupt in the controller's node, and can disable it.
+ * interrupt in the controller's node, and can disable it. An interrupt 1 beside it has
+ * no handler, as most of those of tegra-hsp.c: tegra_hsp_request_shared_irq().
  *
  * Device tree: #mbox-cells 1 (the channel), or 2 (type and number; imx-mailbox.c:
  * imx_mu_xlate()), "channels", "payload" ("none", "u32-pointer", "u32-value",
@@ -38,6 +39,10 @@
  *		tx-done is reported under a lock that send_data takes, too
  *		(arm_mhuv2.c: mhuv2_sender_interrupt() and doorbell_pending_lock; what
  *		is received has a device of its own there).
+ *	rx-locked
+ *		what is received is reported under a lock that send_data takes, too
+ *		(tegra-hsp.c: tegra_hsp_doorbell_irq(), tegra_hsp_doorbell_send_data();
+ *		the second one takes no lock there, but its kind may).
  *	rx-ack	a message on a channel that received is the acknowledgment, before
  *		which nothing more is received (zynqmp-ipi-mailbox.c:
  *		zynqmp_ipi_send_data()).
@@ -178,6 +183,7 @@ struct sim {
 	bool done_work;	/* tells by a work item that a message was sent */
 	bool done_channel;
 	bool done_locked;
+	bool rx_locked;
 	bool refuse;
 	bool no_sync;
 	bool no_thread;
@@ -186,7 +192,7 @@ struct sim {
 	unsigned int irq;
 	struct sim_line __percpu *line;
 	unsigned long page;	/* a register is in it */
-	spinlock_t doorbell_lock;	/* of send_data, and of done_locked */
+	spinlock_t doorbell_lock;	/* of send_data, done_locked and rx_locked */
 	raw_spinlock_t lock;	/* guards what follows */
 	bool enabled;
 	bool masked;
@@ -415,8 +421,8 @@ static int sim_send_data(struct mbox_chan *chan, void *data)
 	if (sim_acknowledge(sim, channel))
 		return 0;
 	writel_relaxed(BIT((chan - sim->chans) % 32), (void __force __iomem *)sim->page);
-	ret = sim->done_locked ? sim_accept_locked(sim, channel, data) :
-				 sim_accept(sim, channel, data);
+	ret = sim->done_locked || sim->rx_locked ? sim_accept_locked(sim, channel, data) :
+						   sim_accept(sim, channel, data);
 	wake_up_interruptible(&sim->wait);
 	if (!ret && sim->done_work)
 		schedule_work(&channel->work);
@@ -471,6 +477,15 @@ static void sim_deliver_burst(struct sim *sim, struct mbox_chan *chan)
 	}
 }
 
+static void sim_deliver_locked(struct sim *sim, struct mbox_chan *chan, u32 word)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&sim->doorbell_lock, flags);
+	sim_deliver(sim, chan, word);
+	spin_unlock_irqrestore(&sim->doorbell_lock, flags);
+}
+
 static void sim_wait_window(void)
 {
 	unsigned int us = READ_ONCE(window);
@@ -511,7 +526,10 @@ static irqreturn_t sim_serve(struct sim *sim, struct mbox_chan *chan)
 	}
 	if (latched) {
 		sim_wait_window();
-		sim_deliver(sim, chan, word);
+		if (sim->rx_locked)
+			sim_deliver_locked(sim, chan, word);
+		else
+			sim_deliver(sim, chan, word);
 	}
 	if (burst)
 		sim_deliver_burst(sim, chan);
@@ -771,6 +789,7 @@ static void sim_remove_domain(void *data)
 	int cpu;
 
 	irq_dispose_mapping(sim->irq);
+	irq_dispose_mapping(irq_find_mapping(sim->domain, 1));
 	irq_domain_remove(sim->domain);
 	for_each_possible_cpu(cpu)
 		irq_work_sync(&per_cpu_ptr(sim->line, cpu)->work);
@@ -790,14 +809,13 @@ static int sim_create_domain(struct sim *sim, struct platform_device *pdev)
 		line->sim = sim;
 		rsl_irq_work_init_hard(&line->work, sim_line_work);
 	}
-	sim->domain = irq_domain_create_linear(dev_fwnode(dev), 1, &sim_domain_ops, sim);
+	sim->domain = irq_domain_create_linear(dev_fwnode(dev), 2, &sim_domain_ops, sim);
 	if (!sim->domain)
 		return -ENOMEM;
-	/* Finds what is made here, by the node's property. */
-	irq = platform_get_irq(pdev, 0);
-	if (irq < 0) {
+	irq = irq_create_mapping(sim->domain, 0);
+	if (!irq) {
 		irq_domain_remove(sim->domain);
-		return irq;
+		return -EINVAL;
 	}
 	sim->irq = irq;
 	return devm_add_action_or_reset(dev, sim_remove_domain, sim);
@@ -866,6 +884,7 @@ static void sim_read_properties(struct sim *sim, struct device_node *np)
 	sim->no_thread = of_property_read_bool(np, "no-thread");
 	sim->threaded = of_property_read_bool(np, "threaded");
 	sim->done_locked = of_property_read_bool(np, "tx-done-locked");
+	sim->rx_locked = of_property_read_bool(np, "rx-locked");
 	sim->done_irq = !strcmp(done, "irq");
 	sim->done_work = !strcmp(done, "work");
 	sim->done_channel = !strcmp(done, "channel");

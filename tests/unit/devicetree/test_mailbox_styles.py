@@ -156,8 +156,27 @@ def test_a_refused_controller_is_refused_whatever_the_profile_says() -> None:
             "st,stm32mp1-ipcc",
             replace(link((0,), (1,)), tx_done="client"),
             {},
-            "tx-done cannot be 'client'",
+            "has tx-done 'controller', not 'client'",
         ),
+        (
+            "qcom,ipcc",
+            replace(link((0, 1), (1, 1)), tx_done="controller"),
+            {},
+            "has tx-done 'client', not 'controller'",
+        ),
+        (
+            "ti,am64-mailbox",
+            replace(link((6,), (6,)), payload="u32-pointer"),
+            {},
+            "takes payload 'u32-value', not 'u32-pointer'",
+        ),
+        (
+            "st,stm32mp1-ipcc",
+            replace(link((0,), (1,)), payload="u32-pointer"),
+            {},
+            "takes payload 'none', not 'u32-pointer'",
+        ),
+        ("arm,mhu", replace(link((0,), (1,)), rx_ack=True), {}, "takes no acknowledgment"),
     ],
 )
 def test_what_the_module_refuses_is_told(

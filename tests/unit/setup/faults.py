@@ -204,7 +204,12 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("uio-device-memory", "warning", uio, "/dev/uio0 maps Device memory"),
     ("node", "error", no_node, "/dev/rsl_mbox0 is not there"),
     ("stalled", "error", stalled, "has not taken a kick for 1500 ms"),
-    ("storm", "error", storm, "storm_limit, 100000 times a second, allows, and is masked now"),
+    (
+        "storm",
+        "error",
+        storm,
+        "more than 100000 times a second, or than the core can handle, and is masked now",
+    ),
     ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 times"),
     ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
     ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),

@@ -309,12 +309,28 @@ def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
     dones = {style.tx_done for style in usable if style.way != "notifications"}
     if len(dones) > 1 or len({style.payload for style in usable} - {"none"}) > 1:
         yield "has channels that take messages of different forms"
-    if mailbox.tx_done == "client" and any(
-        style.tx_done == "controller" and not style.polls for style in usable
-    ):
-        yield "reports by interrupt that a message was sent: tx-done cannot be 'client'"
+    yield from _disagreements(mailbox, list(zip(ways, styles, strict=True)))
     if mailbox.payload_vectors > 1:
         yield from _vector_problems(mailbox, styles[0] or Style())
+
+
+def _disagreements(
+    mailbox: Channels, found: list[tuple[tuple[str, tuple[int, ...]], Style | None]]
+) -> Iterator[str]:
+    """What the profile says otherwise than the table: mailbox_agrees() of the kernel module."""
+    known = [(way, style) for (way, _), style in found if style and not style.refused]
+    payloads = {style.payload for _, style in known} - {"none"}
+    if known and len(known) == len(found):
+        payloads = payloads or {"none"}
+    if mailbox.payload and payloads - {mailbox.payload}:
+        yield f"takes payload {min(payloads - {mailbox.payload})!r}, not {mailbox.payload!r}"
+    for done in {
+        style.tx_done for way, style in known if way != "notifications" and not style.polls
+    }:
+        if mailbox.tx_done not in ("", done):
+            yield f"has tx-done {done!r}, not {mailbox.tx_done!r}"
+    if mailbox.rx_ack and any(way != "kicks" and not style.rx_ack for way, style in known):
+        yield "takes no acknowledgment: leave out rx-ack"
 
 
 def _vector_problems(mailbox: Channels, style: Style) -> Iterator[str]:

@@ -217,7 +217,7 @@ def _storms(on: Patient) -> Iterator[Finding]:
                 "storm",
                 "error" if now else "warning",
                 f"{device.name}: vector {vector} was masked {count} times because the remote "
-                f"notifies more than storm_limit, {limit} times a second, allows"
+                f"notifies more than {limit} times a second, or than the core can handle"
                 + (", and is masked now" if now else ""),
                 "does the remote's program notify without an end? Mend it; if it needs this "
                 f"rate, raise {mbox.CLASS}/{device.device}/storm_limit",
