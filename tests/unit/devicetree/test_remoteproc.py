@@ -253,6 +253,17 @@ def test_a_k3_core_has_its_pool_first() -> None:
 
 
 @needs_dtc
+def test_regions_with_names_keep_them() -> None:
+    names = 'memory-region-names = "dma", "firmware";'
+    made = merged(booted(), remote("ti,am64-r5f", BOTH + names))
+    assert len(bases_of(made)) == 4
+    assert made.texts(REMOTE, "memory-region-names") == [
+        *("dma", "firmware", "r0_firmware", "r0_memory")
+    ]
+    assert "memory-region-names" not in merged(booted(), remote("ti,am64-r5f", BOTH)).nodes[REMOTE]
+
+
+@needs_dtc
 def test_a_node_that_is_off_is_turned_on() -> None:
     made = merged(booted(), remote("fsl,imx93-cm33", f'status = "disabled"; {BOTH}'))
     assert made.enabled(REMOTE)

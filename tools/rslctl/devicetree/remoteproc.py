@@ -200,6 +200,14 @@ class _Core:
         own = self._regions(reserved)
         return (("memory-region", (*before, *own)),) if own else ()
 
+    def _names(self, base: Tree, reserved: Reserved) -> Properties:
+        """The names of the regions, if the base's node has names."""
+        key = "memory-region-names"
+        if key not in base.nodes[self.path]:
+            return ()
+        own = (each.label for each in self._regions(reserved))
+        return ((key, (*base.texts(self.path, key), *own)),)
+
     def by_label(self, reserved: Reserved) -> list[Fragment]:
         """The change of the node if there is no base to fit to."""
         binding, listed = self._binding, self.wanted.memory_region
@@ -222,7 +230,7 @@ class _Core:
                 yield _change(path, ("status", "okay"))
         listed = self.listed(reserved, base.cells(self.path, "memory-region"))
         if listed:
-            yield _change(self.path, *listed)
+            yield _change(self.path, *listed, *self._names(base, reserved))
         if binding.one_cluster:
             same = base.texts(cluster, "compatible")
             for path in base.nodes:
