@@ -121,7 +121,7 @@ def test_the_overlay_merges_into_the_real_tree(
             made = overlay.for_base(chosen, "rsl", tree.from_blob(each.read_bytes(), name))
             source, blob = tmp_path / "x.dtso", tmp_path / "x.dtbo"
             source.write_text(nodes.to_source(made))
-            run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
+            run(["dtc", "-@", "-q", "-I", "dts", "-O", "dtb", "-o", blob, source])
             out = tmp_path / "merged.dtb"
             run(["fdtoverlay", "-i", each, "-o", out, blob])
             merged = tree.from_blob(out.read_bytes(), name)

@@ -39,7 +39,7 @@ def variants() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("name", "transport", "style"), variants())
 def test_source_and_blob_are_the_same_overlay(name: str, transport: str, style: str) -> None:
     made = overlay.build(overlay.choose(reader.load(name), transport), style)
-    compiled = dtc(nodes.to_source(made), INHERITED, NO_CONTROLLER, CLUSTERS)
+    compiled = dtc(nodes.to_source(made), "-@", INHERITED, NO_CONTROLLER, CLUSTERS)
     assert normal(compiled) == normal(nodes.to_blob(made))
 
 
