@@ -12,6 +12,7 @@ from rslctl.devicetree.nodes import Ref
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import SeveralError
 from rslctl.profile import model, reader
+from rslctl.profile.cores import BITS_32
 from rslctl.profile.model import NodeRef, Remoteproc
 from rslctl.region import Region
 from rslctl.setup import checks
@@ -200,7 +201,9 @@ def booted(**more: object) -> model.Board:
     board = profile(CHANNELS, cells=(1, 1))
     made = Remoteproc(NodeRef(paths=(REMOTE,)), "", "daemon")
     made = dataclasses.replace(made, **more)  # type: ignore[arg-type]
-    link = dataclasses.replace(board.links[0], firmware=FIRMWARE_AT, remoteproc=made)
+    # The addresses of these tests are those of no real core.
+    side = model.RemoteSide(ranges=BITS_32)
+    link = dataclasses.replace(board.links[0], firmware=FIRMWARE_AT, remoteproc=made, remote=side)
     return dataclasses.replace(board, links=(link,))
 
 
@@ -320,6 +323,25 @@ def test_a_node_that_the_base_lacks_is_told_or_left_out() -> None:
     (text,) = remoteproc.absent(board, tree.from_blob(base.blob(), "base"))
     assert text == "r0: base has no node &m4 /bus/remote@200000"
     assert not list(remoteproc.absent(booted(), tree.from_blob(base.blob(), "base")))
+
+
+@needs_dtc
+def test_the_node_tells_the_core_that_the_profile_does_not() -> None:
+    base = remote("fsl,imx7d-cm4", BOTH)
+    board = booted()
+
+    def with_core(side: model.RemoteSide | None) -> list[str]:
+        link = dataclasses.replace(board.links[0], remote=side)
+        return problems(dataclasses.replace(board, links=(link,)), base)
+
+    assert with_core(None) == [
+        f"remoteproc: r0: {REMOTE} is imx7d-m4, which does not reach {what}, 0x100000 bytes"
+        for what in ("memory at 0x50000000", "firmware at 0x50100000")
+    ]
+    assert with_core(model.RemoteSide(ranges=BITS_32)) == []
+    assert with_core(model.RemoteSide(core="k3-m4")) == [
+        f"remoteproc: r0: {REMOTE} is imx7d-m4, the profile says core 'k3-m4'"
+    ]
 
 
 @needs_dtc

@@ -15,7 +15,7 @@ from rslctl.devicetree import r5_cluster
 from rslctl.devicetree.nodes import Cells, Fragment, Node, Ref, Value
 from rslctl.devicetree.r5_cluster import Cluster
 from rslctl.devicetree.tree import Tree, parent
-from rslctl.profile.cores import CORES
+from rslctl.profile.cores import CORES, seen
 from rslctl.profile.model import Board, Link, NodeRef, Remoteproc
 from rslctl.region import Region
 
@@ -259,13 +259,36 @@ class _Core:
         base, wanted = self._base, self.wanted
         if base and self.path and self._binding:
             prefix = f"remoteproc: {self.links[0].name}: {self.path}"
-            for text in (*self._mode_problems(base, self._binding), *self._list_problems(base)):
+            for text in (
+                *self._core_problems(),
+                *self._mode_problems(base, self._binding),
+                *self._list_problems(base),
+            ):
                 yield f"{prefix} {text}"
         elif base and not self.path:
             near = self._own_kind()
             if near or not self._compatibles:
                 hint = f"; near it: {', '.join(near)}" if near else ""
                 yield f"label: there is no node {wanted.node}{hint}"
+
+    def _core_problems(self) -> Iterator[str]:
+        """What the node tells of the core that the profile does not say, or says otherwise."""
+        fitting = {
+            name: core
+            for name, core in CORES.items()
+            if set(core.compatibles) & set(self._compatibles)
+        }
+        for link in self.links:
+            said = CORES[link.core].compatibles if link.core else ()
+            if said and not set(said) & set(self._compatibles):
+                yield f"is {' or '.join(fitting)}, the profile says core {link.core!r}"
+            unsaid = not (said or (link.remote and link.remote.ranges))
+            for what, region in link.regions() if unsaid else ():
+                if fitting and not any(seen(each.ranges, region) for each in fitting.values()):
+                    yield (
+                        f"is {' or '.join(fitting)}, which does not reach {what} at "
+                        f"{region.base:#x}, {region.size:#x} bytes"
+                    )
 
     def _mode_problems(self, base: Tree, binding: Binding) -> Iterator[str]:
         mode = self.wanted.mode
