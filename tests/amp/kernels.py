@@ -230,7 +230,7 @@ def _from_source(directory: str, *names: str) -> Path:
             depth = directory.count("/") + 2
             run(["tar", "-xf", source, f"--strip-components={depth}", *members], cwd=target)
 
-    kind = names[0].partition(".")[0]
+    kind = Path(names[0]).name.partition(".")[0]
     return cache.kept(kind, cache.digest("6.12", *names), make) / names[0]
 
 
@@ -238,6 +238,13 @@ def checkpatch() -> Path:
     """The kernel's checker of style."""
     others = ("const_structs.checkpatch", "spelling.txt")
     return _from_source("scripts", "checkpatch.pl", *others)
+
+
+def bindings() -> Path:
+    """The directory of the kernel's schemas of remoteproc nodes, and of what these refer to."""
+    directory = "Documentation/devicetree/bindings"
+    names = ("remoteproc", "arm/keystone/ti,k3-sci-common.yaml")
+    return _from_source(directory, *names).parent
 
 
 def uio_driver(name: str) -> Path:

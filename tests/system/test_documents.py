@@ -45,7 +45,10 @@ def test_the_commands_on_device_trees(path: Path, env: dict[str, str], tmp_path:
 
 
 def booted(root: Path, base: Path) -> None:
-    """Make *root* the files of a ZCU102 that was booted with its overlay by extlinux.conf."""
+    """Make *root* the files of a ZCU102 that was booted with its overlay by extlinux.conf.
+
+    Its kernel has the R5's driver, drivers/remoteproc/xlnx_r5_remoteproc.c, and core 0 is offline.
+    """
     board = reader.load("zcu102")
     parsed, blob = overlay.read_base(base)
     merged = overlay.merge(overlay.for_base(board, "rsl", parsed), blob)
@@ -73,6 +76,16 @@ def booted(root: Path, base: Path) -> None:
         (device / "of_node").symlink_to(root / tree_of / made)
         if "mailbox" in made:
             (device / "driver").symlink_to(driver)
+    remote = root / "sys/class/remoteproc/remoteproc0"
+    (remote / "device").mkdir(parents=True)
+    (remote / "device/of_node").symlink_to(root / tree_of / "remoteproc-split@ffe00000/r5f@0")
+    for file, text in {
+        "name": "ffe00000.remoteproc-split:r5f@0",
+        "state": "offline",
+        "firmware": "rproc-ffe00000.remoteproc-split:r5f@0-fw",
+        "recovery": "enabled",
+    }.items():
+        (remote / file).write_text(f"{text}\n")
 
 
 @pytest.mark.parametrize("path", of_kind("zcu102"), ids=name)
@@ -84,6 +97,9 @@ def test_the_commands_on_the_files_of_a_zcu102(
     booted(root, base)
     ran = 0
     for block in documents.blocks(path):
+        if block.language == "toml":
+            (root / "etc/rslctl/boards").mkdir(parents=True)
+            (root / "etc/rslctl/boards/zcu102.toml").write_text(block.text)
         wanted = command_lines(documents.script(block)) if block.kind == "zcu102" else []
         for words in [words for words in wanted if words[0] in RUN]:
             dry = ["--dry-run"] if words[0] == "setup" and "--dry-run" not in words else []

@@ -106,7 +106,7 @@ def merged(made: model.Board, base: Base, style: str = "rsl") -> Tree:
     blob = base.blob()
     fitted = overlay.for_base(made, style, tree.from_blob(blob, "base"))
     source = subprocess.run(
-        ["dtc", "-q", "-I", "dts", "-O", "dtb"],
+        ["dtc", "-@", "-q", "-I", "dts", "-O", "dtb"],
         input=to_source(fitted).encode(),
         stdout=subprocess.PIPE,
         check=True,

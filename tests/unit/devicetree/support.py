@@ -39,6 +39,8 @@ BASE = """\
 INHERITED = "-Wno-interrupts_property"
 #: The controllers of mailboxes are in the base, too.
 NO_CONTROLLER = "-Wno-mboxes_property"
+#: The R5 cluster of a ZynqMP has a node for each of its modes, in Linux's own trees as well.
+CLUSTERS = "-Wno-unique_unit_address"
 
 
 def dtc(text: str, *arguments: str) -> bytes:

@@ -19,7 +19,7 @@ from rslctl.profile.model import NodeRef
 
 from tests.unit import REPOSITORY
 from tests.unit.devicetree.bases import CHANNELS, MU, profile
-from tests.unit.devicetree.support import INHERITED, NO_CONTROLLER, dtc, normal
+from tests.unit.devicetree.support import CLUSTERS, INHERITED, NO_CONTROLLER, dtc, normal
 from tests.unit.machine import REAL_BOARDS
 from tests.unit.programs import needs_dtc
 
@@ -39,7 +39,7 @@ def variants() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("name", "transport", "style"), variants())
 def test_source_and_blob_are_the_same_overlay(name: str, transport: str, style: str) -> None:
     made = overlay.build(overlay.choose(reader.load(name), transport), style)
-    compiled = dtc(nodes.to_source(made), INHERITED, NO_CONTROLLER)
+    compiled = dtc(nodes.to_source(made), "-@", INHERITED, NO_CONTROLLER, CLUSTERS)
     assert normal(compiled) == normal(nodes.to_blob(made))
 
 

@@ -7,7 +7,8 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
-from rslctl.devicetree import overlay, tree
+import pytest
+from rslctl.devicetree import nodes, overlay, tree
 from rslctl.profile import reader
 from rslctl.region import Region
 from rslctl.setup import checks
@@ -92,3 +93,21 @@ def test_a_machine_is_known_by_whose_nodes_it_has() -> None:
     running.nodes["/umb"]["mbox-names"] = b"rx\0tx\0"
     assert overlay.style_of(made, running) == "rsl"
     assert checks.machine(made, running)
+
+
+@needs_dtc
+@pytest.mark.parametrize("symbols", [False, True])
+def test_a_later_overlay_can_refer_to_the_links_regions(tmp_path: Path, *, symbols: bool) -> None:
+    base = Base(symbols=symbols).blob()
+    made = overlay.for_base(profile(CHANNELS), "rsl", tree.from_blob(base, "base"))
+    (tmp_path / "first.dtb").write_bytes(overlay.merge(made, base))
+    later = "/dts-v1/; /plugin/; &{/} { user { memory-region = <&r0_memory>; }; };"
+    (tmp_path / "later.dtbo").write_bytes(dtc(later, "-@"))
+    names = [str(tmp_path / name) for name in ("first.dtb", "both.dtb", "later.dtbo")]
+    subprocess.run(["fdtoverlay", "-i", names[0], "-o", names[1], names[2]], check=True)
+    both = tree.from_blob((tmp_path / "both.dtb").read_bytes(), "both")
+    (number,) = both.cells("/user", "memory-region")
+    assert both.phandles[number] == "/reserved-memory/memory@50000000"
+    assert both.labels["r0_memory"] == "/reserved-memory/memory@50000000"
+    plain = nodes.to_blob(dataclasses.replace(made, symbols=False))
+    assert "/__symbols__" not in tree.from_blob(plain, "for a running kernel")

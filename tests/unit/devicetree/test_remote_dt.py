@@ -143,13 +143,62 @@ def test_a_doorbell_of_ones_own_is_not_the_ipis(tmp_path: Path) -> None:
     assert facts == {"vectors": (2,)}
 
 
-def test_memory_past_4_gib_is_told_to_zephyr_in_two_cells(tmp_path: Path) -> None:
+def zephyr(tmp_path: Path, more: str) -> str:
+    """What Zephyr is told of zcu102's link, changed by *more*."""
     mine = tmp_path / "mine.toml"
-    mine.write_text(
-        'extends = "zcu102"\n[[link]]\nname = "rpu0"\nmemory.base = 0x800000000\n'
-        "memory.size = 0x100000000\n"
-    )
+    mine.write_text(f'extends = "zcu102"\n[[link]]\nname = "rpu0"\n{more}')
     board = reader.load(str(mine))
-    text = remote_dt.render(board, board.links[0], "zephyr").decode()
+    return remote_dt.render(board, board.links[0], "zephyr").decode()
+
+
+def test_memory_past_4_gib_is_told_to_zephyr_in_two_cells(tmp_path: Path) -> None:
+    text = zephyr(
+        tmp_path,
+        'remote.core = "cortex-a"\nmemory.base = 0x800000000\nmemory.size = 0x100000000\n',
+    )
     assert "reg = <0x8 0x0 0x1 0x0>;" in text
     assert "ranges = <0x0 0x0 0x8 0x0 0x1 0x0>;" in text
+
+
+def test_memory_that_ends_at_4_gib_is_told_to_zephyr_in_one_cell(tmp_path: Path) -> None:
+    """The row top.toml of the published reports."""
+    text = zephyr(tmp_path, "memory.base = 0xff000000\n")
+    assert "reg = <0xff000000 0x1000000>;" in text
+    assert "#address-cells = <1>;" in text
+    whole = zephyr(
+        tmp_path,
+        'remote.core = "cortex-a"\nmemory.base = 0\nmemory.size = 0x100000000\nfirmware = false\n',
+    )
+    assert "reg = <0x0 0x0 0x1 0x0>;" in whole  # a size of 4 GiB has no place in one cell
+
+
+@needs_dtc
+@pytest.mark.parametrize("form", remote_dt.FORMS)
+def test_a_remote_is_told_its_own_addresses(form: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "qemu-virt"\n[[link]]\nname = "rpu0"\n'
+        "memory.base = 0x880000000\nfirmware.base = 0x840000000\n"
+        "remote.ranges = [[0x80000000, 0x840000000, 0x10000000],"
+        " [0x10000000, 0x880000000, 0x10000000]]\n"
+    )
+    board = reader.load(str(mine))
+    data = remote_dt.render(board, board.links[0], form)
+    if form == "dtb":
+        told = tree.from_blob(data, "told")
+        assert told.cells("/reserved-memory/memory@10000000", "reg") == (0, 0x10000000, 0, 1 << 24)
+        served = board.links[0].virtio
+        assert served
+        for each in virtio.arrange(served.devices, device_tree=served.device_tree):
+            node = f"/virtio@{0x10000000 + each.header:x}"
+            assert told.cells(node, "rsl,region")[1] == 0x10000000 + each.region.offset
+        return
+    text = data.decode()
+    assert "880000000" not in text
+    assert "0x10000000" in text
+    if form == "header":
+        macros = dict(re.findall(r"#define RSL_RPU0_(\w+) (\w+)$", text, re.MULTILINE))
+        assert macros["MEMORY_BASE"] == "0x10000000UL"
+        assert macros["FIRMWARE_BASE"] == "0x80000000UL"
+        assert macros["DT_BASE"] == "0x10f00000UL"
+        assert macros["NOTIFY_REGISTER"] == "0x8020040UL"  # the remote's own address already

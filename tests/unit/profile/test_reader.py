@@ -94,6 +94,66 @@ def test_a_mistake_is_named_with_its_key(old: str, new: str, message: str) -> No
     assert message in str(error.value)
 
 
+REMOTEPROC = (
+    PROFILE
+    + """
+[link.remoteproc]
+node = "&m4 /m4"
+mode = "split"
+regions = [{ base = 0x60000000, size = 0x1000 }, { base = 0x61000000, size = 0x1000 }]
+dma-pool = { base = 0x62000000, size = 0x1000 }
+memory-region = ["&pool", "&code /reserved-memory/code@0"]
+"""
+)
+
+
+def test_a_remotes_regions_are_the_links() -> None:
+    (link,) = parse(REMOTEPROC).links
+    assert link.remoteproc
+    assert link.remoteproc.mode == "split"
+    assert link.remoteproc.memory_region == (
+        NodeRef("pool"),
+        NodeRef("code", ("/reserved-memory/code@0",)),
+    )
+    assert link.regions() == [
+        ("memory", Region(0x70000000, 0x1000000)),
+        ("region0", Region(0x60000000, 0x1000)),
+        ("region1", Region(0x61000000, 0x1000)),
+        ("dma_pool", Region(0x62000000, 0x1000)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"split"', '"splt"', "remoteproc.mode: 'splt' is not one of 'split', 'lockstep', "),
+        ('"&pool"', '"pool"', "remoteproc.memory-region: 'pool' is not a node's label"),
+        (
+            "0x61000000, size = 0x1000",
+            "0x60000000, size = 0x1000",
+            ":17: link[0].remoteproc: 0x60000000, 0x1000 bytes, overlaps region0 at 0x60000000",
+        ),
+        (
+            "0x62000000, size = 0x1000",
+            "0x70000000, size = 0x1000",
+            "link[0].remoteproc: 0x70000000, 0x1000 bytes, overlaps memory at 0x70000000",
+        ),
+        ("0x62000000, size = 0x1000", "0x62000000, size = 0x10", "dma-pool.size: 0x10 is not a"),
+        ("0x61000000, size = 0x1000", "0x61000000", "remoteproc.regions[1].size: is missing"),
+        (
+            "0x61000000",
+            "0x161000000",
+            "link[0].remoteproc: 0x161000000, 0x1000 bytes, is outside what the remote reaches",
+        ),
+    ],
+)
+def test_a_mistake_about_the_remotes_regions_is_named(old: str, new: str, message: str) -> None:
+    assert old in REMOTEPROC
+    with pytest.raises(RslError) as error:
+        parse(REMOTEPROC.replace(old, new))
+    assert message in str(error.value)
+
+
 def test_two_links_need_two_names() -> None:
     link = PROFILE[PROFILE.index("[[link]]") :]
     other = link.replace("0x70000000", "0x60000000").replace("[90, 91]", "[92, 93]")

@@ -110,7 +110,9 @@ def test_ipi_agents_can_be_driven_as_a_doorbell_too() -> None:
     pl0, rpu0 = zynqmp.AGENTS[7], zynqmp.AGENTS[1]
     assert (doorbell.register, doorbell.kick_values) == (pl0.registers, (rpu0.bit,))
     assert (doorbell.spis, doorbell.status_masks) == ((pl0.spi,), (rpu0.bit,))
-    remote = model.RemoteSide(rpu0.registers + zynqmp.TRIG, (pl0.bit,), (rpu0.spi + 32,))
+    interrupts = (rpu0.spi + 32,)
+    register = rpu0.registers + zynqmp.TRIG
+    remote = model.RemoteSide(register, (pl0.bit,), interrupts, "zynqmp-r5-0")
     assert link.remote == remote
 
 

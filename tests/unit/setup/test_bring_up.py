@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
 import pytest
 from rslctl.errors import RslError
+from rslctl.profile import model
 from rslctl.setup import bring_up, steps
 from rslctl.setup.journal import Journal
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
-from tests.unit.setup.support import down, journal, up, written
+from tests.unit.setup.support import down, journal, target, up, written
 
 
 def test_what_is_up_already_is_left_alone(machine: Machine) -> None:
@@ -22,6 +24,28 @@ def test_what_is_up_already_is_left_alone(machine: Machine) -> None:
     assert json.loads(journal(machine).read_text())["entries"] == []
     assert down(machine) == []
     assert not journal(machine).exists()
+
+
+def test_a_remote_that_this_kernel_does_not_boot_is_left_to_what_does(machine: Machine) -> None:
+    machine.with_device_tree().with_driver().with_link()
+    boots = model.Remoteproc(model.NodeRef("m4", ("/m4",)), "", "daemon")
+    known = dataclasses.replace(
+        machine.board.links[0], remoteproc=boots, remote=model.RemoteSide(core="k3-m4")
+    )
+
+    def steps_of(link: model.Link, firmware: str | None = None) -> list[steps.Step]:
+        board = dataclasses.replace(machine.board, links=(link,))
+        wanted = dataclasses.replace(target(machine), board=board, link=link)
+        return bring_up.steps_for(wanted, firmware)
+
+    last = steps_of(known)[-1]
+    assert last.check()
+    assert last.describe() == (
+        "remote left to what boots it: rpu0: the running device tree has no node &m4 /m4"
+    )
+    for link, firmware in ((known, "m4.elf"), (dataclasses.replace(known, remote=None), None)):
+        with pytest.raises(RslError, match="there is no node &m4 /m4 to boot the remote of link"):
+            steps_of(link, firmware)
 
 
 def test_a_step_that_fails_leaves_no_entry(machine: Machine) -> None:

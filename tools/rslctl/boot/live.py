@@ -146,7 +146,7 @@ def _without_boot(made: Overlay, machine: Tree, phandles: dict[str, int]) -> Ove
         elif path and not body.children and _has_status(machine, path, body):
             continue
         fragments.append(Fragment(each.target, body))
-    return dataclasses.replace(made, fragments=tuple(fragments))
+    return dataclasses.replace(made, fragments=tuple(fragments), symbols=False)
 
 
 def _has_status(machine: Tree, path: str, body: Node) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from rslctl.devicetree import mailbox_styles
+from rslctl.devicetree import mailbox_styles, remoteproc
 from rslctl.devicetree.nodes import Node, Overlay
 from rslctl.devicetree.tree import Interrupt, Tree, parent
 from rslctl.errors import SeveralError
@@ -107,6 +107,7 @@ class _Checks:
                 yield from self._fifos(link, link.by)
             elif isinstance(link.by, Channels):
                 yield from self._channels(link, link.by)
+        yield from remoteproc.problems(self._board, self._given)
         yield from self._interrupts()
         yield from self._agents()
 

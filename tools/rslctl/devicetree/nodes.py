@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The data model of device tree overlays, and its output as source text and as blob.
 
-Both forms are those of dtc. The source text has ``/plugin/``. The blob has nodes ``fragment@N``;
-``__local_fixups__`` lists the references to nodes of the overlay itself, and ``__fixups__`` those
-to labels of the base (Documentation/devicetree/dynamic-resolution-notes.rst of Linux).
+Both forms are those of "dtc -@". The source text has ``/plugin/``. The blob has nodes
+``fragment@N``; ``__local_fixups__`` lists the references to nodes of the overlay itself,
+``__fixups__`` those to labels of the base (Documentation/devicetree/dynamic-resolution-notes.rst of
+Linux), and ``__symbols__`` the labels of the overlay's own nodes, for overlays that come later.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ class Overlay:
 
     comment: str
     fragments: tuple[Fragment, ...]
+    #: Whether a blob tells the labels. A running tree without labels takes none
+    #: (init_overlay_changeset() in drivers/of/overlay.c of Linux).
+    symbols: bool = True
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield all nodes, targets included, with their paths in the merged tree."""
@@ -229,7 +233,9 @@ def to_blob(overlay: Overlay) -> bytes:
         RslError: the overlay refers by path to a node of the base.
     """
     _check_references(overlay)
-    phandles = {label: number for number, label in enumerate(overlay.references(), 1)}
+    symbols = _symbols(overlay) if overlay.symbols else {}
+    labels = dict.fromkeys((*overlay.references(), *symbols))
+    phandles = {label: number for number, label in enumerate(labels, 1)}
     tree = fdt.FDT(entries=[])  # the default is one list that all trees share
     local = fdt.Node("__local_fixups__")
     fixups: dict[str, list[str]] = {}
@@ -252,8 +258,21 @@ def to_blob(overlay: Overlay) -> bytes:
         tree.add_item(fdt.Node("__fixups__", *properties))
     if local.nodes:
         tree.add_item(local)
+    if symbols:
+        paths = [fdt.PropStrings(label, path) for label, path in symbols.items()]
+        tree.add_item(fdt.Node("__symbols__", *paths))
     blob: bytes = tree.to_dtb(17, 16)  # version 17, compatible with 16, as dtc writes it
     return blob
+
+
+def _symbols(overlay: Overlay) -> dict[str, str]:
+    """The paths in the overlay of its own nodes that have a label, by label."""
+    return {
+        node.label: path
+        for number, fragment in enumerate(overlay.fragments)
+        for path, node in _walk(f"/fragment@{number}/__overlay__", fragment.body)
+        if node.label
+    }
 
 
 def blob_of(root: Node) -> bytes:

@@ -7,7 +7,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from rslctl.devicetree import conflicts, differences, fit_to_base
+from rslctl.devicetree import conflicts, differences, fit_to_base, remoteproc
 from rslctl.devicetree.nodes import (
     ROOT,
     Cells,
@@ -66,16 +66,17 @@ def choose(board: Board, transport: str) -> Board:
     return dataclasses.replace(board, links=links)
 
 
-def build(board: Board, style: str = STYLES[0]) -> Overlay:
-    """Make the overlay with the links of *board*, from the profile only.
+def build(board: Board, style: str = STYLES[0], base: Tree | None = None) -> Overlay:
+    """Make the overlay with the links of *board*, from the profile.
 
-    *style* is one of :data:`STYLES`.
+    *style* is one of :data:`STYLES`. The remotes' own nodes are changed where those of *base*, if
+    it is known, are not as the links need them.
 
     Raises:
         SeveralError: an address or a size does not fit into the cells of the board.
         RslError: the style cannot describe the links.
     """
-    return _Builder(board, style).build()
+    return _Builder(board, style).build(base)
 
 
 class _Builder:
@@ -113,8 +114,13 @@ class _Builder:
                 hint="leave --style out",
             )
 
-    def build(self) -> Overlay:
+    def build(self, base: Tree | None) -> Overlay:
         board = self._board
+        regions = {
+            link.name: [(label(link, what), region) for what, region in link.regions()]
+            for link in board.links
+        }
+        remotes, remote_changes = remoteproc.changes(board, regions, base)
         root_cells: Properties = (
             ("#address-cells", (self._address,)),
             ("#size-cells", (self._size,)),
@@ -135,8 +141,9 @@ class _Builder:
             "edit the profile instead.",
             fragments=(
                 # dtc warns of nodes whose parent in the source does not have the cells.
-                Fragment(ROOT, Node("", root_cells, (reserved, *nodes))),
+                Fragment(ROOT, Node("", root_cells, (reserved, *nodes, *remotes))),
                 *(fragment for link in board.links for fragment in _sub_nodes(link)),
+                *remote_changes,
                 *changes,
             ),
         )
@@ -149,14 +156,15 @@ class _Builder:
         )
 
     def _reserved(self, link: Link) -> list[Node]:
-        nodes = [self._region("memory", link, link.memory)]
-        if link.firmware:
-            nodes.append(self._region("firmware", link, link.firmware))
-        return nodes
+        return [self._region(what, link, region) for what, region in link.regions()]
 
-    def _region(self, name: str, link: Link, region: Region) -> Node:
+    def _region(self, what: str, link: Link, region: Region) -> Node:
         properties: Properties = (("reg", self._reg(region)), ("no-map", None))
-        return Node(f"{name}@{region.base:x}", properties, label=label(link, name))
+        if what == "dma_pool":
+            # kernel/dma/coherent.c: what a driver takes as its own pool.
+            properties = (("compatible", "shared-dma-pool"), *properties)
+        name = what.rstrip("0123456789").replace("_", "-")
+        return Node(f"{name}@{region.base:x}", properties, label=label(link, what))
 
     def _link(self, link: Link) -> list[Node]:
         nodes = [self._uio(link)]
@@ -327,7 +335,7 @@ def for_base(board: Board, style: str, base: Tree) -> Overlay:
     """
     conflicts.check_cells(board, base)
     board = dataclasses.replace(board, cells=_root_cells(base))
-    overlay = build(board, style)
+    overlay = build(board, style, base)
     conflicts.check(board, overlay, base)
     return fit_to_base.to_base(overlay, base)
 
@@ -394,4 +402,4 @@ def unlike(board: Board, machine: Tree, style: str = STYLES[0]) -> list[str]:
         wanted = " or ".join(map(repr, board.compatible))
         return [f"/: compatible is {names}, the profile says {wanted}"]
     fitted = dataclasses.replace(board, cells=_root_cells(machine))
-    return differences.find(build(fitted, style), machine)
+    return differences.find(build(fitted, style, machine), machine)

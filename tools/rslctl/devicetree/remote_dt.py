@@ -25,7 +25,7 @@ class Fact:
     values: tuple[int, ...]
     #: Whether it is a list, even if it has one value.
     several: bool = False
-    #: Whether the value is a physical address, of 64 bits.
+    #: Whether the value is an address, of 64 bits.
     address: bool = False
 
     @property
@@ -35,10 +35,15 @@ class Fact:
 
 @dataclass(frozen=True)
 class Side:
-    """A link as the remote sees it."""
+    """A link as the remote sees it: all addresses are the remote's."""
 
     board: Board
     link: Link
+
+    @property
+    def memory(self) -> Region:
+        """The shared memory."""
+        return self.link.seen(self.link.memory)
 
     @property
     def devices(self) -> list[virtio.Device]:
@@ -66,17 +71,18 @@ class Side:
             found.append(Fact("ipi-agent", (by.remote,)))
             found.append(Fact("ipi-linux-agent", (by.agent,)))
             for name, sender, receiver in (("kick", ours, theirs), ("notify", theirs, ours)):
+                # Registers, which all processors of the chip have at the same address.
                 buffer = (zynqmp.request(sender, receiver),)
                 found.append(Fact(f"{name}-message", buffer, address=True))
         return found
 
     def header(self, device: virtio.Device) -> Region:
-        """Return the physical address range of a device's virtio-mmio header."""
-        return Region(self.link.memory.base + device.header, virtio.HEADER_SIZE)
+        """Return the address range of a device's virtio-mmio header."""
+        return Region(self.memory.base + device.header, virtio.HEADER_SIZE)
 
     def region(self, device: virtio.Device) -> Region:
-        """Return the physical address range of a device's region."""
-        return Region(self.link.memory.base + device.region.offset, device.region.size)
+        """Return the address range of a device's region."""
+        return Region(self.memory.base + device.region.offset, device.region.size)
 
 
 def render(board: Board, link: Link, form: str) -> bytes:
@@ -105,8 +111,8 @@ def _tree(side: Side) -> Node:
     link = side.link
     cells: Properties = (("#address-cells", (2,)), ("#size-cells", (2,)))
     memory = Node(
-        f"memory@{link.memory.base:x}",
-        (("reg", _reg(link.memory, 2)), ("no-map", None)),
+        f"memory@{side.memory.base:x}",
+        (("reg", _reg(side.memory, 2)), ("no-map", None)),
         label="shared_memory",
     )
     doorbell: Properties = (
@@ -146,8 +152,8 @@ def _zephyr(side: Side) -> str:
     The compatible of the headers is not "virtio,mmio": Zephyr's driver of that compatible requires
     an interrupt for each header.
     """
-    link = side.link
-    cells = 1 if link.memory.end < 1 << 32 else 2
+    link, memory = side.link, side.memory
+    cells = 1 if memory.end <= 1 << 32 and memory.size < 1 << 32 else 2
     name = f"RSL_{link.name.upper()}"
     label = f"rsl_{link.name}"
 
@@ -164,15 +170,15 @@ def _zephyr(side: Side) -> str:
         f"\t\tzephyr,ipc_shm = &{label};",
         "\t};",
         "",
-        f"\t{label}: memory@{link.memory.base:x} {{",
+        f"\t{label}: memory@{memory.base:x} {{",
         '\t\tcompatible = "zephyr,memory-region", "mmio-sram";',
-        f"\t\treg = <{hexadecimal(_reg(link.memory, cells))}>;",
+        f"\t\treg = <{hexadecimal(_reg(memory, cells))}>;",
         f'\t\tzephyr,memory-region = "{name}";',
         "\t\tzephyr,memory-attr = <(DT_MEM_ARM(ATTR_MPU_RAM_NOCACHE))>;",
     ]
     if side.devices:
         # The children have offsets; ranges translates them into addresses.
-        span = (*wide(0, cells), *_reg(link.memory, cells))
+        span = (*wide(0, cells), *_reg(memory, cells))
         lines += [
             f"\t\t#address-cells = <{cells}>;",
             f"\t\t#size-cells = <{cells}>;",
@@ -212,16 +218,14 @@ def _header(side: Side) -> str:
         return "{ " + ", ".join(texts) + " }" if fact.several else texts[0]
 
     macros = {
-        "MEMORY_BASE": f"{link.memory.base:#x}UL",
-        "MEMORY_SIZE": f"{link.memory.size:#x}UL",
+        "MEMORY_BASE": f"{side.memory.base:#x}UL",
+        "MEMORY_SIZE": f"{side.memory.size:#x}UL",
         "VIRTIO_DEVICES": str(len(side.devices)),
     }
-    if link.firmware:
-        macros["FIRMWARE_BASE"] = f"{link.firmware.base:#x}UL"
-        macros["FIRMWARE_SIZE"] = f"{link.firmware.size:#x}UL"
-    if link.remote_dt:
-        macros["DT_BASE"] = f"{link.remote_dt.base:#x}UL"
-        macros["DT_SIZE"] = f"{link.remote_dt.size:#x}UL"
+    for name, region in (("FIRMWARE", link.firmware), ("DT", link.remote_dt)):
+        if region:
+            macros[f"{name}_BASE"] = f"{link.seen(region).base:#x}UL"
+            macros[f"{name}_SIZE"] = f"{region.size:#x}UL"
     for fact in side.facts:
         macros[fact.name.upper().replace("-", "_")] = value(fact)
     for device in side.devices:

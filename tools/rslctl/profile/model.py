@@ -7,6 +7,7 @@ import difflib
 from dataclasses import dataclass
 
 from rslctl.errors import RslError
+from rslctl.profile.cores import BITS_32, BITS_64, CORES, Range, seen
 from rslctl.region import Region
 
 #: The interrupt types that a shared peripheral interrupt of a GIC can have
@@ -21,6 +22,9 @@ STARTS = ("daemon", "setup")
 #: values of rsl,payload and of rsl,tx-done in the device tree.
 PAYLOADS = ("none", "u32-pointer", "u32-value", "zynqmp", "buffer")
 TX_DONE = ("controller", "client")
+
+#: The modes of a cluster of remotes, for those that have modes.
+MODES = ("split", "lockstep", "single-cpu", "single-core")
 
 #: The names of the transports.
 TRANSPORTS = ("mailbox", "doorbell")
@@ -106,14 +110,19 @@ Transport = Mailbox | Doorbell
 
 @dataclass(frozen=True)
 class RemoteSide:
-    """The remote's side of a transport, as far as the profile describes it."""
+    """The remote and its side of a transport, as far as the profile describes them."""
 
-    #: Physical address of the register that rings Linux; None if a mailbox driver rings.
+    #: The address, for the remote, of the register that rings Linux; None if a mailbox driver
+    #: rings.
     register: int | None = None
     #: The value that the remote writes to that register, per vector.
     notify_values: tuple[int, ...] = ()
     #: The remote's interrupts for kicks: one per vector, or one for all vectors.
     interrupts: tuple[int, ...] = ()
+    #: A key of :data:`cores.CORES`; "" if the profile does not say.
+    core: str = ""
+    #: The memory that it reaches, instead of what its core reaches.
+    ranges: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,14 @@ class Remoteproc:
     firmware: str
     #: One of :data:`STARTS`.
     start: str
+    #: One of :data:`MODES`; "" leaves the cluster in the mode that the base gives it.
+    mode: str = ""
+    #: Memory that the program is loaded into, beside the firmware region and the shared memory.
+    regions: tuple[Region, ...] = ()
+    #: Memory for the driver's own allocations, where the base's node has none.
+    dma_pool: Region | None = None
+    #: The regions that the base's node has, if there is no base to read them from.
+    memory_region: tuple[NodeRef, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,8 +191,44 @@ class Link:
         return self.offers[self.transport]
 
     def regions(self) -> list[tuple[str, Region]]:
-        """Return the memory regions of the link with their keys in the profile."""
-        return [("memory", self.memory)] + ([("firmware", self.firmware)] if self.firmware else [])
+        """Return the memory regions of the link with their names.
+
+        "memory" and "firmware" are keys of the profile; "region0", "region1" and so on, and
+        "dma_pool", are of its table remoteproc.
+        """
+        found = [("memory", self.memory)]
+        if self.firmware:
+            found.append(("firmware", self.firmware))
+        if self.remoteproc:
+            found += [(f"region{n}", each) for n, each in enumerate(self.remoteproc.regions)]
+            if self.remoteproc.dma_pool:
+                found.append(("dma_pool", self.remoteproc.dma_pool))
+        return found
+
+    @property
+    def core(self) -> str:
+        """The remote's core, a key of :data:`cores.CORES`; "" if it is not known."""
+        return self.remote.core if self.remote else ""
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The memory that the remote reaches."""
+        if self.remote and self.remote.ranges:
+            return self.remote.ranges
+        if self.sim:
+            return BITS_64
+        return CORES[self.core].ranges if self.core else BITS_32
+
+    def seen(self, region: Region) -> Region:
+        """Return where the remote finds a region of the link.
+
+        Raises:
+            ValueError: it does not reach the region, which the reader of profiles refuses.
+        """
+        found = seen(self.ranges, region)
+        if found is None:
+            raise ValueError(f"{region} is not in {self.ranges}")
+        return found
 
     @property
     def vectors(self) -> int:

@@ -14,7 +14,9 @@ from pathlib import Path
 from rslctl.errors import RslError, os_error
 from rslctl.linux.uapi import LABEL_SIZE, MAX_VECTORS
 from rslctl.profile import transports, virtio
+from rslctl.profile.cores import CORES, seen, spans
 from rslctl.profile.model import (
+    MODES,
     STARTS,
     TRANSPORTS,
     Access,
@@ -145,7 +147,7 @@ def _links(top: Table) -> tuple[Link, ...]:
             raise table.error("name", f"{link.name!r} is given to more than one link")
         names.add(link.name)
     for clash in clashes(links):
-        key = clash.key
+        key = _key(clash.key)
         if isinstance(links[clash.at].offers.get("mailbox"), Ipi) and key in TRANSPORTS:
             key = "zynqmp-ipi"
         hint = "; each link needs an agent of its own" if clash.check == "agent" else ""
@@ -173,12 +175,6 @@ def _link(table: Table) -> Link:
         )
     memory = _region(table.table("memory"))
     firmware = _region(table.table("firmware")) if table.optional("firmware") else None
-    if firmware and firmware.overlaps(memory):
-        raise table.error(
-            "firmware",
-            f"{firmware.base:#x}, {firmware.size:#x} bytes, overlaps memory at "
-            f"{memory.base:#x}, {memory.size:#x} bytes",
-        )
     sim = _sim(table.table("sim")) if table.optional("sim") else 0
     offers, remote = ({}, None) if sim else transports.read(table)
     names = list(offers) or ["sim"]
@@ -190,7 +186,43 @@ def _link(table: Table) -> Link:
     table.done()
     link = Link(name, memory, firmware, offers, transport, remote, made, room, boots, access, sim)
     _check_remote(table, link)
+    _check_regions(table, link)
     return link
+
+
+def _key(name: str) -> str:
+    """The key in the link's table that a region of :meth:`Link.regions` is of."""
+    return "remoteproc" if name.startswith("region") or name == "dma_pool" else name
+
+
+def _check_regions(table: Table, link: Link) -> None:
+    """Check the link's regions against each other, and against what the remote reaches."""
+    regions = link.regions()
+    for at, (name, region) in enumerate(regions):
+        text = f"{region.base:#x}, {region.size:#x} bytes,"
+        for other, taken in regions[:at]:
+            if region.overlaps(taken):
+                raise table.error(
+                    _key(name),
+                    f"{text} overlaps {other} at {taken.base:#x}, {taken.size:#x} bytes",
+                )
+        if seen(link.ranges, region) is None:
+            what = f"core {link.core!r}" if link.core else "a remote with 32-bit addresses"
+            more = "remote.ranges lists" if link.remote and link.remote.ranges else f"{what} has"
+            raise table.error(
+                _key(name),
+                f"{text} is outside what the remote reaches; {more} {spans(link.ranges)}; "
+                "remote.core and remote.ranges say what it reaches",
+            )
+    loads = CORES[link.core].loads if link.core and link.remoteproc else None
+    for name, region in regions if loads is not None else ():
+        if name != "memory" and not any(each.contains(region) for each in loads or ()):
+            where = ", ".join(f"{each.base:#x} to {each.end:#x}" for each in loads or ())
+            raise table.error(
+                _key(name),
+                f"{region.base:#x}, {region.size:#x} bytes, is where Linux cannot load a program "
+                f"of core {link.core!r}; it can to {where}",
+            )
 
 
 def _check_remote(table: Table, link: Link) -> None:
@@ -220,12 +252,16 @@ def _remoteproc(table: Table) -> Remoteproc:
     node = node_ref(table, "node", table.text("node"))
     firmware = table.text("firmware") if table.optional("firmware") else ""
     start = table.choice("start", list(STARTS)) if table.optional("start") else STARTS[0]
+    mode = table.choice("mode", list(MODES)) if table.optional("mode") else ""
+    regions = table.tables("regions") if table.optional("regions") else []
+    pool = _region(table.table("dma-pool")) if table.optional("dma-pool") else None
+    listed = _nodes(table, "memory-region")
     table.done()
     if not FIRMWARE.fullmatch(firmware):
         raise table.error(
             "firmware", f"{shown(firmware)} is not the name of a file below /lib/firmware"
         )
-    return Remoteproc(node, firmware, start)
+    return Remoteproc(node, firmware, start, mode, tuple(map(_region, regions)), pool, listed)
 
 
 def _access(table: Table) -> Access:

@@ -10,6 +10,7 @@ import re
 
 from rslctl.linux.uapi import MAX_VECTORS
 from rslctl.profile import zynqmp
+from rslctl.profile.cores import CORES, Range
 from rslctl.profile.model import (
     PAYLOADS,
     TRIGGERS,
@@ -70,7 +71,7 @@ def read(table: Table) -> tuple[dict[str, Transport], RemoteSide | None]:
             "", "has no way to notify: expected a table mailbox, doorbell or zynqmp-ipi"
         )
     if table.optional("remote"):
-        remote = _remote(table.table("remote"))
+        remote = _remote(table.table("remote"), remote or RemoteSide())
     return offers, remote
 
 
@@ -163,7 +164,10 @@ def _ipi_doorbell(ipi: Ipi) -> tuple[Doorbell, RemoteSide]:
         ),
         status_masks=(theirs.bit,),
     )
-    return doorbell, RemoteSide(theirs.registers + zynqmp.TRIG, (ours.bit,), (theirs.spi + 32,))
+    remote = RemoteSide(
+        theirs.registers + zynqmp.TRIG, (ours.bit,), (theirs.spi + 32,), zynqmp.CORES[ipi.remote]
+    )
+    return doorbell, remote
 
 
 def _doorbell(table: Table) -> Doorbell:
@@ -216,13 +220,35 @@ def _check_doorbell(table: Table, doorbell: Doorbell) -> None:
         raise table.error("spis", "has an interrupt twice: each vector needs its own")
 
 
-def _remote(table: Table) -> RemoteSide:
-    def integers(key: str) -> tuple[int, ...]:
-        return tuple(table.integers(key, 0, 2**32 - 1)) if table.optional(key) else ()
+def _remote(table: Table, known: RemoteSide) -> RemoteSide:
+    """Read the remote's side; what the table does not have is as *known* has it."""
+
+    def integers(key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(table.integers(key, 0, 2**32 - 1)) if table.optional(key) else default
 
     register = table.integer("register", 0, 2**64 - 4) if table.optional("register") else None
-    made = RemoteSide(register, integers("notify-values"), integers("interrupts"))
+    own = register is not None or "notify-values" in table
+    made = RemoteSide(
+        register if own else known.register,
+        integers("notify-values", () if own else known.notify_values),
+        integers("interrupts", known.interrupts),
+        table.choice("core", list(CORES)) if table.optional("core") else known.core,
+        _ranges(table),
+    )
     table.done()
-    if (register is None) != (not made.notify_values):
+    if (made.register is None) != (not made.notify_values):
         raise table.error("notify-values", "goes with register, and register with it")
     return made
+
+
+def _ranges(table: Table) -> tuple[Range, ...]:
+    """Read an optional list of ranges, each as [remote's address, Linux's address, size]."""
+    found = []
+    for row in table.rows("ranges", 0, 2**64) if table.optional("ranges") else ():
+        if len(row) != 3 or not row[2] or max(row[0], row[1]) + row[2] > 2**64:
+            raise table.error(
+                "ranges",
+                f"{[f'{each:#x}' for each in row]} is not [remote's address, Linux's, size]",
+            )
+        found.append(Range(*row))
+    return tuple(found)

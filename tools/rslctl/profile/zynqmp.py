@@ -53,6 +53,11 @@ LOCAL = (7, 8, 9, 10)
 REMOTE = (1, 2, 7, 8, 9, 10)
 
 
+#: The cores behind the agents, keys of :data:`cores.CORES`; "" for the programmable logic, in which
+#: a core of any kind can be.
+CORES = {agent: {1: "zynqmp-r5-0", 2: "zynqmp-r5-1"}.get(agent, "") for agent in REMOTE}
+
+
 def request(sender: Agent, receiver: Agent) -> int:
     """Return the physical address of the request buffer from *sender* to *receiver*.
 

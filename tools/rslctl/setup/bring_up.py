@@ -9,12 +9,14 @@ undoes the steps that setup did, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import grp
 import pwd
 import time
 from collections.abc import Callable
 from typing import Any
 
+from rslctl.devicetree import remoteproc
 from rslctl.errors import RslError
 from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
@@ -108,24 +110,35 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
         result.append(verified(text, list))
     if target.ownership != Ownership():
         result += [DeviceOwned(target, each) for each in owned]
+    return result + _remote_steps(target, firmware)
+
+
+def _remote_steps(target: Target, firmware: str | None) -> list[Step]:
+    """The steps of :func:`steps_for` that concern the remote processor."""
+    board, link, machine = target.board, target.link, target.machine
     boots = link.remoteproc
-    if boots:
-        node = machine.find(boots.node)
-        if node is None:
+    if boots is None:
+        if firmware:
+            raise RslError(
+                f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
+                f"link {link.name!r}",
+                hint="add a table [link.remoteproc] with its node",
+            )
+        return []
+    node = machine.find(boots.node)
+    if node is None:
+        alone = dataclasses.replace(board, links=(link,))
+        absent = list(remoteproc.absent(alone, machine))
+        if firmware or not absent:
             raise RslError(
                 f"there is no node {boots.node} to boot the remote of link {link.name!r}",
                 hint="is it the board that the profile is of?",
             )
-        result.append(RemoteThere(target, node))
-        if boots.start == "daemon":
-            result.append(RecoveryOff(target, node))
-        result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
-    elif firmware:
-        raise RslError(
-            f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
-            f"link {link.name!r}",
-            hint="add a table [link.remoteproc] with its node",
-        )
+        return [Verified(target, f"remote left to what boots it: {absent[0]}", list)]
+    result: list[Step] = [RemoteThere(target, node)]
+    if boots.start == "daemon":
+        result.append(RecoveryOff(target, node))
+    result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
     return result
 
 

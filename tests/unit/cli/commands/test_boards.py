@@ -24,6 +24,7 @@ def test_boards_are_shown_and_checked(tmp_path: Path, rslctl: Rslctl) -> None:
     status, out, _ = rslctl("boards", "show", "zcu102")
     assert status == 0
     assert "offers: mailbox, doorbell" in out
+    assert "  remote: zynqmp-r5-0\n  remoteproc: /remoteproc-split@ffe00000/r5f@0 " in out
     bad = write(tmp_path / "bad.toml", PROFILE.replace("trigger", "tiger"))
     worse = write(tmp_path / "worse.toml", "")
     status, out, err = rslctl("boards", "check", "kv260", bad, worse)

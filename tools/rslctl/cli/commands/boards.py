@@ -89,10 +89,13 @@ def show(name: NameArgument, json: JsonOption = False, root: RootOption = ROOT) 
     for link in board.links:
         print(f"link {link.name}: {link.transport}, {link.vectors} vector(s)")
         print(f"  offers: {', '.join(link.offers)}")
-        regions = [("memory", link.memory), ("firmware", link.firmware)]
-        for what, region in regions:
-            if region:
-                print(f"  {what}: {region.base:#x}, {region.size:#x} bytes")
+        for what, region in link.regions():
+            print(f"  {what}: {region.base:#x}, {region.size:#x} bytes")
+        if link.core:
+            print(f"  remote: {link.core}")
+        if link.remoteproc:
+            mode = f", {link.remoteproc.mode}" if link.remoteproc.mode else ""
+            print(f"  remoteproc: {link.remoteproc.node}{mode}")
         if link.virtio:
             print(f"  virtio: {', '.join(link.virtio.devices)}")
 

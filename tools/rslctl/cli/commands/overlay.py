@@ -27,7 +27,7 @@ from rslctl.cli.options import (
     write,
 )
 from rslctl.cli.output import busy, note, print_json
-from rslctl.devicetree import nodes, overlay, tree
+from rslctl.devicetree import nodes, overlay, remoteproc, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
@@ -98,10 +98,12 @@ def overlay_command(
     profile = chosen(board, transport, host(root).root)
     blob = b""
     files = {}
+    absent: list[str] = []
     with busy("making the overlay"):
         if base:
             parsed, blob = overlay.read_base(base)
             made = overlay.for_base(profile, style, parsed)
+            absent = list(remoteproc.absent(profile, parsed))
         else:
             made = overlay.build(profile, style)
         if output:
@@ -110,6 +112,8 @@ def overlay_command(
             files[output] = data
         if merge:
             files[merge] = overlay.merge(made, blob)
+    for text in absent:
+        note(f"{text}: its kernel does not boot this remote")
     if files:
         write(files)
     else:
