@@ -22,11 +22,16 @@ def test_a_remote_starts_once_its_daemon_has_the_link_open(
     start = ("remote", "start", "--root", machine.root)
     status, _, err = rslctl(*start, "--timeout", "0.1")
     assert status == 4
-    assert "no daemon has link 'rpu0' open after 0.1 s" in err
+    assert err == (
+        "rslctl: waiting until a daemon has link rpu0 open, up to 0.1 s (--timeout)\n"
+        "rslctl: no daemon has link 'rpu0' open after 0.1 s\n"
+        "hint: start the daemon first, or give a slow one more time with --timeout; --force "
+        "starts the remote without one\n"
+    )
     assert machine.host.read_text(STATE) == "offline"
     threading.Timer(0.2, lambda: machine.write(OPEN_FILES, "1\n")).start()
-    status, out, _ = rslctl(*start)
-    assert status == 0
+    status, out, err = rslctl(*start)
+    assert (status, err.count("waiting until"), "up to 30 s" in err) == (0, 1, True)
     assert was_written(machine, "start")
     assert out == "rpu0: remoteproc0 (/remote): started\n"
 

@@ -115,7 +115,7 @@ def start(
     if processor.state not in remoteproc.RUNNING:
         remoteproc.check_startable(host, processor, wanted)
     if needs_daemon:
-        _wait_for_daemon(host, remote, 0 if dry_run else timeout)
+        _wait_for_daemon(host, remote, 0 if dry_run else timeout, note)
     if dry_run:
         return True
     with locked(host, timeout, note):
@@ -150,14 +150,23 @@ def check_order(host: Host, remote: Remote, processor: RemoteProcessor) -> None:
         )
 
 
-def _wait_for_daemon(host: Host, remote: Remote, timeout: float) -> None:
+def _wait_for_daemon(
+    host: Host, remote: Remote, timeout: float, note: Callable[[str], None]
+) -> None:
+    if _open_files(host, remote):
+        return
+    if timeout:
+        note(
+            f"waiting until a daemon has link {remote.link} open, up to {timeout:g} s (--timeout)"
+        )
     deadline = time.monotonic() + timeout
     while not _open_files(host, remote):
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeoutError(
                 f"no daemon has link {remote.link!r} open after {timeout:g} s",
-                hint="start the daemon first; --force starts the remote without one",
+                hint="start the daemon first, or give a slow one more time with --timeout; --force "
+                "starts the remote without one",
             )
         time.sleep(min(left, _INTERVAL))
 
