@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Module and function of each command. These modules name the types of cli/options.py, and do not
 #: load it.
 COMMANDS = {
+    "doctor": "doctor.doctor_command",
     "kick": "kick.kick",
     "remote start": "remote.start",
     "remote stop": "remote.stop",

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
 from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
-from rslctl.setup import checks, steps
+from rslctl.profile.model import Board
+from rslctl.setup import checks, host_checks, remote_checks, steps
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.setup.steps import (
@@ -87,7 +89,7 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
 
     where = (host, board, machine, link)
     result: list[Step] = [
-        verified("machine matches the profile", lambda: checks.machine(board, machine)),
+        verified("machine matches the profile", lambda: _matches(host, board, machine)),
         verified("memory reserved as planned", lambda: checks.memory(*where)),
         verified("nobody else has its channels", lambda: checks.channels(*where)),
         ModuleLoaded(target, MODULE, driver),
@@ -108,6 +110,9 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
         result.append(verified(text, list))
     if target.ownership != Ownership():
         result += [DeviceOwned(target, each) for each in owned]
+    if link.remote_devices:
+        text = "devices of the remote left to it"
+        result.append(verified(text, lambda: remote_checks.devices(host, machine, link)))
     boots = link.remoteproc
     if boots:
         node = machine.find(boots.node)
@@ -116,7 +121,11 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
                 f"there is no node {boots.node} to boot the remote of link {link.name!r}",
                 hint="is it the board that the profile is of?",
             )
-        result.append(RemoteThere(target, node))
+        text = f"driver for the remote {node} in this kernel"
+        result += [
+            verified(text, lambda: remote_checks.without_driver(host, machine, link)),
+            RemoteThere(target, node),
+        ]
         if boots.start == "daemon":
             result.append(RecoveryOff(target, node))
         result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
@@ -127,6 +136,13 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
             hint="add a table [link.remoteproc] with its node",
         )
     return result
+
+
+def _matches(host: Host, board: Board, machine: Tree) -> list[checks.Finding]:
+    """Find why the machine is not the board, or does not have its overlay."""
+    found = list(host_checks.device_tree(host, machine))
+    found = found or list(host_checks.board(host, board, machine))
+    return found or checks.machine(board, machine)
 
 
 def up(todo: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None:
