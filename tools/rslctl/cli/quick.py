@@ -44,9 +44,14 @@ def run(words: list[str]) -> bool:
     count = name.count(" ") + 1
     if name not in COMMANDS or words[:count] != name.split() or "_RSLCTL_COMPLETE" in os.environ:
         return False
+    import gc
+
+    # Nothing that is loaded is freed before the end, so a collection meanwhile is of no use.
+    gc.disable()
     module, attribute = COMMANDS[name].split(".")
     loaded = __import__(f"rslctl.cli.commands.{module}", fromlist=[attribute])
     function = getattr(loaded, attribute)
+    gc.enable()
     arguments = parse(function, words[count:])
     if arguments is None:
         return False

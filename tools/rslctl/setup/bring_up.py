@@ -13,6 +13,7 @@ import grp
 import pwd
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rslctl.devicetree.tree import Tree
@@ -20,7 +21,7 @@ from rslctl.errors import RslError
 from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
-from rslctl.setup import checks, host_checks, remote_checks, steps
+from rslctl.setup import checks, host_checks, steps
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.setup.steps import (
@@ -110,31 +111,42 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
         result.append(verified(text, list))
     if target.ownership != Ownership():
         result += [DeviceOwned(target, each) for each in owned]
-    if link.remote_devices:
-        text = "devices of the remote left to it"
-        result.append(verified(text, lambda: remote_checks.devices(host, machine, link)))
+    return result + _remote_steps(target, firmware)
+
+
+def _remote_steps(target: Target, firmware: str | None) -> list[Step]:
+    """The steps of :func:`steps_for` that concern the remote and its processor."""
+    host, board, link, machine = target.host, target.board, target.link, target.machine
     boots = link.remoteproc
-    if boots:
-        node = machine.find(boots.node)
-        if node is None:
-            raise RslError(
-                f"there is no node {boots.node} to boot the remote of link {link.name!r}",
-                hint="is it the board that the profile is of?",
-            )
-        text = f"driver for the remote {node} in this kernel"
-        result += [
-            verified(text, lambda: remote_checks.without_driver(host, machine, link)),
-            RemoteThere(target, node),
-        ]
-        if boots.start == "daemon":
-            result.append(RecoveryOff(target, node))
-        result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
-    elif firmware:
+    if boots is None and firmware:
         raise RslError(
             f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
             f"link {link.name!r}",
             hint="add a table [link.remoteproc] with its node",
         )
+    result: list[Step] = []
+    if boots is None and not link.remote_devices:
+        return result
+    from rslctl.setup import remote_checks  # the links of many boards do not need it
+
+    if link.remote_devices:
+        text = "devices of the remote left to it"
+        devices = partial(remote_checks.devices, host, machine, link)
+        result.append(Verified(target, text, devices))
+    if boots is None:
+        return result
+    node = machine.find(boots.node)
+    if node is None:
+        raise RslError(
+            f"there is no node {boots.node} to boot the remote of link {link.name!r}",
+            hint="is it the board that the profile is of?",
+        )
+    text = f"driver for the remote {node} in this kernel"
+    driver = partial(remote_checks.without_driver, host, machine, link)
+    result += [Verified(target, text, driver), RemoteThere(target, node)]
+    if boots.start == "daemon":
+        result.append(RecoveryOff(target, node))
+    result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
     return result
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rslctl.errors import RslError, WaitTimeoutError
-from rslctl.linux import inotify, mbox, remoteproc
+from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.linux.remoteproc import RemoteProcessor
 from rslctl.setup.journal import Facts, Journal
@@ -233,6 +233,8 @@ def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
     Raises:
         RslError: the device of the remote is gone.
     """
+    from rslctl.linux import inotify  # it loads ctypes, and only this needs it
+
     processor = remote.processor(host)
     path = host.path(f"{remoteproc.CLASS}/{processor.device}/state")
     with inotify.Writes(path) as writes:
