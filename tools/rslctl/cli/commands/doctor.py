@@ -13,7 +13,7 @@ from rslctl import __version__
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note, print_json
-from rslctl.devicetree import tree
+from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host, run
 from rslctl.profile import reader
@@ -107,7 +107,7 @@ def _board(machine: Host, name: str | None, transport: str | None) -> Board | No
         if facts:
             board = reader.load(facts.board, machine.root)
             offers = [each for each in board.links if facts.transport in each.offers]
-            return chosen(facts.board, facts.transport if offers else None, machine.root)
+            return overlay.choose(board, facts.transport) if offers else board
     return None
 
 
