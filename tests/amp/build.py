@@ -95,6 +95,7 @@ TREE_OF_TEST = {
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
     "test_overlay_live": "merged",
+    "test_refused": "merged",
     "test_remoteproc": "rproc",
     "test_rslctl": "merged",
     "test_rslctl_bench": "merged",

@@ -2,10 +2,11 @@
 /*
  * legacyd [--notify] [--hold FILE] --shmem-addr ADDRESS --shmem-size SIZE ROUNDS
  *
- * Uses a link as the RSL daemon does, call by call (docs/reference/legacy.md): clears the memory,
- * writes a virtio-mmio header, and only then opens /dev/umb; answers ROUNDS events with a
- * kick each, by /dev/umb or, with --notify, by the attribute of that name as the version
- * of 2021. With --hold it is not ready before FILE is there.
+ * Uses a link as the RSL daemon does, call by call (docs/reference/legacy.md): makes its socket in
+ * $HOME/.lkvm (kvmtool's kvm-ipc.c, kvm__create_socket), clears the memory, writes a virtio-mmio
+ * header, and only then opens /dev/umb; answers ROUNDS events with a kick each, by /dev/umb or,
+ * with --notify, by the attribute of that name as the version of 2021. With --hold it is not ready
+ * before FILE is there. It leaves out what comes over the socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define UIO		"/dev/uio0"
@@ -30,6 +34,22 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "legacyd: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+static struct sockaddr_un ipc = { .sun_family = AF_UNIX };
+
+static void make_socket(void)
+{
+	const char *home = getenv("HOME");
+	int fd;
+
+	snprintf(ipc.sun_path, sizeof(ipc.sun_path), "%s/.lkvm", home ? home : "(null)");
+	mkdir(ipc.sun_path, 0777);
+	snprintf(ipc.sun_path, sizeof(ipc.sun_path), "%s/.lkvm/guest-%d.sock",
+		 home ? home : "(null)", getpid());
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&ipc, sizeof(ipc)) || listen(fd, 10))
+		fail(ipc.sun_path);
 }
 
 static unsigned long map_size(void)
@@ -111,6 +131,7 @@ int main(int argc, char **argv)
 		else
 			rounds = strtoul(argv[n], NULL, 0);
 	}
+	make_socket();
 	init_memory(size);
 	while (hold && access(hold, F_OK))
 		usleep(10000);
@@ -132,5 +153,6 @@ int main(int argc, char **argv)
 	}
 	printf("%lu rounds, writable %lu times, %#lx bytes at %#lx, uid %u\n", rounds, spins,
 	       size, address, getuid());
+	unlink(ipc.sun_path);
 	return spins != 0;
 }

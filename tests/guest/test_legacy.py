@@ -324,6 +324,7 @@ def test_a_dry_run_tells_what_would_be_there(rslctl: Rslctl) -> None:
         f"bell: /dev/uio0 and /dev/umb: /dev/rsl_umb{number}",
         "bell: /sys/class/uio/uio0: 0x100000 bytes at 0x71000000",
         "bell: /sys/devices/platform/umb/notify: kicks by /dev/umb",
+        f"bell: its HOME: {os.environ['HOME']}",
     ]
 
 

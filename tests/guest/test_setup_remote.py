@@ -73,9 +73,10 @@ def test_the_remote_waits_for_its_daemon_and_outlives_it(profile: str, rslctl: R
     assert status == 0, err
     assert "left until its daemon is ready: rslctl remote start --link rpu0" in out
     assert (state(), (RPROC / "recovery").read_text()) == ("offline", "disabled\n")
-    status, _, err = rslctl("kick", "1")
-    assert status == 1
-    assert "the remote of link 'rpu0' is offline: nobody there to be kicked" in err
+    for ringing in (["kick", "1"], ["bench"]):
+        status, _, err = rslctl(*ringing)
+        assert status == 1
+        assert "the remote of link 'rpu0' is offline: nobody there to be kicked" in err
     status, _, err = rslctl("remote", "start", "--timeout", "0.3")
     assert (status, state()) == (4, "offline"), err
     waiting = subprocess.Popen(["rslctl", "remote", "start", "--timeout", "60"])
@@ -213,3 +214,40 @@ def test_a_healthy_board_has_no_finding_that_is_an_error(profile: str, rslctl: R
     os.close(daemon)
     assert (status, [each["check"] for each in json.loads(out)]) == (0, ["uio-device-memory"])
     assert rslctl("remote", "stop")[0] == 0
+
+
+def test_a_driver_that_is_not_loaded_is_named(profile: str, rslctl: Rslctl) -> None:
+    subprocess.run(["modprobe", "-r", "rsl_remoteproc_psci"], check=True)
+    status, out, _ = rslctl("doctor", "--board", profile)
+    assert status == 1
+    assert f"rpu0: {NODE} has no driver yet, and this kernel has one, rsl_remoteproc_psci" in out
+    subprocess.run(["modprobe", "rsl_remoteproc_psci"], check=True)
+    assert "remote-driver" not in rslctl("doctor", "--board", profile)[1]
+    (RPROC / "recovery").write_text("enabled")
+
+
+def test_a_remote_that_others_start_again_is_seen(profile: str, rslctl: Rslctl) -> None:
+    assert rslctl("setup", "--board", profile)[0] == 0
+    daemon = os.open(link().node, os.O_RDWR)
+    assert rslctl("remote", "start")[0] == 0
+    assert answers()
+    assert "remote-restarted" not in rslctl("doctor")[1]
+    pipe = subprocess.PIPE
+    watching = subprocess.Popen(["rslctl", "remote", "watch"], stdout=pipe, stderr=pipe, text=True)
+    assert watching.stderr and "watching the remote" in watching.stderr.readline()
+    (RPROC / "state").write_text("stop")
+    (RPROC / "state").write_text("start")
+    assert (watching.wait(60), state()) == (0, "running")
+    watching.communicate()
+    status, out, _ = rslctl("doctor")
+    assert status == 1
+    assert "error: remote-restarted: rpu0: remoteproc0 was started again under its daemon" in out
+    status, _, err = rslctl("remote", "start")
+    assert (status, "was started again under its daemon" in err) == (1, True)
+    # As its remedy says.
+    os.close(daemon)
+    assert rslctl("remote", "stop")[0] == 0
+    daemon = os.open(link().node, os.O_RDWR)
+    assert rslctl("remote", "start")[0] == 0
+    assert "remote-restarted" not in rslctl("doctor")[1]
+    os.close(daemon)

@@ -54,6 +54,7 @@ def wanted(profile: model.Board) -> list[NodeRef]:
     nodes = [*profile.enable, *profile.disable]
     nodes += [profile.interrupt_parent] if profile.interrupt_parent else []
     for link in profile.links:
+        nodes += link.remote_devices
         if isinstance(link.by, (model.Channels, model.Fifos)):
             nodes.append(link.by.controller)
     return nodes

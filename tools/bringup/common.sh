@@ -22,8 +22,10 @@ set -euf
 CONFIG=/etc/rslctl
 RUN=/run/rsl
 LOG=/var/log
-# Seconds to wait for a device to appear, a daemon to open its link, a daemon to end.
+# Seconds to wait for a device to appear, and for a daemon to end.
 TIMEOUT=10
+# Seconds to wait for a daemon to open its link.
+READY=30
 
 say() {
 	echo "$BOARD: $*"
@@ -99,7 +101,7 @@ serve() {
 		tail -n 5 "$LOG/rsl-$link.log"
 		return 1
 	fi
-	rslctl remote start --link "$link" --timeout "$TIMEOUT" --if-known || return 1
+	rslctl remote start --link "$link" --timeout "$READY" --if-known || return 1
 	if ! daemon "$link" >/dev/null; then
 		say "$link: its daemon has ended; it must not go into the background"
 		return 1
@@ -107,10 +109,10 @@ serve() {
 	say "$link: served by process $pid"
 }
 
-# Wait until the daemon has the link open. Fails if the daemon ends before, or after TIMEOUT.
+# Wait until the daemon has the link open. Fails if the daemon ends before, or after READY seconds.
 wait_for_daemon() {
 	tries=0
-	while daemon "$1" >/dev/null && [ "$tries" -lt "$TIMEOUT" ]; do
+	while daemon "$1" >/dev/null && [ "$tries" -lt "$READY" ]; do
 		document=$(rslctl status --link "$1" --json) || return 1
 		if printf '%s\n' "$document" | each 'sys.exit(not item["open_files"])'; then
 			# The daemon may have ended meanwhile.

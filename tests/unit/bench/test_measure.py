@@ -11,6 +11,7 @@ from rslctl.errors import RslError, UsageError
 from rslctl.linux import mbox
 
 from tests.unit.machine import Machine
+from tests.unit.remotes import STATE, set_up
 
 TIMES = st.lists(st.integers(1, 10**10), min_size=1, max_size=50)
 
@@ -63,3 +64,33 @@ def test_a_place_to_write_at_has_to_be_in_the_memory(machine: Machine, offset: i
     link = mbox.pick(machine.host, None)
     with pytest.raises(UsageError, match=rf"--write-at: {offset:#x} "):
         measure.run(machine.host, link, measure.Settings(("chardev",), write_at=offset), print)
+
+
+@pytest.mark.parametrize("state", ["offline", "crashed"])
+def test_a_remote_that_does_not_run_is_not_rung(machine: Machine, state: str) -> None:
+    set_up(machine).with_remote(state)
+    machine.with_eventfds()
+    link = mbox.pick(machine.host, None)
+    settings = measure.Settings(("chardev",))
+    with pytest.raises(RslError, match=f"the remote of link 'rpu0' is {state}: nobody there"):
+        measure.run(machine.host, link, settings, print)
+    assert (machine.root / "dev/rsl_mbox0").read_bytes() == b""
+
+
+def test_a_remote_that_stops_between_two_rounds_is_not_rung_any_more(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(machine).with_remote("running")
+    machine.with_eventfds()
+    rounds = []
+
+    def sample(*_: object) -> None:
+        rounds.append(machine.write(STATE, "offline\n"))
+
+    for name in ("_sample", "_sample_wakes", "_burst", "_settle"):
+        monkeypatch.setattr(measure, name, sample if name == "_sample" else lambda *_: None)
+    monkeypatch.setattr(mbox.Mailbox, "read", lambda _: 0)
+    link = mbox.pick(machine.host, None)
+    with pytest.raises(RslError, match="the remote of link 'rpu0' is offline: nobody there"):
+        measure.run(machine.host, link, measure.Settings(("chardev",)), print)
+    assert len(rounds) == 1

@@ -47,7 +47,7 @@ def run(tmp_path: Path) -> Run:
     for name, place in (("CONFIG", "etc"), ("RUN", "run"), ("LOG", "log")):
         text, count = re.subn(f"^{name}=.*$", f"{name}={tmp_path / place}", text, flags=re.M)
         assert count == 1
-    (tmp_path / "common.sh").write_text(re.sub("^TIMEOUT=.*$", "TIMEOUT=2", text, flags=re.M))
+    (tmp_path / "common.sh").write_text(re.sub("^(TIMEOUT|READY)=.*$", r"\1=2", text, flags=re.M))
     shutil.copy(SCRIPTS / "zcu102", tmp_path)
     starter = tmp_path / "bin/rslctl"
     starter.write_text(RSLCTL)

@@ -19,7 +19,7 @@ COLOUR = r"\x1b\[(?:\d+;)*(?:3[0-8]|9[0-7]|4[0-8]|10[0-7])[;m]"
 def test_colours_are_for_terminals_and_where_they_are_wanted(
     search_path: str, rslctl: Rslctl
 ) -> None:
-    arguments = ["doctor", "--board", "zcu102"]
+    arguments = ["overlay", "--board", "zcu102"]
     coloured = on_terminal(search_path, *arguments)
     assert re.search(COLOUR, coloured)
     assert not re.search(COLOUR, on_terminal(search_path, *arguments, NO_COLOR="1"))
@@ -28,9 +28,9 @@ def test_colours_are_for_terminals_and_where_they_are_wanted(
 
 
 def test_what_takes_a_while_shows_it_on_a_terminal_only(search_path: str, rslctl: Rslctl) -> None:
-    assert "looking at the machine" in on_terminal(search_path, "doctor", "--board", "zcu102")
-    _, out, err = rslctl("doctor", "--board", "zcu102")
-    assert "looking at the machine" not in out + err
+    assert "making the overlay" in on_terminal(search_path, "overlay", "--board", "zcu102")
+    _, out, err = rslctl("overlay", "--board", "zcu102")
+    assert "making the overlay" not in out + err
 
 
 def test_a_result_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,18 +78,40 @@ def test_a_link_without_memory_is_refused(rslctl: Rslctl, machine: Machine) -> N
     assert "link 'rpu0' has no shared memory" in err
 
 
-def test_a_dry_run_tells_what_would_be_there(rslctl: Rslctl, machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("options", "variable", "home"),
+    [
+        ([], "/root", "/root"),
+        ([], None, "/dev/rsl-home"),
+        (["--user", "nobody"], "/root", "/dev/rsl-home"),
+        (["--user", "nobody", "--clean-env"], "/root", "/dev/rsl-home"),
+        (["--user", "nobody", "--setenv", "HOME=/var/lib/x"], "/root", "/var/lib/x"),
+        (["--user", "nobody", "--setenv", "HOME"], "/root", "/root"),
+    ],
+)
+def test_a_dry_run_tells_what_would_be_there(
+    rslctl: Rslctl,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    variable: str | None,
+    home: str,
+) -> None:
     machine.with_link()
     machine.write(f"{CLASS}/rsl_umb0/dev", "10:125\n")
-    status, out, _ = rslctl(
-        *("run", "--root", machine.root, "--legacy", "--dry-run", "--"), "true", "{shmem_size}"
-    )
+    if variable is None:
+        monkeypatch.delenv("HOME", raising=False)
+    else:
+        monkeypatch.setenv("HOME", variable)
+    command = ("run", "--root", machine.root, "--legacy", "--dry-run", *options, "--")
+    status, out, _ = rslctl(*command, "true", "{shmem_size}")
     assert status == 0
     assert out.splitlines()[1:] == [
         "rpu0: its arguments: 0x1000000",
         "rpu0: /dev/uio0 and /dev/umb: /dev/rsl_umb0",
         "rpu0: /sys/class/uio/uio0: 0x1000000 bytes at 0x70000000",
         "rpu0: /sys/devices/platform/umb/notify: kicks by /dev/umb",
+        f"rpu0: its HOME: {home}",
     ]
 
 
@@ -114,7 +136,7 @@ def test_without_the_right_to_it_nothing_is_mounted(
     monkeypatch.setattr(syscalls, "unshare_mounts", refused)
     monkeypatch.setattr(syscalls, "mount", lambda *_: pytest.fail("mounted"))
     with pytest.raises(RslError) as raised:
-        legacy.enter(machine.host, device, None)
+        legacy.enter(machine.host, device, None, {})
     assert str(raised.value).startswith("cannot have private mounts for the daemon: Operation")
     assert raised.value.hint == "run it as root"
     assert os.umask(mask) == 0o027

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rslctl.devicetree import tree
 from rslctl.errors import RslError
+from rslctl.linux.host import DEVICE_TREE
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
@@ -108,6 +110,31 @@ def test_the_running_tree_is_read_as_it_is(machine: Machine) -> None:
     now = tree.from_machine(machine.with_device_tree().host)
     assert now.texts("/rsl-mbox@8020040", "label") == ["rpu0"]
     assert now.regions("/reserved-memory/memory@70000000") == [machine.board.links[0].memory]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 8192, 10000])
+def test_a_property_is_read_whole_though_sysfs_gives_a_page_at_once(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    data = os.urandom(size)
+    machine.write(f"{DEVICE_TREE}/long", data)
+    read = os.read
+    # kernfs_file_read_iter() of fs/kernfs/file.c.
+    monkeypatch.setattr(os, "read", lambda fd, size: read(fd, min(size, 4096)))
+    assert tree.from_machine(machine.host).nodes["/"]["long"] == data
+
+
+def test_a_tree_that_cannot_be_read_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.write(f"{DEVICE_TREE}/x", b"")
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(RslError, match="cannot read the device t"):
+        patch.setattr(os, "read", refused)
+        tree.from_machine(machine.host)
 
 
 @given(

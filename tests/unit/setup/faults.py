@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import shutil
 from collections.abc import Callable
+from typing import Any
 
 from rslctl.linux.host import DEVICE_TREE
 from rslctl.profile import model
@@ -22,7 +26,8 @@ def whole(machine: Machine) -> Machine:
     machine.write("/proc/iomem", IOMEM)
     machine.write("/lib/modules/6.1/modules.dep", "updates/rsl_mbox.ko:\n")
     for vector in range(4):
-        machine.write(f"{LINK}/vector{vector}/notifications", "0\n")
+        for count in ("kicks", "notifications"):
+            machine.write(f"{LINK}/vector{vector}/{count}", "0\n")
     return machine
 
 
@@ -60,6 +65,78 @@ def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
     link = machine.board.links[0]
     link = dataclasses.replace(link, offers={"mailbox": channels}, transport="mailbox")
     return dataclasses.replace(machine.board, links=(link,))
+
+
+def no_tree(machine: Machine) -> None:
+    """The tree that Linux makes for itself where ACPI describes the machine."""
+    shutil.rmtree(machine.host.path(DEVICE_TREE))
+    machine.write(f"{DEVICE_TREE}/#address-cells", (2).to_bytes(4, "big"))
+    machine.write("/sys/firmware/acpi/tables/DSDT", b"")
+
+
+def other_board(machine: Machine) -> None:
+    machine.write(f"{DEVICE_TREE}/compatible", b"xlnx,zynqmp-zcu102-rev1.0\0xlnx,zynqmp\0")
+
+
+def unsigned(machine: Machine) -> None:
+    shutil.rmtree(machine.host.path("/sys/module/rsl_mbox"))
+    machine.write("/sys/module/module/parameters/sig_enforce", "Y\n")
+    release = os.uname().release
+    machine.write(f"/lib/modules/{release}/modules.dep", "updates/rsl_mbox.ko:\n")
+    machine.write(f"/lib/modules/{release}/updates/rsl_mbox.ko", b"\x7fELF")
+
+
+def without_driver(machine: Machine) -> model.Board:
+    """A remote that the kernel could boot if it were built with the driver."""
+    release = os.uname().release
+    machine.write(f"{DEVICE_TREE}/remoteproc@ffe00000/compatible", b"xlnx,zynqmp-r5fss\0")
+    machine.write(f"{DEVICE_TREE}/remoteproc@ffe00000/r5f@0/compatible", b"xlnx,zynqmp-r5f\0")
+    machine.write(
+        f"/lib/modules/{release}/modules.alias",
+        "# Aliases extracted from modules themselves.\n"
+        "alias of:N*T*Cti,am654-r5fssC* ti_k3_r5_remoteproc\n",
+    )
+    boots = model.Remoteproc(NodeRef("", ("/remoteproc@ffe00000/r5f@0",)), "", "daemon")
+    return with_link(machine, remoteproc=boots)
+
+
+def linux_has_it(machine: Machine) -> model.Board:
+    """A serial port that the remote's program has, too."""
+    machine.write(f"{DEVICE_TREE}/serial@1/compatible", b"cdns,uart-r1p8\0")
+    device = machine.host.path("/sys/bus/platform/devices/1.serial")
+    device.mkdir(parents=True)
+    (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/serial@1"))
+    (device / "driver").symlink_to("/drivers/xuartps")
+    return with_link(machine, remote_devices=(NodeRef("uart1", ("/serial@1",)),))
+
+
+def with_link(machine: Machine, **changes: Any) -> model.Board:
+    link = dataclasses.replace(machine.board.links[0], **changes)
+    return dataclasses.replace(machine.board, links=(link,))
+
+
+def restarted(machine: Machine) -> None:
+    """The kernel's log of two starts since rslctl's own began, and one before."""
+    machine.with_journal({"remoteproc": "/remote"})
+    machine.with_remote("running").write(f"{LINK}/open_files", "1\n")
+    plan = {"node": "/remote", "firmware": "remote.elf", "served": True, "log": 700}
+    document = {"complete": True, "entries": [{"step": "remote", "plan": plan}]}
+    machine.write("/run/rslctl/rpu0.json", json.dumps(document))
+    log(machine, 690, 700, 800)
+
+
+def log(machine: Machine, *starts: int) -> None:
+    """The kernel's log, in which the remote was started in these records."""
+    records = "".join(
+        f"6,{number - 1},{number}000,-;remoteproc remoteproc0: Booting fw image x, size 4\n"
+        " SUBSYSTEM=remoteproc\n DEVICE=+remoteproc:remoteproc0\n"
+        f"6,{number},{number}000,-;remoteproc remoteproc0: remote processor r5 is now up\n"
+        " SUBSYSTEM=remoteproc\n DEVICE=+remoteproc:remoteproc0\n"
+        f"6,{number + 1},{number}000,-;remoteproc remoteproc1: remote processor r5 is now up\n"
+        " SUBSYSTEM=remoteproc\n DEVICE=+remoteproc:remoteproc1\n"
+        for number in starts
+    )
+    machine.write("/dev/kmsg", records)
 
 
 def wrong_tree(machine: Machine) -> None:
@@ -134,6 +211,13 @@ def stalled(machine: Machine) -> None:
     machine.write(f"{LINK}/stalled_ms", "1500\n")
 
 
+def silent(machine: Machine) -> None:
+    # As with a controller whose driver says that a message was sent once it is in a register.
+    machine.write(f"{LINK}/stalled_ms", "0\n")
+    machine.write(f"{LINK}/vector3/kicks", "17\n")
+    machine.write(f"{LINK}/open_files", "1\n")
+
+
 def unread(machine: Machine) -> None:
     machine.write(f"{LINK}/vector1/notifications", "7\n")
 
@@ -187,6 +271,9 @@ def tap_down(machine: Machine) -> None:
 Provoke = Callable[[Machine], model.Board | None]
 
 PROVOKED: list[tuple[str, str, Provoke, str]] = [
+    ("no-tree", "error", no_tree, "devicetree/base': ACPI describes its hardware"),
+    ("board", "error", other_board, "not board 'qemu-virt': its compatible is ['xlnx,zynqmp-zc"),
+    ("signature", "error", unsigned, "signed (module.sig_enforce), and rsl_mbox is not"),
     ("machine", "error", wrong_tree, 'label is "rpu1", the profile says "rpu0"'),
     ("symbols", "warning", wrong_tree, "has no __symbols__"),
     ("runtime-overlay", "warning", wrong_tree, "takes no overlay while it runs"),
@@ -204,6 +291,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("uio-device-memory", "warning", uio, "/dev/uio0 maps Device memory"),
     ("node", "error", no_node, "/dev/rsl_mbox0 is not there"),
     ("stalled", "error", stalled, "has not taken a kick for 1500 ms"),
+    ("stalled", "error", silent, "rpu0: 17 kicks and never a notification"),
     (
         "storm",
         "error",
@@ -213,6 +301,14 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 times"),
     ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
     ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),
+    ("remote-driver", "warning", without_driver, "no driver for /remoteproc@ffe00000 (xlnx,zynqmp-r"),
+    (
+        "remote-device",
+        "warning",
+        linux_has_it,
+        "uses /serial@1, and it is Linux's too, whose driver",
+    ),
+    ("remote-restarted", "error", restarted, "remoteproc0 was started again under its daemon, and"),
     ("remote-crashed", "error", crashed, "remoteproc0 has crashed"),
     ("remote-alone", "warning", alone, "remoteproc0 runs and no daemon has the link open"),
     ("remote-down", "warning", down, "has the link open and remoteproc0 is offline"),

@@ -11,13 +11,24 @@ import pytest
 from rslctl.devicetree import tree
 from rslctl.linux.host import Host
 from rslctl.profile import model
-from rslctl.setup import checks, doctor
+from rslctl.setup import checks, doctor, host_checks, remote_checks
 from rslctl.setup.checks import Finding
 
 from tests.command_line import Rslctl
 from tests.unit import REPOSITORY
 from tests.unit.machine import Machine
-from tests.unit.setup.faults import LINK, PROVOKED, Provoke, gone, whole
+from tests.unit.setup.faults import (
+    LINK,
+    PROVOKED,
+    Provoke,
+    gone,
+    log,
+    no_tree,
+    other_board,
+    restarted,
+    silent,
+    whole,
+)
 
 DOCUMENT = REPOSITORY / "docs/reference/doctor.md"
 
@@ -74,6 +85,45 @@ def test_a_remote_that_ran_before_its_daemon_is_told(machine: Machine) -> None:
     assert "remote-alone" in {each.check for each in look(machine)}
 
 
+@pytest.mark.parametrize(
+    ("starts", "found"), [((700,), []), ((), []), ((690, 800), []), ((700, 800), ["error"])]
+)
+def test_a_remote_that_somebody_else_started_again_is_told(
+    machine: Machine, starts: tuple[int, ...], found: list[str]
+) -> None:
+    restarted(whole(machine))
+    machine.write("/sys/class/remoteproc/remoteproc0/recovery", "disabled\n")
+    log(machine, *starts)
+    levels = [each.level for each in look(machine) if each.check == "remote-restarted"]
+    assert levels == found
+
+
+def test_a_log_that_may_not_be_read_leaves_the_restarts_unknown(machine: Machine) -> None:
+    restarted(whole(machine))
+    machine.host.path("/dev/kmsg").unlink()
+    (found,) = [each for each in look(machine) if each.check == "remote-restarted"]
+    assert (found.level, "cannot read the kernel's log" in found.text) == ("unknown", True)
+
+
+@pytest.mark.parametrize("provoke", [no_tree, other_board])
+def test_nothing_is_said_of_the_links_of_a_board_that_it_is_not(
+    machine: Machine, provoke: Provoke
+) -> None:
+    provoke(whole(machine))
+    (found,) = look(machine)
+    assert found.check in ("no-tree", "board")
+    if provoke is other_board:
+        assert found.remedy == "give the board that it is: --board zcu102"
+
+
+@pytest.mark.parametrize("state", ["running", "offline"])
+def test_kicks_of_a_remote_that_is_stopped_by_now_are_no_sign(machine: Machine, state: str) -> None:
+    whole(machine).with_journal({"remoteproc": "/remote", "start": "setup"}).with_remote(state)
+    silent(machine)
+    machine.write(f"{LINK}/open_files", "0\n")
+    assert ("stalled" in {each.check for each in look(machine)}) == (state == "running")
+
+
 def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
     whole(machine).with_journal({})
     gone(machine)
@@ -88,7 +138,8 @@ def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
 
 def test_the_document_lists_what_is_found_and_every_finding_is_provoked() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
-    provoked = {check for check, _, _, _ in PROVOKED} | {"entropy", "permission"}
-    source = "".join(Path(str(each.__file__)).read_text() for each in (doctor, checks))
+    provoked = {check for check, _, _, _ in PROVOKED} | {"entropy", "permission", "run"}
+    modules = (doctor, checks, host_checks, remote_checks)
+    source = "".join(Path(str(each.__file__)).read_text() for each in modules)
     named = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
     assert listed == provoked == named

@@ -8,11 +8,13 @@ import threading
 import time
 
 import pytest
+from rslctl.errors import RslError
 from rslctl.setup import order
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
 from tests.unit.remotes import FIRMWARE, OPEN_FILES, STATE, set_up, was_written
+from tests.unit.setup.faults import log, restarted
 
 
 def test_a_remote_starts_once_its_daemon_has_the_link_open(
@@ -22,11 +24,16 @@ def test_a_remote_starts_once_its_daemon_has_the_link_open(
     start = ("remote", "start", "--root", machine.root)
     status, _, err = rslctl(*start, "--timeout", "0.1")
     assert status == 4
-    assert "no daemon has link 'rpu0' open after 0.1 s" in err
+    assert err == (
+        "rslctl: waiting until a daemon has link rpu0 open, up to 0.1 s (--timeout)\n"
+        "rslctl: no daemon has link 'rpu0' open after 0.1 s\n"
+        "hint: start the daemon first, or give a slow one more time with --timeout; --force "
+        "starts the remote without one\n"
+    )
     assert machine.host.read_text(STATE) == "offline"
     threading.Timer(0.2, lambda: machine.write(OPEN_FILES, "1\n")).start()
-    status, out, _ = rslctl(*start)
-    assert status == 0
+    status, out, err = rslctl(*start)
+    assert (status, err.count("waiting until"), "up to 30 s" in err) == (0, 1, True)
     assert was_written(machine, "start")
     assert out == "rpu0: remoteproc0 (/remote): started\n"
 
@@ -95,6 +102,18 @@ def test_a_remote_that_ran_before_its_daemon_is_not_taken_for_started(
     assert (status, out) == (0, "rpu0: remoteproc0 (/remote): already running\n")
 
 
+def test_a_remote_that_somebody_started_again_is_not_taken_for_started(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    restarted(set_up(machine))
+    status, _, err = rslctl("remote", "start", "--root", machine.root)
+    assert status == 1
+    assert "remoteproc0 was started again under its daemon, and not by rslctl" in err
+    log(machine, 700)
+    status, out, _ = rslctl("remote", "start", "--root", machine.root)
+    assert (status, out) == (0, "rpu0: remoteproc0 (/remote): already running\n")
+
+
 def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     set_up(machine).with_remote("running")
     monkeypatch.setattr(order, "_WATCH_INTERVAL", 0.01)
@@ -111,3 +130,16 @@ def test_watching_ends_when_somebody_restarts_the_remote(machine: Machine) -> No
     threading.Timer(0.1, lambda: machine.host.path(STATE).write_text("running\n")).start()
     order.watch(machine.host, order.of(machine.host, "rpu0"), print)
     assert time.monotonic() - began < 60
+
+
+def test_watching_ends_when_the_device_was_made_anew(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(machine).with_remote("running")
+    monkeypatch.setattr(order, "_WATCH_INTERVAL", 0.01)
+    # A driver that is unbound and bound again: the file is another, and nobody wrote to it.
+    threading.Timer(0.1, lambda: machine.host.put(STATE, b"running\n")).start()
+    assert order.watch(machine.host, order.of(machine.host, "rpu0"), print) == "running"
+    threading.Timer(0.1, lambda: machine.host.remove(STATE)).start()
+    with pytest.raises(RslError, match=r"cannot read .*/state': No such file"):
+        order.watch(machine.host, order.of(machine.host, "rpu0"), print)

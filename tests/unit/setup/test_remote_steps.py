@@ -10,6 +10,7 @@ from rslctl.setup.steps import Target
 
 from tests.unit.machine import Machine
 from tests.unit.remotes import FIRMWARE, OPEN_FILES, RECOVERY, STATE, was_written
+from tests.unit.setup.faults import log
 from tests.unit.setup.support import target
 
 
@@ -85,7 +86,9 @@ def test_what_starting_a_remote_changed_is_put_back(machine: Machine) -> None:
     step = started(machine, "offline", "setup", "new.elf")
     machine.write("/lib/firmware/new.elf", b"\x7fELF")
     plan = step.plan()
-    assert plan == {"node": "/remote", "firmware": "remote.elf", "served": False}
+    assert plan == {"node": "/remote", "firmware": "remote.elf", "served": False, "log": None}
+    log(machine, 700)
+    assert step.plan()["log"] == 702
     step.do()
     assert was_written(machine, "start")
     assert machine.host.read_text(FIRMWARE).startswith("new.elf")

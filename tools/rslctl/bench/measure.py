@@ -24,6 +24,7 @@ from rslctl.bench.paths import PATHS, NotificationPath, Uio, check_unused
 from rslctl.errors import UsageError, WaitTimeoutError
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
+from rslctl.setup import kickable
 
 #: Seconds without an answer after which the remote counts as silent.
 ANSWER_TIMEOUT = 2
@@ -82,7 +83,7 @@ def run(
 
     Raises:
         WaitTimeoutError: the remote does not answer.
-        RslError: the link is in use, or does not have a path.
+        RslError: the link is in use or does not have a path, or its remote does not run.
     """
     link.vector(settings.vector)
     check_unused(host, link.name, [settings.vector])
@@ -117,6 +118,8 @@ def _round(
     host: Host, link: mbox.LinkDevice, name: str, settings: Settings, found: Samples
 ) -> None:
     """Measure one round of one path."""
+    # A kick that is pending when the remote starts may hang the start.
+    kickable.check_running(host, link.name)
     with PATHS[name](host, link, settings.vector) as path:
         with _watchdog(link, settings.vector) as alive:
             _sample(path, settings, found, alive)

@@ -47,7 +47,6 @@ _PLACES = {
     **quick.COMMANDS,
     "bench": "bench.bench",
     "boards": "boards.app",
-    "doctor": "doctor.doctor_command",
     "layout": "layout.layout",
     "monitor": "monitor.monitor",
     "overlay": "overlay.app",

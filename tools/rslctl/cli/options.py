@@ -53,6 +53,19 @@ BoardOption = Annotated[
         autocompletion=board_names,
     ),
 ]
+LookedAtBoardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--board",
+        metavar="NAME|FILE.toml",
+        help="Board, or the file of a profile; may be left out if one is set up.",
+        autocompletion=board_names,
+    ),
+]
+ReportOption = Annotated[
+    str | None,
+    typer.Option("--report", metavar="FILE", help="Write all that was seen, for a bug report."),
+]
 LinkOption = Annotated[
     str | None,
     typer.Option(

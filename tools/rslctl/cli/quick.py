@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Module and function of each command. These modules name the types of cli/options.py, and do not
 #: load it.
 COMMANDS = {
+    "doctor": "doctor.doctor_command",
     "kick": "kick.kick",
     "remote start": "remote.start",
     "remote stop": "remote.stop",
@@ -43,9 +44,14 @@ def run(words: list[str]) -> bool:
     count = name.count(" ") + 1
     if name not in COMMANDS or words[:count] != name.split() or "_RSLCTL_COMPLETE" in os.environ:
         return False
+    import gc
+
+    # Nothing that is loaded is freed before the end, so a collection meanwhile is of no use.
+    gc.disable()
     module, attribute = COMMANDS[name].split(".")
     loaded = __import__(f"rslctl.cli.commands.{module}", fromlist=[attribute])
     function = getattr(loaded, attribute)
+    gc.enable()
     arguments = parse(function, words[count:])
     if arguments is None:
         return False

@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rslctl.daemon.execute import User
@@ -28,6 +28,11 @@ NODES = ("/dev/uio0", "/dev/umb")
 #: Where the daemon reads the size of the memory, and where its version of 2021 kicks.
 UIO = "/sys/class/uio/uio0"
 NOTIFY = "/sys/devices/platform/umb/notify"
+
+#: The directory for the daemon's HOME, and how many bytes fit in there. kvmtool makes the directory
+#: .lkvm in HOME, with a socket (main.c, kvm-ipc.c), and ends if it cannot.
+HOME = "/dev/rsl-home"
+_HOME_SIZE = 16 << 20
 
 #: {NAME}, but not ${NAME}, which is a shell's.
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][\w-]*)\}")
@@ -90,8 +95,20 @@ def umb_device(host: Host, link: LinkDevice) -> UmbDevice:
     return UmbDevice(found[0], os.makedev(int(major), int(minor)))
 
 
-def describe(host: Host, link: LinkDevice, command: Sequence[str]) -> list[str]:
-    """The files that a daemon under --legacy would find, a line each.
+def needs_home(env: Mapping[str, str], who: User | None, told: Sequence[str]) -> bool:
+    """Whether the daemon gets the directory :data:`HOME` as its HOME.
+
+    It does if it becomes *who*, whom the HOME in *env* may not belong to, or if *env* has none, as
+    that of a unit. Not if a variable of *told*, NAME=VALUE or NAME, is HOME.
+    """
+    said = any(each.partition("=")[0] == "HOME" for each in told)
+    return not said and (who is not None or not env.get("HOME"))
+
+
+def describe(
+    host: Host, link: LinkDevice, command: Sequence[str], env: Mapping[str, str]
+) -> list[str]:
+    """The files that a daemon under --legacy with the environment *env* would find, a line each.
 
     Raises:
         RslError: as :func:`umb_device`.
@@ -102,11 +119,14 @@ def describe(host: Host, link: LinkDevice, command: Sequence[str]) -> list[str]:
         f"{' and '.join(NODES)}: /dev/{umb.name}",
         f"{UIO}: {link.memory_size:#x} bytes at {mbox.memory_base(host, link):#x}",
         f"{NOTIFY}: kicks by {NODES[1]}",
+        f"its HOME: {env.get('HOME')}",
     ]
 
 
-def enter(host: Host, link: LinkDevice, who: User | None) -> None:
+def enter(host: Host, link: LinkDevice, who: User | None, env: Mapping[str, str]) -> None:
     """Move this process into a mount namespace with the files of *link*, which *who* may open.
+
+    If the daemon's environment *env* has :data:`HOME` as HOME, that is made, and *who* owns it.
 
     Raises:
         RslError: the link has no memory or no such device, or the kernel refuses.
@@ -120,6 +140,8 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
             os.mknod(path, stat.S_IFCHR | 0o600, umb.number)
             if who:
                 os.chown(path, who.uid, who.gid)
+        if env.get("HOME") == HOME:
+            _make_home(who)
         _make_uio(host, link)
         _make_notify()
         os.chdir(os.getcwd())  # the directory may be one of the covered ones
@@ -128,6 +150,15 @@ def enter(host: Host, link: LinkDevice, who: User | None) -> None:
         raise os_error(f"{what} for the daemon", error) from error
     finally:
         os.umask(mask)
+
+
+def _make_home(who: User | None) -> None:
+    """Make an empty directory that the daemon owns, in memory of its own, so it is bounded."""
+    uid, gid = (who.uid, who.gid) if who else (0, 0)
+    os.mkdir(HOME)
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    options = f"mode=0700,uid={uid},gid={gid},size={_HOME_SIZE}"
+    syscalls.mount("tmpfs", HOME, "tmpfs", flags, options)
 
 
 def _make_uio(host: Host, link: LinkDevice) -> None:

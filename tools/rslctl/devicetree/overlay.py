@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
-from rslctl.devicetree import conflicts, differences, fit_to_base, remoteproc
+from rslctl.devicetree import differences, remoteproc
 from rslctl.devicetree.nodes import (
     ROOT,
     Cells,
@@ -333,6 +332,9 @@ def for_base(board: Board, style: str, base: Tree) -> Overlay:
         SeveralError: the overlay does not fit; the error has all conflicts.
         RslError: *style* cannot describe the links.
     """
+    # Half of what setup would load, and only a base needs it.
+    from rslctl.devicetree import conflicts, fit_to_base
+
     conflicts.check_cells(board, base)
     board = dataclasses.replace(board, cells=_root_cells(base))
     overlay = build(board, style, base)
@@ -359,6 +361,8 @@ def merge(overlay: Overlay, base: bytes) -> bytes:
     Raises:
         RslError: fdtoverlay is not installed or fails.
     """
+    import tempfile  # slow to load, as conflicts
+
     try:
         with tempfile.TemporaryDirectory(prefix="rslctl-") as directory:
             return _fdtoverlay(Path(directory), to_blob(overlay), base)

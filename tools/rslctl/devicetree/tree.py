@@ -15,12 +15,14 @@ from functools import cached_property
 
 import fdt
 
-from rslctl.errors import RslError
+from rslctl.errors import RslError, os_error
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
 _SYMBOLS = "/__symbols__"
+#: The smallest page size, in bytes.
+_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -280,12 +282,24 @@ def from_machine(host: Host) -> Tree:
     Raises:
         RslError: the tree cannot be read.
     """
-    top = host.path(DEVICE_TREE)
+    top = host.where(DEVICE_TREE)
     nodes: dict[str, dict[str, bytes]] = {}
-    for directory, _, files in os.walk(top):
-        relative = os.path.relpath(directory, top)
-        path = "/" if relative == "." else f"/{relative}"
-        nodes[path] = {
-            name: host.read(f"{DEVICE_TREE}{path.rstrip('/')}/{name}") for name in sorted(files)
-        }
+    try:
+        for directory, _, files, fd in os.fwalk(top) if os.path.isdir(top) else ():
+            path = directory[len(top) :] or "/"
+            nodes[path] = {name: _property(name, fd) for name in sorted(files)}
+    except OSError as error:
+        raise os_error(f"read the device tree in '{top}'", error) from error
     return Tree("the running device tree", nodes)
+
+
+def _property(name: str, directory: int) -> bytes:
+    """Read a property. A board has thousands, so this does no more than it has to."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        data = os.read(fd, _PAGE)
+        while len(data) % _PAGE == 0 and (more := os.read(fd, _PAGE)):
+            data += more  # sysfs gives no more than a page at once
+        return data
+    finally:
+        os.close(fd)

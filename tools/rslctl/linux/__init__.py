@@ -9,6 +9,7 @@ __all__ = [
     "devices",
     "host",
     "inotify",
+    "kernel_log",
     "mbox",
     "modules",
     "platform_bus",

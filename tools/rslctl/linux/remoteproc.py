@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rslctl.errors import RslError
-from rslctl.linux import platform_bus
+from rslctl.linux import kernel_log, platform_bus
 from rslctl.linux.host import Host
 
 CLASS = "/sys/class/remoteproc"
@@ -179,6 +179,23 @@ def state_of(host: Host, processor: RemoteProcessor) -> str:
         RslError: the device of the remote is gone.
     """
     return host.read_text(f"{CLASS}/{processor.device}/state")
+
+
+def starts(host: Host, processor: RemoteProcessor, since: int) -> int:
+    """Return how often a remote was started, by whomever, since record *since* of the kernel's log.
+
+    sysfs has no count. The kernel says each start in its log, that after a crash too (rproc_start()
+    and rproc_attach() in drivers/remoteproc/remoteproc_core.c).
+
+    Raises:
+        RslError: the kernel's log cannot be read.
+    """
+    return sum(
+        each.number >= since
+        and each.device == f"+remoteproc:{processor.device}"
+        and each.text.endswith((" is now up", " is now attached"))
+        for each in kernel_log.records(host)
+    )
 
 
 def stop(host: Host, processor: RemoteProcessor) -> None:

@@ -28,6 +28,7 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 # include/uapi/linux/sched.h and mount.h
 _CLONE_NEWNS = 0x00020000
 MS_NOSUID = 1 << 1
+MS_NODEV = 1 << 2
 MS_NOEXEC = 1 << 3
 MS_BIND = 1 << 12
 MS_REC = 1 << 14

@@ -184,6 +184,8 @@ class Link:
     access: Access | None = None
     #: The number of vectors of a simulated link, which has no transport; 0 for a real link.
     sim: int = 0
+    #: The nodes of the base tree whose devices the remote's program uses, so Linux must not.
+    remote_devices: tuple[NodeRef, ...] = ()
 
     @property
     def by(self) -> Transport:

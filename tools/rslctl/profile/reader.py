@@ -183,8 +183,11 @@ def _link(table: Table) -> Link:
     made = _virtio(table, memory, room) if table.optional("virtio") else None
     boots = _remoteproc(table.table("remoteproc")) if table.optional("remoteproc") else None
     access = _access(table.table("access")) if table.optional("access") else None
+    devices = _nodes(table, "remote-devices")
     table.done()
-    link = Link(name, memory, firmware, offers, transport, remote, made, room, boots, access, sim)
+    link = Link(
+        name, memory, firmware, offers, transport, remote, made, room, boots, access, sim, devices
+    )
     _check_remote(table, link)
     _check_regions(table, link)
     return link

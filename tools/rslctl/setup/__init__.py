@@ -5,10 +5,12 @@ __all__ = [
     "bring_up",
     "checks",
     "doctor",
+    "host_checks",
     "journal",
     "kickable",
     "lock",
     "order",
+    "remote_checks",
     "remote_steps",
     "steps",
 ]

@@ -14,13 +14,15 @@ import grp
 import pwd
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from rslctl.devicetree import remoteproc
+from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
 from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
-from rslctl.setup import checks, steps
+from rslctl.profile.model import Board
+from rslctl.setup import checks, host_checks, steps
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.setup.steps import (
@@ -89,7 +91,7 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
 
     where = (host, board, machine, link)
     result: list[Step] = [
-        verified("machine matches the profile", lambda: checks.machine(board, machine)),
+        verified("machine matches the profile", lambda: _matches(host, board, machine)),
         verified("memory reserved as planned", lambda: checks.memory(*where)),
         verified("nobody else has its channels", lambda: checks.channels(*where)),
         ModuleLoaded(target, MODULE, driver),
@@ -114,32 +116,62 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
 
 
 def _remote_steps(target: Target, firmware: str | None) -> list[Step]:
-    """The steps of :func:`steps_for` that concern the remote processor."""
-    board, link, machine = target.board, target.link, target.machine
+    """The steps of :func:`steps_for` that concern the remote and its processor."""
+    host, board, link, machine = target.host, target.board, target.link, target.machine
     boots = link.remoteproc
+    if boots is None and firmware:
+        raise RslError(
+            f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
+            f"link {link.name!r}",
+            hint="add a table [link.remoteproc] with its node",
+        )
+    result: list[Step] = []
+    if boots is None and not link.remote_devices:
+        return result
+    from rslctl.setup import remote_checks  # the links of many boards do not need it
+
+    if link.remote_devices:
+        text = "devices of the remote left to it"
+        devices = partial(remote_checks.devices, host, machine, link)
+        result.append(Verified(target, text, devices))
     if boots is None:
-        if firmware:
-            raise RslError(
-                f"firmware {firmware!r}: the profile of board {board.name!r} has no remoteproc for "
-                f"link {link.name!r}",
-                hint="add a table [link.remoteproc] with its node",
-            )
-        return []
+        return result
     node = machine.find(boots.node)
+    absent = _absent(target, node)
+    if absent and firmware:
+        raise RslError(absent, hint=f"leave out firmware {firmware!r}: who boots the remote has it")
+    if absent:
+        return [*result, Verified(target, f"remote left to what boots it: {absent}", list)]
     if node is None:
-        alone = dataclasses.replace(board, links=(link,))
-        absent = list(remoteproc.absent(alone, machine))
-        if firmware or not absent:
-            raise RslError(
-                f"there is no node {boots.node} to boot the remote of link {link.name!r}",
-                hint="is it the board that the profile is of?",
-            )
-        return [Verified(target, f"remote left to what boots it: {absent[0]}", list)]
-    result: list[Step] = [RemoteThere(target, node)]
+        raise RslError(
+            f"there is no node {boots.node} to boot the remote of link {link.name!r}",
+            hint="is it the board that the profile is of?",
+        )
+    result.append(RemoteThere(target, node))
     if boots.start == "daemon":
         result.append(RecoveryOff(target, node))
     result.append(RemoteStarted(target, node, firmware or boots.firmware, boots.start))
     return result
+
+
+def _absent(target: Target, node: str | None) -> str:
+    """Why the kernel cannot boot the remote, whose node is *node*; "" if it may be able to."""
+    from rslctl.devicetree import remoteproc
+    from rslctl.setup import remote_checks
+
+    link, machine = target.link, target.machine
+    if node is None:
+        alone = dataclasses.replace(target.board, links=(link,))
+        return next(iter(remoteproc.absent(alone, machine)), "")
+    found = remote_checks.without_driver(target.host, machine, link)
+    return found[0].text if found else ""
+
+
+def _matches(host: Host, board: Board, machine: Tree) -> list[checks.Finding]:
+    """Find why the machine is not the board, or does not have its overlay."""
+    found = list(host_checks.device_tree(host, machine))
+    found = found or list(host_checks.board(host, board, machine))
+    return found or checks.machine(board, machine)
 
 
 def up(todo: list[Step], facts: Facts, *, dry_run: bool, report: Report) -> None:

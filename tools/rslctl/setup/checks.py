@@ -47,10 +47,7 @@ def content(host: Host, name: str) -> str | None:
 
 def machine(board: Board, tree: Tree) -> list[Finding]:
     """Check that the running device tree has what the profile specifies."""
-    remedy = (
-        f"boot with its overlay (rslctl overlay --board {board.name}), "
-        "or choose the board that this is"
-    )
+    remedy = f"boot with its overlay: rslctl overlay install --board {board.name}, then reboot"
     return [
         Finding(
             "machine", "error", f"this machine does not match board {board.name!r}: {text}", remedy

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
-from rslctl.linux import mbox, modules, platform_bus, remoteproc, uio
+from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
-from rslctl.setup import checks, order
+from rslctl.setup import checks, host_checks, kickable, remote_checks
 from rslctl.setup.checks import Finding
 from rslctl.setup.journal import Journal
 
@@ -47,9 +48,27 @@ class Patient:
         """Return the links to check that have a journal."""
         return [name for name in Journal.links(self.host) if self.only in (None, name)]
 
+    @cached_property
     def devices(self) -> list[mbox.LinkDevice]:
         """Return the links to check that are up."""
         return [each for each in mbox.find(self.host) if self.only in (None, each.name)]
+
+
+def _other_machine(on: Patient) -> list[Finding]:
+    """Find why the machine is not the board at all, so that nothing can be said of its links."""
+    if not on.machine.nodes and not on.host.live:
+        return []  # an image
+    found = list(host_checks.device_tree(on.host, on.machine))
+    return found or (list(host_checks.board(on.host, on.board, on.machine)) if on.board else [])
+
+
+def _run(on: Patient) -> Iterator[Finding]:
+    yield from host_checks.run_directory(on.host)
+
+
+def _signature(on: Patient) -> Iterator[Finding]:
+    if on.host.live or on.machine.nodes:
+        yield from host_checks.signature(on.host, _MODULE)
 
 
 def _machine(on: Patient) -> Iterator[Finding]:
@@ -192,7 +211,7 @@ def _read(host: Host, path: str) -> str:
 
 
 def _stalled(on: Patient) -> Iterator[Finding]:
-    for device in on.devices():
+    for device in on.devices:
         if device.stalled_ms:
             yield Finding(
                 "stalled",
@@ -202,10 +221,34 @@ def _stalled(on: Patient) -> Iterator[Finding]:
                 f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt of a "
                 "ZynqMP's mailbox",
             )
+            continue
+        # A controller that says "done" at once never has a kick that waits.
+        counters = mbox.counters(on.host, device)
+        kicks = sum(each.kicks for each in counters)
+        silent = not any(each.notifications for each in counters)
+        if kicks and silent and _may_run(on.host, device.name):
+            yield Finding(
+                "stalled",
+                "error",
+                f"{device.name}: {kicks} kicks and never a notification: the remote and Linux do "
+                "not hear each other",
+                "is its program running, and built for the profile's agents, channels and "
+                "vectors? rslctl remote-dt says what it has to have. A program that never "
+                "notifies is right as it is",
+            )
+
+
+def _may_run(host: Host, link: str) -> bool:
+    """Whether the link's remote runs, or nothing is known of that."""
+    try:
+        kickable.check_running(host, link)
+    except RslError:
+        return False
+    return True
 
 
 def _storms(on: Patient) -> Iterator[Finding]:
-    for device in on.devices():
+    for device in on.devices:
         for vector in range(device.vectors):
             directory = f"{mbox.CLASS}/{device.device}/vector{vector}"
             count = int(_read(on.host, f"{directory}/storms") or 0)
@@ -225,7 +268,7 @@ def _storms(on: Patient) -> Iterator[Finding]:
 
 
 def _unread(on: Patient) -> Iterator[Finding]:
-    for device in on.devices():
+    for device in on.devices:
         count = sum(each.notifications for each in mbox.counters(on.host, device))
         if count and not device.open_files:
             yield Finding(
@@ -238,7 +281,7 @@ def _unread(on: Patient) -> Iterator[Finding]:
 
 
 def _permission(on: Patient) -> Iterator[Finding]:
-    for device in on.devices():
+    for device in on.devices:
         path = on.host.path(device.node)
         if not path.exists():
             yield Finding(
@@ -257,70 +300,11 @@ def _permission(on: Patient) -> Iterator[Finding]:
 
 
 def _remote(on: Patient) -> Iterator[Finding]:
+    for link in on.links if on.machine.nodes else ():
+        yield from remote_checks.driver(on.host, on.machine, link)
+        yield from remote_checks.devices(on.host, on.machine, link)
     for name in on.journals():
-        try:
-            remote = order.of(on.host, name)
-            processor = remote.processor(on.host)
-        except order.UnknownRemoteError:
-            continue
-        except RslError as error:
-            yield Finding("remote", "error", f"{name}: {error}", error.hint)
-            continue
-        device = mbox.at(on.host, remote.facts.node)
-        served = bool(device and device.open_files)
-        if processor.state == "crashed":
-            yield Finding(
-                "remote-crashed",
-                "error",
-                f"{name}: {processor.device} has crashed",
-                "stop the daemon, then: rslctl remote stop; start the daemon, then: rslctl remote "
-                "start; dmesg says more",
-            )
-        elif processor.state in remoteproc.RUNNING:
-            yield from _order(on, remote, processor, served)
-        elif served:
-            yield Finding(
-                "remote-down",
-                "warning",
-                f"{name}: a daemon has the link open and {processor.device} is {processor.state}",
-                f"rslctl remote start --link {name}",
-            )
-        if served and processor.recovers:
-            yield Finding(
-                "recovery",
-                "warning",
-                f"{name}: the kernel restarts {processor.device} by itself, under its daemon",
-                "run rslctl setup again: it turns that off",
-            )
-        firmware = remote.facts.firmware or processor.firmware
-        if firmware != remoteproc.UNKNOWN and not remoteproc.has_firmware(on.host, firmware):
-            yield Finding(
-                "firmware",
-                "error",
-                f"{name}: there is no firmware {remoteproc.FIRMWARE}/{firmware}",
-                "put the remote's program there, an ELF file",
-            )
-
-
-def _order(
-    on: Patient, remote: order.Remote, processor: remoteproc.RemoteProcessor, served: bool
-) -> Iterator[Finding]:
-    """Find a running remote that started before its daemon, or has no daemon."""
-    if remote.facts.start != "daemon":
-        return
-    what = "no daemon has the link open"
-    if served:
-        try:
-            order.check_order(on.host, remote, processor)
-            return
-        except RslError:
-            what = "maybe since before its daemon did"
-    yield Finding(
-        "remote-alone",
-        "warning",
-        f"{remote.link}: {processor.device} runs and {what}",
-        "it finds no devices: stop both, start the daemon, then the remote",
-    )
+        yield from remote_checks.state(on.host, name)
 
 
 def _journals(on: Patient) -> Iterator[Finding]:
@@ -388,12 +372,14 @@ def _live_overlays(on: Patient) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    _run,
     _machine,
     _symbols,
     _live_overlays,
     _memory,
     _channels,
     _module,
+    _signature,
     _links,
     _uio,
     _permission,
@@ -409,7 +395,9 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
 
 def look(on: Patient) -> list[Finding]:
     """Run all checks; a check that fails becomes a finding of level "unknown"."""
-    found = []
+    found = _other_machine(on)
+    if found:
+        on = replace(on, board=None, links=())
     for check in CHECKS:
         try:
             found += list(check(on))

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 #: The data that a step needs to be undone. It is written as JSON.
 UndoPlan: TypeAlias = "dict[str, Any]"
 
-STATE = "/run/rslctl"
+#: The directory of what does not outlive a reboot, and what to do if it cannot be written.
+RUN = "/run"
+TMPFS = "mount a tmpfs there, as most systems do at boot: mount -t tmpfs -o mode=0755 tmpfs /run"
+
+STATE = f"{RUN}/rslctl"
 
 
 class Facts:

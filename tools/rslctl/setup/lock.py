@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -13,7 +14,7 @@ from types import FrameType
 
 from rslctl.errors import WaitTimeoutError, os_error
 from rslctl.linux.host import Host
-from rslctl.setup.journal import STATE
+from rslctl.setup.journal import STATE, TMPFS
 
 _LOCK = f"{STATE}/lock"
 
@@ -36,7 +37,8 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         # Only root may open the lock, so no other user can hold it.
         fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise os_error(f"lock '{directory}'", error) from error
+        hint = TMPFS if error.errno in (errno.EROFS, errno.ENOSPC, errno.ENOENT) else ""
+        raise os_error(f"lock '{directory}'", error, hint=hint) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,19 +11,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from rslctl.errors import RslError, WaitTimeoutError
-from rslctl.linux import inotify, mbox, remoteproc
+from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.linux.remoteproc import RemoteProcessor
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.lock import locked
-from rslctl.setup.remote_steps import RemoteStarted
+from rslctl.setup.remote_steps import RemoteStarted, start_plan
 
 #: Seconds between two checks whether a daemon is ready, and whether a remote still runs. The
 #: kernel sends no event for either.
 _INTERVAL = 0.1
 _WATCH_INTERVAL = 1.0
+
+
+_IN_ORDER = "stop the daemon, then: rslctl remote stop; the daemon anew, rslctl remote start"
+
+
+class OrderError(RslError):
+    """A running remote was not started after its daemon, or nobody knows that it was."""
+
+
+class RestartedError(OrderError):
+    """Somebody else started a remote again, under its daemon."""
 
 
 class UnknownRemoteError(RslError):
@@ -115,16 +127,12 @@ def start(
     if processor.state not in remoteproc.RUNNING:
         remoteproc.check_startable(host, processor, wanted)
     if needs_daemon:
-        _wait_for_daemon(host, remote, 0 if dry_run else timeout)
+        _wait_for_daemon(host, remote, 0 if dry_run else timeout, note)
     if dry_run:
         return True
     with locked(host, timeout, note):
         journal = Journal.load(host, remote.link)
-        plan = {
-            "node": remote.facts.remoteproc,
-            "firmware": processor.firmware,
-            "served": bool(_open_files(host, remote)),
-        }
+        plan = start_plan(host, processor, served=bool(_open_files(host, remote)))
         journal.add(RemoteStarted.name, plan)
         try:
             remoteproc.start(host, processor, wanted)
@@ -136,28 +144,44 @@ def start(
 
 
 def check_order(host: Host, remote: Remote, processor: RemoteProcessor) -> None:
-    """Check by the journal that a running remote was started after its daemon.
+    """Check that a running remote was started after its daemon, and only once.
+
+    The journal says who started it, the kernel's log whether somebody else did after that.
 
     Raises:
-        RslError: the remote was started before its daemon, or not by rslctl.
+        RestartedError: the remote was started again since, by somebody else.
+        OrderError: the remote was started before its daemon, or not by rslctl.
+        RslError: the kernel's log cannot be read.
     """
     plan = Journal.load(host, remote.link).last(RemoteStarted.name)
     if not plan or not plan.get("served", True):
-        raise RslError(
+        raise OrderError(
             f"{processor.device} runs already, and maybe since before its daemon did",
-            hint="stop the daemon, then: rslctl remote stop; the daemon anew, rslctl remote "
-            "start; --force takes it as it is",
+            hint=f"{_IN_ORDER}; --force takes it as it is",
+        )
+    since = plan.get("log")
+    if since is not None and remoteproc.starts(host, processor, since) > 1:
+        raise RestartedError(
+            f"{processor.device} was started again under its daemon, and not by rslctl",
+            hint=f"{_IN_ORDER}; --force takes it as it is",
         )
 
 
-def _wait_for_daemon(host: Host, remote: Remote, timeout: float) -> None:
+def _wait_for_daemon(
+    host: Host, remote: Remote, timeout: float, note: Callable[[str], None]
+) -> None:
+    if _open_files(host, remote):
+        return
+    if timeout:
+        note(f"waiting until a daemon has link {remote.link} open, up to {timeout:g} s (--timeout)")
     deadline = time.monotonic() + timeout
     while not _open_files(host, remote):
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeoutError(
                 f"no daemon has link {remote.link!r} open after {timeout:g} s",
-                hint="start the daemon first; --force starts the remote without one",
+                hint="start the daemon first, or give a slow one more time with --timeout; --force "
+                "starts the remote without one",
             )
         time.sleep(min(left, _INTERVAL))
 
@@ -209,11 +233,24 @@ def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
     Raises:
         RslError: the device of the remote is gone.
     """
+    from rslctl.linux import inotify  # it loads ctypes, and only this needs it
+
     processor = remote.processor(host)
-    with inotify.Writes(host.path(f"{remoteproc.CLASS}/{processor.device}/state")) as writes:
+    path = host.path(f"{remoteproc.CLASS}/{processor.device}/state")
+    with inotify.Writes(path) as writes:
+        inode = _inode(path)
         note(f"watching the remote of link {remote.link}")
         while (state := remoteproc.state_of(host, processor)) in remoteproc.RUNNING:
-            # A stop with an immediate start does not show in the state, but it is a write.
-            if writes.wait(_WATCH_INTERVAL):
+            # A stop with an immediate start does not show in the state, but it is a write. A driver
+            # that was unbound and bound again has made another device of the same name.
+            if writes.wait(_WATCH_INTERVAL) or _inode(path) != inode:
                 return remoteproc.state_of(host, processor)
     return state
+
+
+def _inode(path: Path) -> int:
+    """The number of a file; 0 if it is gone."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0

@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 
 from rslctl.errors import RslError, WaitTimeoutError
-from rslctl.linux import devices, mbox, remoteproc
+from rslctl.linux import devices, kernel_log, mbox, remoteproc
 from rslctl.linux.host import Host
+from rslctl.linux.remoteproc import RemoteProcessor
 from rslctl.setup.journal import UndoPlan
 from rslctl.setup.steps import Step, Target
 
@@ -71,6 +72,24 @@ class RecoveryOff(Step):
         return True
 
 
+def start_plan(host: Host, processor: RemoteProcessor, *, served: bool) -> UndoPlan:
+    """Return the plan of :class:`RemoteStarted`, read before the start.
+
+    It has how to undo the start, whether a daemon is *served* by it, and the place in the kernel's
+    log, None if that cannot be read: a later start than this one is somebody else's.
+    """
+    try:
+        place = kernel_log.next_number(host)
+    except RslError:
+        place = None
+    return {
+        "node": processor.node,
+        "firmware": processor.firmware,
+        "served": served,
+        "log": place,
+    }
+
+
 class RemoteStarted(Step):
     """The remote runs. If *start* is "daemon", the step waits for a later command."""
 
@@ -102,7 +121,7 @@ class RemoteStarted(Step):
 
     def plan(self) -> UndoPlan:
         now = remoteproc.at(self.host, self.node)
-        return {"node": self.node, "firmware": now.firmware, "served": self.start == "daemon"}
+        return start_plan(self.host, now, served=self.start == "daemon")
 
     def do(self) -> None:
         processor = remoteproc.at(self.host, self.node)

@@ -91,7 +91,7 @@ class Step(ABC):
         """
 
     def doubt(self) -> str:
-        """Return why *check* could not check everything; "" if it could."""
+        """Return what *check* could not check, or what may cause trouble; "" if all is well."""
         return ""
 
     def consequence(self, journals: list[Journal]) -> UndoPlan | None:
@@ -146,11 +146,14 @@ class Verified(Step):
         found = [each for each in looked if each.level == "error"]
         if found:
             raise SeveralError([each.text for each in found], hint=found[0].remedy)
-        self._doubts = [each for each in looked if each.level == "unknown"]
+        self._doubts = looked
         return True
 
     def doubt(self) -> str:
-        return "; ".join(f"cannot tell: {each.text} ({each.remedy})" for each in self._doubts)
+        begins = {"unknown": "cannot tell", "warning": "warning"}
+        return "; ".join(
+            f"{begins[each.level]}: {each.text} ({each.remedy})" for each in self._doubts
+        )
 
 
 class ModuleLoaded(Step):

@@ -5,31 +5,32 @@ from __future__ import annotations
 
 import json as encoder
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from rslctl import __version__
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.options import (
-    JsonOption,
-    LinkOption,
-    RootOption,
-    TransportOption,
-    board_names,
-    write,
-)
-from rslctl.cli.output import busy, note, print_json
-from rslctl.devicetree import tree
+from rslctl.cli.output import note, print_json
+from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host, run
 from rslctl.profile import reader
 from rslctl.profile.model import Board
 from rslctl.setup import doctor, journal
 from rslctl.setup.checks import Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl.cli.options import (
+        JsonOption,
+        LinkOption,
+        LookedAtBoardOption,
+        ReportOption,
+        RootOption,
+        TransportOption,
+    )
 
 #: What a report has of the machine, below its root.
 _FILES = (
@@ -57,21 +58,10 @@ _WORDS = (
 
 
 def doctor_command(
-    board: Annotated[
-        str | None,
-        typer.Option(
-            "--board",
-            metavar="NAME|FILE.toml",
-            help="Board, or the file of a profile; may be left out if one is set up.",
-            autocompletion=board_names,
-        ),
-    ] = None,
+    board: LookedAtBoardOption = None,
     link: LinkOption = None,
     transport: TransportOption = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE", help="Write all that was seen, for a bug report."),
-    ] = None,
+    report: ReportOption = None,
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
@@ -88,9 +78,8 @@ def doctor_command(
         note("no link is set up and no --board is given: only what any board has is looked at")
         if link:
             raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
-    with busy("looking at the machine"):
-        now = tree.from_machine(machine)
-        found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
+    now = tree.from_machine(machine)
+    found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
     if json:
         print_json([asdict(each) for each in found])
     else:
@@ -99,9 +88,12 @@ def doctor_command(
             print(f"    {each.remedy}")
         print(_summary(found))
     if report:
-        write({report: encoder.dumps(_report(machine, profile, found), indent=2).encode()})
+        from rslctl.cli.options import write  # it loads typer, and a report is rare
+
+        document = encoder.dumps(_report(machine, profile, now, found), indent=2)
+        write({Path(report): document.encode()})
     if any(each.level == "error" for each in found):
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def _board(machine: Host, name: str | None, transport: str | None) -> Board | None:
@@ -115,7 +107,7 @@ def _board(machine: Host, name: str | None, transport: str | None) -> Board | No
         if facts:
             board = reader.load(facts.board, machine.root)
             offers = [each for each in board.links if facts.transport in each.offers]
-            return chosen(facts.board, facts.transport if offers else None, machine.root)
+            return overlay.choose(board, facts.transport) if offers else board
     return None
 
 
@@ -127,11 +119,12 @@ def _summary(found: list[Finding]) -> str:
     return ", ".join(told) or "nothing is wrong that can be seen"
 
 
-def _report(machine: Host, board: Board | None, found: list[Finding]) -> dict[str, object]:
+def _report(
+    machine: Host, board: Board | None, now: tree.Tree, found: list[Finding]
+) -> dict[str, object]:
     files = {path: _text(machine, path) for path in _FILES}
     for top in _DIRECTORIES:
         files |= _attributes(machine, top, 3)
-    now = tree.from_machine(machine)
     ours = ("/reserved-memory", "/shmem@", "/rsl-mbox", "/umb", "/zynqmp-ipi", "/chosen")
     return {
         "rslctl": __version__,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def start(
     link: LinkOption = None,
     firmware: FirmwareOption = None,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = 30.0,
     force: ForceOption = False,
     if_known: IfKnownOption = False,
     dry_run: DryRunOption = False,

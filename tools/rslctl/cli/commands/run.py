@@ -89,10 +89,12 @@ def run(
     source = descriptors.Source(machine, link, eventfds=eventfd)
     command = legacy.fill_in(machine, command, source.device) if as_legacy else command
     program = execute.find_program(command)
+    if as_legacy and legacy.needs_home(env, who, setenv or []):
+        env["HOME"] = legacy.HOME
     if dry_run:
         as_whom = f"user {who.name} without capabilities" if who else "the calling user"
         print(f"{source.device.name}: would execute {program} as {as_whom}")
-        for line in legacy.describe(machine, source.device, command) if as_legacy else []:
+        for line in legacy.describe(machine, source.device, command, env) if as_legacy else []:
             print(f"{source.device.name}: {line}")
     elif not machine.live:
         raise RslError(
@@ -100,7 +102,7 @@ def run(
             hint="leave out --root, or add --dry-run",
         )
     elif as_legacy:
-        legacy.enter(machine, source.device, who)
+        legacy.enter(machine, source.device, who, env)
         execute.become(command, None, who, env)
     else:
         with source() as offered:
