@@ -301,7 +301,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 times"),
     ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
     ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),
-    ("remote-driver", "warning", without_driver, "no driver for /remoteproc@ffe00000 (xlnx,zynqmp-r"),
+    ("remote-driver", "warning", without_driver, "no driver for /remoteproc@ffe00000 (xlnx,"),
     (
         "remote-device",
         "warning",

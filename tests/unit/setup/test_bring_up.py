@@ -44,7 +44,7 @@ def test_a_remote_that_this_kernel_does_not_boot_is_left_to_what_does(machine: M
         "remote left to what boots it: rpu0: the running device tree has no node &m4 /m4"
     )
     for link, firmware in ((known, "m4.elf"), (dataclasses.replace(known, remote=None), None)):
-        with pytest.raises(RslError, match="there is no node &m4 /m4 to boot the remote of link"):
+        with pytest.raises(RslError, match="no node &m4 /m4"):
             steps_of(link, firmware)
 
 

@@ -139,9 +139,9 @@ def _remote_steps(target: Target, firmware: str | None) -> list[Step]:
     node = machine.find(boots.node)
     absent = _absent(target, node)
     if absent and firmware:
-        raise RslError(absent, hint=f"leave out firmware {firmware!r}: who boots the remote has it")
+        raise RslError(absent[0], hint=absent[1])
     if absent:
-        return [*result, Verified(target, f"remote left to what boots it: {absent}", list)]
+        return [*result, Verified(target, f"remote left to what boots it: {absent[0]}", list)]
     if node is None:
         raise RslError(
             f"there is no node {boots.node} to boot the remote of link {link.name!r}",
@@ -154,17 +154,24 @@ def _remote_steps(target: Target, firmware: str | None) -> list[Step]:
     return result
 
 
-def _absent(target: Target, node: str | None) -> str:
-    """Why the kernel cannot boot the remote, whose node is *node*; "" if it may be able to."""
+def _absent(target: Target, node: str | None) -> tuple[str, str] | None:
+    """Why the kernel cannot boot the remote, whose node is *node*, and the remedy.
+
+    None if it may be able to.
+    """
     from rslctl.devicetree import remoteproc
     from rslctl.setup import remote_checks
 
     link, machine = target.link, target.machine
     if node is None:
         alone = dataclasses.replace(target.board, links=(link,))
-        return next(iter(remoteproc.absent(alone, machine)), "")
-    found = remote_checks.without_driver(target.host, machine, link)
-    return found[0].text if found else ""
+        found = [
+            (text, "boot a kernel whose tree has it") for text in remoteproc.absent(alone, machine)
+        ]
+    else:
+        looked = remote_checks.without_driver(target.host, machine, link)
+        found = [(each.text, each.remedy) for each in looked]
+    return found[0] if found else None
 
 
 def _matches(host: Host, board: Board, machine: Tree) -> list[checks.Finding]:
