@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rslctl.devicetree import nodes, overlay, tree
 from rslctl.profile import reader
+from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 from rslctl.setup import checks
 
@@ -35,9 +36,16 @@ def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
 @needs_dtc
 def test_what_a_profile_says_of_an_unknown_controller_is_in_the_links_node() -> None:
     one = dataclasses.replace(CHANNELS, tx=((2, 0),), rx=((3, 0),))
-    said = dataclasses.replace(one, payload="buffer", tx_done="client", rx_ack=True)
+    new = Base(extra='new { compatible = "vendor,new"; #mbox-cells = <2>; };')
+    said = dataclasses.replace(
+        one,
+        controller=NodeRef("", ("/new",)),
+        payload="buffer",
+        tx_done="client",
+        rx_ack=True,
+    )
     for style, path in (("rsl", "/rsl-mbox-r0"), ("user-mailbox", "/umb")):
-        node = merged(profile(said), Base(), style).nodes[path]
+        node = merged(profile(said), new, style).nodes[path]
         assert node["rsl,payload"] == b"buffer\0"
         assert node["rsl,tx-done"] == b"client\0"
         assert node["rsl,rx-ack"] == b""
@@ -71,7 +79,7 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
         #address-cells = <1>; #size-cells = <1>; compatible = "linux,dummy-virt";
         interrupt-parent = <1>; memory@40000000 { device_type = "memory";
         reg = <0x40000000 0x40000000>; };
-        intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
+        intc@8000000 { compatible = "arm,gic-400"; reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
         phandle = <1>; #interrupt-cells = <3>; interrupt-controller;
         v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
     made = tree.from_blob(merged_with(dtc(one)), "merged")
