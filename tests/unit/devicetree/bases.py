@@ -62,7 +62,8 @@ class Base:
             #mbox-cells = <2>; {status} }};
         cluster: mailbox@2000 {{ compatible = "ti,am654-mailbox"; reg = <0x2000 0x100>;
             #mbox-cells = <1>; {status}
-            interrupts = <0 76 4>, <0 77 4>; ti,mbox-num-fifos = <16>; mbox-other {{ ti,mbox-tx = <0 0 2>; ti,mbox-rx = <1 0 2>; }};
+            interrupts = <0 76 4>, <0 77 4>; ti,mbox-num-fifos = <16>;
+            mbox-other {{ ti,mbox-tx = <0 0 2>; ti,mbox-rx = <1 0 2>; }};
         }};
     }};
     {user} {other} {self.extra}

@@ -79,7 +79,8 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
         #address-cells = <1>; #size-cells = <1>; compatible = "linux,dummy-virt";
         interrupt-parent = <1>; memory@40000000 { device_type = "memory";
         reg = <0x40000000 0x40000000>; };
-        intc@8000000 { compatible = "arm,gic-400"; reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
+        intc@8000000 { compatible = "arm,gic-400";
+        reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
         phandle = <1>; #interrupt-cells = <3>; interrupt-controller;
         v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
     made = tree.from_blob(merged_with(dtc(one)), "merged")

@@ -288,4 +288,5 @@ def from_machine(host: Host) -> Tree:
         nodes[path] = {
             name: host.read(f"{DEVICE_TREE}{path.rstrip('/')}/{name}") for name in sorted(files)
         }
-    return Tree("the running device tree", nodes)
+    kernel = os.uname().release if host.live else ""
+    return Tree("the running device tree", nodes, kernel=kernel)
