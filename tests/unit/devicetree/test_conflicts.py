@@ -17,7 +17,16 @@ from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
 from tests.command_line import Rslctl
-from tests.unit.devicetree.bases import CHANNELS, DOORBELL, FIFOS, IPI, Base, problems, profile
+from tests.unit.devicetree.bases import (
+    CHANNELS,
+    DOORBELL,
+    FIFOS,
+    IPI,
+    RAM,
+    Base,
+    problems,
+    profile,
+)
 from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
 from tests.unit.programs import needs_dtc
 
@@ -243,6 +252,183 @@ def test_an_mu_has_four_channels_of_each_type() -> None:
         "type 2",
         "channel: r0: /mu2 <4 0>: channel type 4 resets the unit, use types 0 to 3",
     ]
+
+
+def with_controller(text: str, *parts: str) -> Base:
+    """A base whose root has another interrupt controller than the GIC."""
+
+    class Other(Base):
+        def text(self) -> str:
+            whole = super().text().replace("interrupt-parent = <&gic>;", parts[0] if parts else "")
+            return whole.replace("soc {", f"{text} soc {{", 1)
+
+    return Other()
+
+
+def rung(base: Base, parent: NodeRef | None, spi: int = 26) -> tree.Tree:
+    """The base with a doorbell's overlay, by an interrupt of the controller *parent*."""
+    bell = dataclasses.replace(DOORBELL, kick_values=(1,), spis=(spi,), trigger="level-high")
+    made = dataclasses.replace(profile(bell), interrupt_parent=parent)
+    blob = base.blob()
+    fitted = overlay.for_base(made, "rsl", tree.from_blob(blob, "base"))
+    return tree.from_blob(overlay.merge(fitted, blob), "merged")
+
+
+#: jh7110-starfive-visionfive-2-v1.3b.dtb, am335x-boneblack.dtb, bcm2836-rpi-2-b.dtb, and
+#: rk3588-rock-5b.dtb: a PLIC, controllers of one and of two cells, and a GICv3 of four.
+PLIC = (
+    'ic: plic { compatible = "sifive,plic-1.0.0"; interrupt-controller; #interrupt-cells = <1>; '
+    "riscv,ndev = <136>; };"
+)
+INTC = 'ic: intc { compatible = "ti,am33xx-intc"; interrupt-controller; #interrupt-cells = <1>; };'
+ARMCTRL = (
+    'ic: ctrl { compatible = "brcm,bcm2836-armctrl-ic"; interrupt-controller; '
+    "#interrupt-cells = <2>; };"
+)
+GICV3 = 'ic: gic3 { compatible = "arm,gic-v3"; interrupt-controller; #interrupt-cells = <4>; };'
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("controller", "path", "expected"),
+    [
+        (PLIC, "/plic", (26,)),
+        (INTC, "/intc", (26,)),
+        (ARMCTRL, "/ctrl", (26, 4)),
+        (GICV3, "/gic3", (0, 26, 4, 0)),
+    ],
+)
+@pytest.mark.parametrize("said", [True, False])
+def test_an_interrupt_has_the_cells_that_its_controller_takes(
+    controller: str, path: str, expected: tuple[int, ...], said: bool
+) -> None:
+    root = "" if said else "interrupt-parent = <&ic>;"
+    merged = rung(with_controller(controller, root), NodeRef("", (path,)) if said else None)
+    assert merged.cells("/rsl-mbox@10000", "interrupts") == expected
+    assert merged.interrupts("/rsl-mbox@10000")[0].controller == path
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("extra", "spi", "expected"),
+    [
+        ("dev { interrupt-parent = <&ic>; interrupts = <26>; };", 26, "interrupt 26 is used by /d"),
+        ("dev { interrupts-extended = <&ic 26>; };", 26, "interrupt 26 is used by /dev"),
+        # The number of another controller's interrupt is another's.
+        ("dev { interrupt-parent = <&gic>; interrupts = <0 26 4>; };", 26, ""),
+        ("", 137, "/plic has the interrupts 1 to 136, no 137"),
+        ("", 0, "/plic has the interrupts 1 to 136, no 0"),
+    ],
+)
+def test_the_interrupts_of_a_plic_are_compared(extra: str, spi: int, expected: str) -> None:
+    base = with_controller(f"{PLIC} {extra}")
+    try:
+        rung(base, NodeRef("", ("/plic",)), spi)
+    except SeveralError as error:
+        assert expected
+        assert f"base: interrupt: r0: {expected}" in error.messages[0]
+    else:
+        assert not expected
+
+
+@needs_dtc
+def test_a_root_without_interrupt_parent_is_told_which_one_to_give() -> None:
+    base = with_controller(f"{PLIC} dev {{ interrupt-parent = <&ic>; interrupts = <1>; }};")
+    with pytest.raises(SeveralError, match="interrupt-parent, for example '/plic'"):
+        rung(base, None)
+
+
+@needs_dtc
+def test_an_overlay_and_a_fit_image_are_no_base() -> None:
+    blob = tree.from_blob(to_blob(overlay.build(profile(CHANNELS))), "base")
+    with pytest.raises(RslError, match=r"base: is an overlay \(\.dtbo\), and no base") as error:
+        overlay.for_base(profile(CHANNELS), "rsl", blob)
+    assert "fdtoverlay" in error.value.hint
+    fit = "/dts-v1/; / { images { fdt-1 { }; }; configurations { conf-1 { }; }; };"
+    with pytest.raises(RslError, match="base: is a FIT image, which contains") as error:
+        overlay.for_base(profile(CHANNELS), "rsl", tree.from_blob(dtc(fit), "base"))
+    assert "dumpimage" in error.value.hint
+
+
+def reserved(text: str, ram: Region = RAM) -> Base:
+    class Other(Base):
+        def text(self) -> str:
+            return super().text().replace("ranges;  };", f"ranges; {text} }};", 1)
+
+    base = Other(ram=ram)
+    assert text in base.text()
+    return base
+
+
+@needs_dtc
+def test_a_pool_that_has_no_room_left_is_named_with_where_it_has() -> None:
+    cma = (
+        'linux,cma { compatible = "shared-dma-pool"; reusable; size = <0 0x10000000>; '
+        "alloc-ranges = <0 0x50000000 0 0x10000000>; };"
+    )
+    assert problems(profile(CHANNELS), reserved(cma)) == [
+        "pool: r0: memory at 0x50000000, leaves no room for /reserved-memory/linux,cma, "
+        "0x10000000 bytes within 0x50000000 to 0x60000000; it would fit with alloc-ranges at "
+        "0x70000000, or with r0: memory at 0x4ff00000"
+    ]
+    # imx8qm-apalis-eval.dtb: no memory node.
+    bare = reserved(cma, ram=Region(0, 0))
+    (found,) = [each for each in problems(profile(CHANNELS), bare) if "pool" in each]
+    assert found.endswith("; it would fit with r0: memory outside 0x50000000 to 0x60000000")
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("start", "refused"), [(0x80000000, True), (0x50000001, True), (0x50000000, False)]
+)
+def test_ram_without_an_end_has_a_start(start: int, refused: bool) -> None:
+    """imx7d-pico-pi.dtb: memory reg <0x80000000 0>."""
+    base = Base(ram=Region(start, 0))
+    found = problems(profile(CHANNELS), base)
+    text = f"r0: memory at 0x50000000, 0x100000 bytes, is below RAM, which is {start:#x} to an unk"
+    assert [each for each in found if each.startswith(f"ram: {text}")] == found
+    assert bool(found) == refused
+    if not refused:
+        notes = overlay.for_base(
+            profile(CHANNELS), "rsl", tree.from_blob(base.blob(), "base")
+        ).notes
+        assert "was not checked to be in RAM: it is 0x50000000 to an unknown end" in notes[0]
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("secure", "expected"),
+    [
+        ('secure-status = "okay";', "overlap: r0: memory at 0x50000000, 0x100000 bytes, ov"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["", 'device_type = "memory";'])
+def test_what_the_secure_world_uses_is_not_free(secure: str, expected: str, kind: str) -> None:
+    """QEMU's virt machine with secure=on has such memory; corstone1000-fvp.dtb such mailboxes."""
+    node = f'sec {{ {kind} reg = <0 0x50000000 0 0x1000>; status = "disabled"; {secure} }};'
+    found = problems(profile(CHANNELS), Base(extra=node))
+    assert [each for each in found if expected and each.startswith(expected)] == found
+    assert bool(found) == bool(expected)
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ("shmem@50000000 { };", "which is not the overlay's: choose another address"),
+        ("rsl-mbox-r0 { };", "which is not the overlay's: choose another name for the link"),
+        (
+            'rsl-mbox-r0 { compatible = "rsl,mbox-client"; };',
+            "which the overlay adds; is it merged?",
+        ),
+    ],
+)
+def test_whose_node_is_there_already_is_told(node: str, expected: str) -> None:
+    """k3-am67a-beagley-ai.dtb has memory of others at such names."""
+    path = f"/{node.partition(' ')[0]}"
+    found = problems(profile(CHANNELS), Base(extra=node))
+    assert found == [f"node: it has {path} already, {expected}"]
 
 
 #: A base that takes all transports, with what the checks look at.
