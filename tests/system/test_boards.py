@@ -392,8 +392,7 @@ CASES: list[tuple[str, str, str, str | tuple[str, str, tuple[int, ...]]]] = [
     ),
     (
         *("6.12-armhf", "stm32mp157c-dk2.dtb"),
-        'extends = "stm32mp157c-dk2"\n[[link]]\nname = "m4"\n[link.mailbox]\n'
-        "rx-tx = [[6], [5]]\n",
+        'extends = "stm32mp157c-dk2"\n[[link]]\nname = "m4"\n[link.mailbox]\nrx-tx = [[6], [5]]\n',
         "has no such channel, it has <0 to 5>",
     ),
 ]
