@@ -30,10 +30,13 @@ from rslctl.profile import model
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
-from tests.amp import dtbs
+from tests.amp import build, dtbs
 
 KERNELS = ("6.1", "6.12", "sid", *dtbs.IMAGES)
 PARTS = 4
+
+#: What came of each kernel's trees is written here.
+REPORTS = build.BUILD / "trees"
 
 #: The most seconds of processor time for checking and merging an overlay.
 SLOW = 2
@@ -236,9 +239,7 @@ def damage(data: bytes, source: str, dice: random.Random) -> None:
 @needs_trees
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_a_link_merges_into_every_tree_or_is_refused_with_a_reason(
-    kernel: str, part: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_link_merges_into_every_tree_or_is_refused_with_a_reason(kernel: str, part: int) -> None:
     count: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     slowest, wrong = (0.0, ""), []
@@ -266,10 +267,10 @@ def test_a_link_merges_into_every_tree_or_is_refused_with_a_reason(
                 check(board, base, tree.from_blob(result, "merged"))
         except Exception as error:  # all trees are tried before any is reported
             wrong.append(f"{path}: {type(error).__name__}: {error}"[:500])
-    with capsys.disabled():
-        print(f"\n{kernel} {part}: {dict(count)}, slowest {slowest[0]:.2f} s ({slowest[1]})")
-        for text, times in refused.most_common(40):
-            print(f"  {times} {text}")
+    lines = [f"{kernel} {part}: {dict(count)}, slowest {slowest[0]:.2f} s ({slowest[1]})"]
+    lines += [f"  {times} {text}" for text, times in refused.most_common()]
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    (REPORTS / f"{kernel}-{part}.txt").write_text("\n".join([*lines, *wrong, ""]))
     assert wrong == []
     assert slowest[0] < SLOW
     assert count["trees"] > 0

@@ -15,7 +15,7 @@ from rslctl.region import Region
 from rslctl.setup import checks
 
 from tests.command_line import Rslctl
-from tests.unit.devicetree.bases import CHANNELS, IPI, Base, merged, profile
+from tests.unit.devicetree.bases import CHANNELS, DOORBELL, IPI, Base, merged, profile
 from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
 from tests.unit.programs import needs_dtc
 
@@ -89,6 +89,29 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
     high = dataclasses.replace(high, memory=Region(1 << 32, 4096))
     found = problems_on(one, dataclasses.replace(reader.load("qemu-virt"), links=(high,)))
     assert any(each.startswith("cells: rpu0: memory at 0x100000000") for each in found)
+
+
+def test_without_a_base_an_interrupt_has_the_cells_of_the_profile() -> None:
+    bell = dataclasses.replace(DOORBELL, trigger="level-high")
+    for cells, expected in ((1, (40, 41)), (3, (0, 40, 4, 0, 41, 4))):
+        made = dataclasses.replace(profile(bell), interrupt_cells=cells)
+        (node,) = [each for _, each in overlay.build(made).nodes() if "rsl-mbox" in each.name]
+        assert dict(node.properties)["interrupts"] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "kernel"),
+    [
+        ("/usr/lib/linux-image-6.12.117+deb12-arm64/ti/x.dtb", "6.12.117+deb12-arm64"),
+        ("/boot/dtbs/6.1.0-30-arm64/x.dtb", "6.1.0-30-arm64"),
+        ("/boot/dtb-6.1.0-30-arm64", "6.1.0-30-arm64"),
+        ("/usr/lib/modules/7.2.13+deb14-arm64/dtb/x.dtb", "7.2.13+deb14-arm64"),
+        ("/boot/x.dtb", ""),
+        ("/boot/dtbs/x.dtb", ""),
+    ],
+)
+def test_the_directory_of_a_tree_tells_its_kernel(path: str, kernel: str) -> None:
+    assert overlay.kernel_of(Path(path)) == kernel
 
 
 @needs_dtc
