@@ -139,8 +139,12 @@ def boards(base: Tree) -> Iterator[model.Board]:
     names = tuple(base.texts("/", "compatible"))
     if memory is None or not names:
         return
-    found: list[tuple[model.Transport, NodeRef | None]] = [(each, None) for each in mailboxes(base)]
     rings = doorbell(base, memory)
+    # Like a doorbell, an IPI agent has an interrupt.
+    above = rings[1] if rings else None
+    found: list[tuple[model.Transport, NodeRef | None]] = [
+        (each, above if isinstance(each, model.Ipi) else None) for each in mailboxes(base)
+    ]
     found += [rings] if rings else []
     for transport, parent in found:
         kind = "doorbell" if isinstance(transport, model.Doorbell) else "mailbox"
