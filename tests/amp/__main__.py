@@ -175,6 +175,9 @@ def main() -> None:
     elif name == "check-kernels":
         machine.install(machine.HEADERS_PACKAGES)
         check_kernels(arguments)
+    elif name == "check-trees":
+        os.environ["TREES"] = "1"
+        check(["tests/system/test_trees.py", *arguments])
     elif name == "check-million":
         tests = "/guest/tests/guest/test_mailbox.py"
         run(

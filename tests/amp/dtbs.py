@@ -19,13 +19,19 @@ class Image:
 
     package: str
     release: str
+    architecture: str = "armhf"
 
 
 #: Beside the kernels of kernels.KERNELS. Sid's for armhf has none.
 IMAGES = {
     "6.1-armhf": Image(r"linux-image-6\.1\.0-\d+-armmp", "bookworm"),
     "6.12-armhf": Image(r"linux-image-6\.12\.\d+\+deb12-armmp", "bookworm-backports"),
+    "6.12-riscv64": Image(r"linux-image-6\.12\.\d+\+deb13-riscv64", "trixie", "riscv64"),
+    "sid-riscv64": Image(r"linux-base-7\.\d+\.\d+\+deb\d+-riscv64", "sid", "riscv64"),
 }
+
+#: What such a package has beside its trees.
+_UNWANTED = ("boot", "lib", "usr/lib/modules/*/kernel")
 
 #: Where each board's tree is, and its kernels without one.
 BOARDS = {
@@ -45,7 +51,7 @@ def cases() -> list[tuple[str, str, str]]:
     found = []
     arm64 = ["6.1", "6.12", *(["sid"] if "SID" in os.environ else [])]
     for board, (file, missing) in BOARDS.items():
-        names = list(IMAGES) if board.startswith("stm32") else arm64
+        names = ["6.1-armhf", "6.12-armhf"] if board.startswith("stm32") else arm64
         found += [(name, board, file) for name in names if name not in missing]
     # The K26 without a carrier, and the starter kit's, which is a module of its own.
     others = ("zynqmp-sm-k26-revA.dtb", "smk-k26-revA-sm-k26-revA-sck-kv-g-revB.dtb")
@@ -54,9 +60,17 @@ def cases() -> list[tuple[str, str, str]]:
 
 def path(kernel: str, file: str) -> Path:
     """A tree of a kernel."""
-    root = _images(kernel) if kernel in IMAGES else kernels.kernel(kernel) / "root"
-    (found,) = root.glob(f"**/{file}")
+    (found,) = _root(kernel).glob(f"**/{file}")
     return found
+
+
+def every(kernel: str) -> list[Path]:
+    """All trees of a kernel, in a fixed order."""
+    return sorted(_root(kernel).glob("**/*.dtb"))
+
+
+def _root(kernel: str) -> Path:
+    return _images(kernel) if kernel in IMAGES else kernels.kernel(kernel) / "root"
 
 
 def _images(name: str) -> Path:
@@ -65,8 +79,9 @@ def _images(name: str) -> Path:
     def make(target: Path) -> None:
         say(f"downloading about 40 MB into {cache.root()}: the device trees of kernel {name}")
         with step(f"fetching the device trees of kernel {name}"):
-            apt = Apt(target / "apt", "armhf", image.release)
+            apt = Apt(target / "apt", image.architecture, image.release)
             apt.unpack([apt.newest(image.package)], target / "root", dependencies=False)
-            run(["rm", "-r", target / "apt", target / "root/boot", target / "root/lib"])
+            unwanted = [each for name in _UNWANTED for each in (target / "root").glob(name)]
+            run(["rm", "-r", target / "apt", *unwanted])
 
     return cache.kept(f"dtbs-{name}", cache.digest(repr(image), "1"), make)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rslctl.devicetree import nodes, overlay, tree
+from rslctl.errors import SeveralError
 from rslctl.profile import model, reader
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
@@ -18,6 +21,9 @@ from rslctl.region import Region
 from tests import elf
 from tests.amp import build, dtbs, kernels
 from tests.amp.machine import REPOSITORY, run
+
+#: Sid moves on, so its trees are tried where SID is set.
+needs_sid = pytest.mark.skipif("SID" not in os.environ, reason="make check-kernels sets SID")
 
 
 def stripped(base: Path, target: Path) -> Path:
@@ -279,3 +285,170 @@ def test_a_second_persons_board(text: str | None, kernel: str, file: str, tmp_pa
     build.rslctl("overlay", "--board", profile, "--base", base, "--merge", out)
     check(reader.load(str(profile)), tree.from_blob(out.read_bytes(), file))
     assert warnings(out) <= warnings(base)
+
+
+def people(board: str, memory: int, transport: str, *, top: str = "", size: int = 0x100000) -> str:
+    """A profile as people write it for a board that rslctl does not come with."""
+    return (
+        f'description = "x"\ncompatible = "{board}"\n{top}\n[[link]]\nname = "r0"\n'
+        f"[link.memory]\nbase = {memory:#x}\nsize = {size:#x}\n[link.{transport}\n"
+    )
+
+
+def fifos(path: str, user: int) -> str:
+    return f'mailbox]\ncontroller = "{path}"\nfifos = [8, 9]\nuser = {user}'
+
+
+def mu(path: str) -> str:
+    return f'mailbox]\ncontroller = "{path}"\ntx = [[2, 0]]\nrx = [[3, 0]]'
+
+
+def bell(spi: int) -> str:
+    return (
+        f"doorbell]\nregister = 0x13060000\nkick-values = [1]\nspis = [{spi}]\n"
+        'trigger = "level-high"'
+    )
+
+
+BONE = "/ocp/interconnect@48000000/segment@0/target-module@c8000/mailbox@0"
+X15 = "/ocp/interconnect@48800000/segment@0/target-module@40000/mailbox@0"
+SCU = "/bus@5d000000/mailbox@5d1c0000"
+MU5 = "/bus@5d000000/mailbox@5d200000"
+MU7 = "/soc/bus@30800000/mailbox@30aa0000"
+PROXY = "/bus@f0000/bus@48000000/mailbox@4d000000"
+APALIS = "toradex,apalis-imx8"
+VF2 = ("starfive,visionfive-2-v1.3b", 0x6E000000, bell(26))
+
+#: The kernel, the tree and the profile, and what comes of it: a message, or a property of a node
+#: that the overlay adds.
+CASES: list[tuple[str, str, str, str | tuple[str, str, tuple[int, ...]]]] = [
+    (
+        *("6.12", "imx8qm-apalis-eval.dtb"),
+        people(APALIS, 0xC8000000, mu(MU5), top=f'enable = "{MU5}"'),
+        "pool: r0: memory at 0xc8000000, leaves no room for /reserved-memory/linux,cma, 0x3c000000",
+    ),
+    (
+        *("6.12", "imx8qm-apalis-eval.dtb"),
+        people(APALIS, 0xBF000000, mu(SCU)),
+        f"channel: r0: {SCU} <2 0>: speaks the protocol of NXP's firmware",
+    ),
+    (
+        *("6.12-armhf", "imx7d-pico-pi.dtb"),
+        people("technexion,imx7d-pico-pi", 0x60000000, mu(MU7), top=f'enable = "{MU7}"'),
+        "ram: r0: memory at 0x60000000, 0x100000 bytes, is below RAM, which is 0x80000000 to an un",
+    ),
+    (
+        *("6.12-armhf", "imx7d-pico-pi.dtb"),
+        people("technexion,imx7d-pico-pi", 0xBF000000, mu(MU7), top=f'enable = "{MU7}"'),
+        ("/rsl-mbox-r0", "reg", ()),
+    ),
+    (
+        *("6.12", "k3-am67a-beagley-ai.dtb"),
+        people(
+            *("beagle,am67a-beagley-ai", 0xB0000000),
+            f'mailbox]\ncontroller = "{PROXY}"\ntx = [[20]]\nrx = [[21]]',
+        ),
+        f"channel: r0: {PROXY} <20>: speaks the protocol of TI's firmware, use a mailbox cluster",
+    ),
+    (
+        *("6.12", "rk3588-rock-5b.dtb"),
+        people("radxa,rock-5b", 0x7800000, bell(61)),
+        ("/rsl-mbox@13060000", "interrupts", (0, 61, 4, 0)),
+    ),
+    (
+        *("6.12-armhf", "am335x-boneblack.dtb"),
+        people("ti,am335x-bone-black", 0x9F000000, fifos(BONE, 0).replace("8, 9", "2, 3")),
+        (f"{BONE}/mbox-rsl-r0", "ti,mbox-rx", (3, 0, 0)),
+    ),
+    (
+        *("6.12-armhf", "am335x-boneblack.dtb"),
+        people("ti,am335x-bone-black", 0x9F000000, fifos(BONE, 3).replace("8, 9", "2, 3")),
+        (f"{BONE}/mbox-rsl-r0", "ti,mbox-rx", (3, 0, 3)),
+    ),
+    (
+        *("6.12-armhf", "am335x-boneblack.dtb"),
+        people("ti,am335x-bone-black", 0x9F000000, bell(99)),
+        ("/rsl-mbox@13060000", "interrupts", (99,)),
+    ),
+    (
+        *("6.12-armhf", "am57xx-beagle-x15.dtb"),
+        people("ti,am572x-beagle-x15", 0xA0000000, fifos(X15, 2)),
+        (f"{X15}/mbox-rsl-r0", "ti,mbox-rx", (9, 2, 2)),
+    ),
+    (
+        *("6.12-armhf", "am57xx-beagle-x15.dtb"),
+        people("ti,am572x-beagle-x15", 0xA0000000, fifos(X15, 0)),
+        f"channel: r0: user 0 is not Linux, which is 2 in {X15}/mbox-ipu1-ipc3x",
+    ),
+    (
+        *("6.12-riscv64", "jh7110-starfive-visionfive-2-v1.3b.dtb"),
+        people(*VF2, top='interrupt-parent = "/soc/interrupt-controller@c000000"'),
+        ("/rsl-mbox@13060000", "interrupts", (26,)),
+    ),
+    (
+        *("6.12-riscv64", "jh7110-starfive-visionfive-2-v1.3b.dtb"),
+        people(*VF2),
+        "interrupt: / has no interrupt-parent, so the profile has to give one: interrupt-parent, "
+        "for example '/soc/interrupt-controller@c000000'",
+    ),
+    (
+        *("6.12-armhf", "stm32mp157c-dk2.dtb"),
+        'extends = "stm32mp157c-dk2"\n[[link]]\nname = "m4"\n[link.mailbox]\nrx-tx = [[6], [5]]\n',
+        "has no such channel, it has <0 to 5>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kernel", "file", "text", "expected"), CASES)
+def test_what_people_wrote_for_their_boards(
+    kernel: str,
+    file: str,
+    text: str,
+    expected: str | tuple[str, str, tuple[int, ...]],
+    tmp_path: Path,
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(text)
+    base = dtbs.path(kernel, file)
+    data, found = base.read_bytes(), tree.from_blob(base.read_bytes(), file)
+    if isinstance(expected, str):
+        with pytest.raises(SeveralError) as error:
+            overlay.for_base(reader.load(str(profile)), "rsl", found)
+        assert any(expected in each for each in error.value.messages), error.value.messages
+        return
+    path, key, cells = expected
+    made = overlay.for_base(reader.load(str(profile)), "rsl", found)
+    merged = tree.from_blob(overlay.merge(made, data), file)
+    assert path in merged
+    assert merged.cells(path, key) == cells
+    (blob := tmp_path / "merged.dtb").write_bytes(overlay.merge(made, data))
+    assert warnings(blob) <= warnings(base)
+
+
+@pytest.mark.parametrize("kernel", ["6.12", pytest.param("sid", marks=needs_sid)])
+def test_another_overlay_with_two_remotes_is_refused_for_old_kernels_only(
+    kernel: str, tmp_path: Path
+) -> None:
+    """As OpenAMP's own overlay adds a mailbox to the agent that has the PMU's."""
+    base = dtbs.path(kernel, "zynqmp-zcu102-rev1.0.dtb")
+    source = tmp_path / "openamp.dtso"
+    source.write_text(
+        "/dts-v1/; /plugin/; &{/zynqmp-ipi} { mailbox@ff990040 { #mbox-cells = <1>; "
+        "xlnx,ipi-id = <1>; }; };"
+    )
+    run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", tmp_path / "openamp.dtbo", source])
+    merged = tmp_path / "merged.dtb"
+    run(["fdtoverlay", "-i", base, "-o", merged, tmp_path / "openamp.dtbo"])
+    profile = overlay.choose(reader.load("zcu102"), "mailbox")
+    assert overlay.kernel_of(base).startswith("6.12." if kernel == "6.12" else "7.")
+    unknown = tree.from_blob(merged.read_bytes(), "merged")
+    (note,) = overlay.for_base(profile, "rsl", unknown).notes
+    assert "has 2 remotes: Linux before 6.13 crashes" in note
+    known = dataclasses.replace(unknown, kernel=overlay.kernel_of(base))
+    if kernel == "6.12":
+        with pytest.raises(SeveralError, match="has 2 remotes"):
+            overlay.for_base(profile, "rsl", known)
+    else:
+        assert overlay.for_base(profile, "rsl", known).notes == ()
+    bell = overlay.choose(reader.load("zcu102"), "doorbell")
+    assert overlay.for_base(bell, "rsl", unknown).notes == ()

@@ -32,6 +32,7 @@ TREE: dict[str, dict[str, bytes]] = {
     },
     "/intc@8000000": {
         "phandle": bytes([0, 0, 0, 1]),
+        "compatible": b"arm,gic-400\0",
         "#interrupt-cells": bytes([0, 0, 0, 3]),
         "#address-cells": bytes([0, 0, 0, 2]),
         "#size-cells": bytes([0, 0, 0, 2]),

@@ -28,7 +28,7 @@ class Base:
 
     cells: tuple[int, int] = (2, 2)
     symbols: bool = False
-    #: Whether the mailbox controllers have phandles, by a user of channel 7.
+    #: Whether the mailbox controllers have phandles, by a user of channel 3.
     used: bool = False
     disabled: bool = False
     ram: Region = RAM
@@ -46,22 +46,24 @@ class Base:
         address, size = self.cells
         status = 'status = "disabled";' if self.disabled else ""
         taken = f"taken {{ reg = <{self.reg(self.taken)}>; }};" if self.taken else ""
-        user = "user { mboxes = <&mu 3 7>; };" if self.used else ""
+        user = "user { mboxes = <&mu 3 3>; };" if self.used else ""
         other = f"other {{ interrupts = <0 {self.spi} 4>; }};" if self.spi is not None else ""
         return f"""/dts-v1/;
 / {{
     #address-cells = <{address}>; #size-cells = <{size}>;
     compatible = "vendor,board"; interrupt-parent = <&gic>;
-    gic: gic@f9010000 {{ interrupt-controller; #interrupt-cells = <3>; reg =
+    gic: gic@f9010000 {{ compatible = "arm,gic-400"; interrupt-controller;
+        #interrupt-cells = <3>; reg =
         <{self.reg(Region(0xF9010000, 0x1000))}>; }};
     memory {{ device_type = "memory"; reg = <{self.reg(self.ram)}>; }};
     reserved-memory {{ #address-cells = <{address}>; #size-cells = <{size}>; ranges; {taken} }};
     soc {{ #address-cells = <1>; #size-cells = <1>; ranges;
-        mu: mailbox@1000 {{ compatible = "arm,mhu-doorbell"; reg = <0x1000 0x100>;
+        mu: mailbox@1000 {{ compatible = "fsl,imx6sx-mu"; reg = <0x1000 0x100>;
             #mbox-cells = <2>; {status} }};
         cluster: mailbox@2000 {{ compatible = "ti,am654-mailbox"; reg = <0x2000 0x100>;
             #mbox-cells = <1>; {status}
-            ti,mbox-num-fifos = <16>; mbox-other {{ ti,mbox-tx = <0 0 2>; ti,mbox-rx = <1 0 2>; }};
+            interrupts = <0 76 4>, <0 77 4>; ti,mbox-num-fifos = <16>;
+            mbox-other {{ ti,mbox-tx = <0 0 2>; ti,mbox-rx = <1 0 2>; }};
         }};
     }};
     {user} {other} {self.extra}

@@ -18,6 +18,7 @@ BASE = """\
 	compatible = "linux,dummy-virt";
 	interrupt-parent = <0x8002>;
 	intc@8000000 {
+		compatible = "arm,cortex-a15-gic";
 		reg = <0 0x8000000 0 0x10000>;
 		#address-cells = <2>;
 		#size-cells = <2>;

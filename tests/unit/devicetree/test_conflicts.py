@@ -17,7 +17,16 @@ from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 
 from tests.command_line import Rslctl
-from tests.unit.devicetree.bases import CHANNELS, DOORBELL, FIFOS, IPI, Base, problems, profile
+from tests.unit.devicetree.bases import (
+    CHANNELS,
+    DOORBELL,
+    FIFOS,
+    IPI,
+    RAM,
+    Base,
+    problems,
+    profile,
+)
 from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
 from tests.unit.programs import needs_dtc
 
@@ -33,11 +42,12 @@ from tests.unit.programs import needs_dtc
         ("// more", "/memreserve/", "overlap: rpu0: firmware at 0x50000000, 0x200000 bytes, over"),
         ("// more", "dev { interrupts = <0 81 4>; };", "interrupt: rpu0: SPI 81 is used by /dev"),
         ("interrupt-parent = <0x8002>;", "", "interrupt: / has no interrupt-parent, so the profi"),
-        ("#interrupt-cells = <3>", "#interrupt-cells = <2>", "interrupt: /intc@8000000 does not"),
+        ("#interrupt-cells = <3>", "#interrupt-cells = <5>", "interrupt: /intc@8000000 is no in"),
+        ("arm,cortex-a15-gic", "x,pinctrl", "interrupt: /intc@8000000 (x,pinctrl) takes 3 cells"),
         (
             "// more",
             "rsl-mbox@8020040 { reg = <0 0x8020040 0 4>; };",
-            "node: it has /rsl-mbox@8020040 already, which the",
+            "node: it has /rsl-mbox@8020040 already, which is not the overlay's: choose another ad",
         ),
         ("// more", "dev@8020040 { reg = <0 0x8020040 0 4>; };", "register: rpu0: doorbell at 0x"),
     ],
@@ -95,9 +105,9 @@ MEMORY_THAT_IS_OFF = (
     [
         (profile(CHANNELS), Base(disabled=True), "channel: r0: /soc/mailbox@1000 is disabled, and"),
         (
-            profile(dataclasses.replace(CHANNELS, rx=((3, 7), (3, 1)))),
+            profile(dataclasses.replace(CHANNELS, rx=((3, 3), (3, 1)))),
             Base(used=True),
-            "channel: r0: <3 7> of /soc/mailbox@1000 is used by /user",
+            "channel: r0: <3 3> of /soc/mailbox@1000 is used by /user",
         ),
         (
             profile(dataclasses.replace(CHANNELS, tx=((2,), (1,)))),
@@ -107,7 +117,7 @@ MEMORY_THAT_IS_OFF = (
         (
             profile(CHANNELS, CHANNELS),
             Base(),
-            "channel: r1: <2 0> of &mu /soc/mailbox@1000 is used by link r0",
+            "channel: r1: <2 0> of /soc/mailbox@1000 is used by link r0",
         ),
         (
             profile(dataclasses.replace(FIFOS, tx=1)),
@@ -138,14 +148,9 @@ MEMORY_THAT_IS_OFF = (
             "agent: /ipi says that IPI agent 0 has SPI 77, on a ZynqMP it has 35",
         ),
         (
-            profile(IPI),
-            Base(extra='ipi { compatible = "xlnx,zynqmp-ipi-mailbox"; one { }; two { }; };'),
-            "zynqmp: /ipi has 2 remotes: Linux before 6.13 crashes on more than one",
-        ),
-        (
             profile(FIFOS, dataclasses.replace(FIFOS, tx=5, rx=4)),
             Base(),
-            "channel: r1: FIFO 4 of &cluster /soc/nowhere /soc/mailbox@2000 is used by link r0",
+            "channel: r1: FIFO 4 of /soc/mailbox@2000 is used by link r0",
         ),
         (
             profile(dataclasses.replace(FIFOS, user=1)),
@@ -241,12 +246,105 @@ def test_an_mu_has_four_channels_of_each_type() -> None:
         NodeRef("", ("/mu2",)), ((2, 3), (3, 1), (5, 0)), ((3, 4), (3, 0), (4, 0))
     )
     assert problems(profile(wrong), mu) == [
+        "channel: r0: <3 4>: /mu2 has no such channel, it has <0 to 5 0 to 3>",
         "channel: r0: /mu2 <3 1>: can only be used for notifications",
         "channel: r0: /mu2 <5 0>: channel type 5 waits for the remote with interrupts off, use "
         "type 2",
-        "channel: r0: /mu2 <3 4>: an MU has no such channel, the numbers are 0 to 3",
         "channel: r0: /mu2 <4 0>: channel type 4 resets the unit, use types 0 to 3",
     ]
+
+
+@needs_dtc
+def test_an_overlay_and_a_fit_image_are_no_base() -> None:
+    blob = tree.from_blob(to_blob(overlay.build(profile(CHANNELS))), "base")
+    with pytest.raises(RslError, match=r"base: is an overlay \(\.dtbo\), and no base") as error:
+        overlay.for_base(profile(CHANNELS), "rsl", blob)
+    assert "fdtoverlay" in error.value.hint
+    fit = "/dts-v1/; / { images { fdt-1 { }; }; configurations { conf-1 { }; }; };"
+    with pytest.raises(RslError, match="base: is a FIT image, which contains") as error:
+        overlay.for_base(profile(CHANNELS), "rsl", tree.from_blob(dtc(fit), "base"))
+    assert "dumpimage" in error.value.hint
+
+
+def reserved(text: str, ram: Region = RAM) -> Base:
+    class Other(Base):
+        def text(self) -> str:
+            return super().text().replace("ranges;  };", f"ranges; {text} }};", 1)
+
+    base = Other(ram=ram)
+    assert text in base.text()
+    return base
+
+
+@needs_dtc
+def test_a_pool_that_has_no_room_left_is_named_with_where_it_has() -> None:
+    cma = (
+        'linux,cma { compatible = "shared-dma-pool"; reusable; size = <0 0x10000000>; '
+        "alloc-ranges = <0 0x50000000 0 0x10000000>; };"
+    )
+    assert problems(profile(CHANNELS), reserved(cma)) == [
+        "pool: r0: memory at 0x50000000, leaves no room for /reserved-memory/linux,cma, "
+        "0x10000000 bytes within 0x50000000 to 0x60000000; it would fit with alloc-ranges at "
+        "0x70000000, or with r0: memory at 0x4ff00000"
+    ]
+    # imx8qm-apalis-eval.dtb: no memory node.
+    bare = reserved(cma, ram=Region(0, 0))
+    (found,) = [each for each in problems(profile(CHANNELS), bare) if "pool" in each]
+    assert found.endswith("; it would fit with r0: memory outside 0x50000000 to 0x60000000")
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("start", "refused"), [(0x80000000, True), (0x50000001, True), (0x50000000, False)]
+)
+def test_ram_without_an_end_has_a_start(start: int, refused: bool) -> None:
+    """imx7d-pico-pi.dtb: memory reg <0x80000000 0>."""
+    base = Base(ram=Region(start, 0))
+    found = problems(profile(CHANNELS), base)
+    text = f"r0: memory at 0x50000000, 0x100000 bytes, is below RAM, which is {start:#x} to an unk"
+    assert [each for each in found if each.startswith(f"ram: {text}")] == found
+    assert bool(found) == refused
+    if not refused:
+        notes = overlay.for_base(
+            profile(CHANNELS), "rsl", tree.from_blob(base.blob(), "base")
+        ).notes
+        assert "was not checked to be in RAM: it is 0x50000000 to an unknown end" in notes[0]
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("secure", "expected"),
+    [
+        ('secure-status = "okay";', "overlap: r0: memory at 0x50000000, 0x100000 bytes, ov"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["", 'device_type = "memory";'])
+def test_what_the_secure_world_uses_is_not_free(secure: str, expected: str, kind: str) -> None:
+    """QEMU's virt machine with secure=on has such memory; corstone1000-fvp.dtb such mailboxes."""
+    node = f'sec {{ {kind} reg = <0 0x50000000 0 0x1000>; status = "disabled"; {secure} }};'
+    found = problems(profile(CHANNELS), Base(extra=node))
+    assert [each for each in found if expected and each.startswith(expected)] == found
+    assert bool(found) == bool(expected)
+
+
+@needs_dtc
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ("shmem@50000000 { };", "which is not the overlay's: choose another address"),
+        ("rsl-mbox-r0 { };", "which is not the overlay's: choose another name for the link"),
+        (
+            'rsl-mbox-r0 { compatible = "rsl,mbox-client"; };',
+            "which the overlay adds; is it merged?",
+        ),
+    ],
+)
+def test_whose_node_is_there_already_is_told(node: str, expected: str) -> None:
+    """k3-am67a-beagley-ai.dtb has memory of others at such names."""
+    path = f"/{node.partition(' ')[0]}"
+    found = problems(profile(CHANNELS), Base(extra=node))
+    assert found == [f"node: it has {path} already, {expected}"]
 
 
 #: A base that takes all transports, with what the checks look at.

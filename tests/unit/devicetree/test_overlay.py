@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from rslctl.devicetree import nodes, overlay, tree
 from rslctl.profile import reader
+from rslctl.profile.model import NodeRef
 from rslctl.region import Region
 from rslctl.setup import checks
 
 from tests.command_line import Rslctl
-from tests.unit.devicetree.bases import CHANNELS, IPI, Base, merged, profile
+from tests.unit.devicetree.bases import CHANNELS, DOORBELL, IPI, Base, merged, profile
 from tests.unit.devicetree.support import BASE, dtc, merged_with, problems_on
 from tests.unit.programs import needs_dtc
 
@@ -35,9 +36,16 @@ def test_the_original_daemon_gets_its_own_nodes(rslctl: Rslctl) -> None:
 @needs_dtc
 def test_what_a_profile_says_of_an_unknown_controller_is_in_the_links_node() -> None:
     one = dataclasses.replace(CHANNELS, tx=((2, 0),), rx=((3, 0),))
-    said = dataclasses.replace(one, payload="buffer", tx_done="client", rx_ack=True)
+    new = Base(extra='new { compatible = "vendor,new"; #mbox-cells = <2>; };')
+    said = dataclasses.replace(
+        one,
+        controller=NodeRef("", ("/new",)),
+        payload="buffer",
+        tx_done="client",
+        rx_ack=True,
+    )
     for style, path in (("rsl", "/rsl-mbox-r0"), ("user-mailbox", "/umb")):
-        node = merged(profile(said), Base(), style).nodes[path]
+        node = merged(profile(said), new, style).nodes[path]
         assert node["rsl,payload"] == b"buffer\0"
         assert node["rsl,tx-done"] == b"client\0"
         assert node["rsl,rx-ack"] == b""
@@ -71,7 +79,8 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
         #address-cells = <1>; #size-cells = <1>; compatible = "linux,dummy-virt";
         interrupt-parent = <1>; memory@40000000 { device_type = "memory";
         reg = <0x40000000 0x40000000>; };
-        intc@8000000 { reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
+        intc@8000000 { compatible = "arm,gic-400";
+        reg = <0x8000000 4>; #address-cells = <1>; #size-cells = <1>; ranges;
         phandle = <1>; #interrupt-cells = <3>; interrupt-controller;
         v2m@8020000 { reg = <0x8020000 4>; }; }; };"""
     made = tree.from_blob(merged_with(dtc(one)), "merged")
@@ -80,6 +89,29 @@ def test_a_base_with_one_cell_each_gets_nodes_with_one_cell_each() -> None:
     high = dataclasses.replace(high, memory=Region(1 << 32, 4096))
     found = problems_on(one, dataclasses.replace(reader.load("qemu-virt"), links=(high,)))
     assert any(each.startswith("cells: rpu0: memory at 0x100000000") for each in found)
+
+
+def test_without_a_base_an_interrupt_has_the_cells_of_the_profile() -> None:
+    bell = dataclasses.replace(DOORBELL, trigger="level-high")
+    for cells, expected in ((1, (40, 41)), (3, (0, 40, 4, 0, 41, 4))):
+        made = dataclasses.replace(profile(bell), interrupt_cells=cells)
+        (node,) = [each for _, each in overlay.build(made).nodes() if "rsl-mbox" in each.name]
+        assert dict(node.properties)["interrupts"] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "kernel"),
+    [
+        ("/usr/lib/linux-image-6.12.117+deb12-arm64/ti/x.dtb", "6.12.117+deb12-arm64"),
+        ("/boot/dtbs/6.1.0-30-arm64/x.dtb", "6.1.0-30-arm64"),
+        ("/boot/dtb-6.1.0-30-arm64", "6.1.0-30-arm64"),
+        ("/usr/lib/modules/7.2.13+deb14-arm64/dtb/x.dtb", "7.2.13+deb14-arm64"),
+        ("/boot/x.dtb", ""),
+        ("/boot/dtbs/x.dtb", ""),
+    ],
+)
+def test_the_directory_of_a_tree_tells_its_kernel(path: str, kernel: str) -> None:
+    assert overlay.kernel_of(Path(path)) == kernel
 
 
 @needs_dtc

@@ -18,14 +18,6 @@ from rslctl.region import Region
 from tests.unit.machine import Machine
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"no tree", bytes(4096), b"\xd0\x0d\xfe\xed", b"\xd0\x0d\xfe\xed" * 20]
-)
-def test_a_base_that_is_no_device_tree_is_refused(data: bytes) -> None:
-    with pytest.raises(RslError, match="base: is not a device tree blob"):
-        tree.from_blob(data, "base")
-
-
 def cells(*values: int) -> bytes:
     return struct.pack(f">{len(values)}I", *values)
 

@@ -38,6 +38,13 @@ def test_a_profile_is_read() -> None:
     assert made.links[0].vectors == 2
 
 
+def test_the_cells_of_an_interrupt_are_a_gics_unless_they_are_given() -> None:
+    assert parse(PROFILE).interrupt_cells == 3
+    assert parse(f"interrupt-cells = 1\n{PROFILE}").interrupt_cells == 1
+    with pytest.raises(RslError, match="interrupt-cells: 0x5 is not between 0x1 and 0x4"):
+        parse(f"interrupt-cells = 5\n{PROFILE}")
+
+
 @pytest.mark.parametrize("name", reader.built_in())
 def test_the_profiles_that_come_with_rslctl_are_read(name: str) -> None:
     assert reader.load(name).name == name

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from rslctl.errors import RslError
 from rslctl.profile import model, toml, transports, zynqmp
+from rslctl.profile.model import NodeRef
 
 from tests.unit.profile.support import DOORBELL, MAILBOX, PROFILE, parse
 
@@ -32,6 +33,7 @@ IPI = MAILBOX.replace("mailbox", "zynqmp-ipi") + "agent = 7\nremote = 1\n"
             "tx-done: 'irq' is not one of 'controller', 'client'",
         ),
         ('controller = "&mu"\nfifos = [3, 4]\npayload = "none"\n', "payload: is not known here"),
+        ('controller = "&mu"\nfifos = [3, 4]\ninterrupt = 4\n', "interrupt: 0x4 is not between"),
         ('controller = "&mu"\nfifos = [3]\n', "fifos: [3] is not two FIFOs"),
         ('controller = "&mu"\nfifos = [3, 16]\n', "fifos: 0x10 is not between 0x0 and 0xf"),
     ],
@@ -40,6 +42,14 @@ def test_a_mistake_in_a_mailbox_is_named(text: str, message: str) -> None:
     with pytest.raises(RslError) as error:
         parse(MAILBOX + text)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("key", "index"), [("", None), ("interrupt = 2\n", 2)])
+def test_the_interrupt_of_fifos_is_the_bases_unless_it_is_given(
+    key: str, index: int | None
+) -> None:
+    made = parse(f'{MAILBOX}controller = "&mu"\nfifos = [3, 4]\nuser = 1\n{key}').links[0].by
+    assert made == model.Fifos(NodeRef("mu"), 3, 4, 1, 0, index)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,19 @@ def test_memory_that_linux_maps_too_is_named(machine: Machine) -> None:
     assert "is reserved by /reserved-memory/memory@70000000 without no-map" in found
 
 
+def test_a_reservation_that_the_kernel_refused_is_named(machine: Machine) -> None:
+    """An imx8qm-apalis whose kernel said "failed to reserve memory" for the node."""
+    machine.with_device_tree()
+    machine.write("/proc/iomem", "40000000-7fffffff : System RAM\n")
+    board = machine.board
+    now = tree.from_machine(machine.host)
+    (found, *_) = checks.memory(machine.host, board, now, board.links[0])
+    assert "System RAM" in found.text
+    assert "the kernel refused the reservation, which the tree has" in found.text
+    assert "no-map" not in found.remedy
+    assert "move the profile's memory, or the boot loader's" in found.remedy
+
+
 @pytest.mark.parametrize("text", ["nonsense\n", "00000000-00000000 : System RAM\n"])
 def test_memory_whose_addresses_are_hidden_is_unknown(machine: Machine, text: str) -> None:
     machine.with_device_tree()

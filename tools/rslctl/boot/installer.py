@@ -114,7 +114,10 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
         blob = view.read(path)
         if blob is None:
             raise RslError(f"--dtb: there is no '{view.host.path(path)}'")
-        made = overlay.for_base(board, overlay.STYLES[0], from_blob(blob, path))
+        own = from_blob(blob, path, overlay.kernel_of(Path(path)))
+        made = overlay.for_base(board, overlay.STYLES[0], own)
+        for note in made.notes:
+            report(note)
         files = {path: overlay.merge(made, blob)}
         return _Work(Edit(files), {"loader": MERGED, "dtb": how.dtb}, lambda: None)
     loader = loaders.choose(view, how.loader)
@@ -127,6 +130,8 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
         made = overlay.build(board)
     else:
         made = overlay.for_base(board, overlay.STYLES[0], base)
+        for note in made.notes:
+            report(note)
     file = file_of(board.name)
     edit = loader.edit(file, to_blob(made))
     files = {view.resolve(path): data for path, data in edit.files.items()}
@@ -141,7 +146,7 @@ def _base(view: View, loader: Loader, given: Path | None) -> Tree | None:
     if given:
         return overlay.read_base(given)[0]
     path = loader.base()
-    return from_blob(view.read(path) or b"", path) if path else None
+    return from_blob(view.read(path) or b"", path, overlay.kernel_of(Path(path))) if path else None
 
 
 def _write(host: Host, name: str, work: _Work, report: Report) -> None:

@@ -75,7 +75,7 @@ def make(host: Host, board: Board) -> Overlay:
     }
     # The memory that is reserved for the links is no conflict.
     nodes = {path: each for path, each in machine.nodes.items() if path not in found.values()}
-    made = overlay.for_base(board, overlay.STYLES[0], Tree(machine.source, nodes, machine.reserved))
+    made = overlay.for_base(board, overlay.STYLES[0], dataclasses.replace(machine, nodes=nodes))
     phandles = {label: machine.phandle(path) for label, path in found.items()}
     problems = [
         f"{found[label]} has no phandle, and a run-time overlay cannot give it one"

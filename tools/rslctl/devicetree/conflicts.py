@@ -6,17 +6,20 @@ Each message begins with the name of its check. docs/reference/overlay.md lists 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 
-from rslctl.devicetree import mailbox_styles, remoteproc
+from rslctl.devicetree import interrupts, mailbox_conflicts, remoteproc
+from rslctl.devicetree.memory import Memory
 from rslctl.devicetree.nodes import Node, Overlay
-from rslctl.devicetree.tree import Interrupt, Tree, parent
-from rslctl.errors import SeveralError
+from rslctl.devicetree.tree import Tree
+from rslctl.errors import RslError, SeveralError
 from rslctl.profile import zynqmp
 from rslctl.profile.model import (
     Board,
-    Channels,
     Clash,
     Doorbell,
     Fifos,
@@ -27,7 +30,8 @@ from rslctl.profile.model import (
 )
 from rslctl.region import Region
 
-_IPI_CONTROLLERS = {"xlnx,zynqmp-ipi-mailbox", "xlnx,versal-ipi-mailbox"}
+#: The compatibles of the nodes that an overlay adds for its links.
+_LINKS = {"rsl,mbox-client", "rsl,mbox-doorbell", "user-mailbox"}
 
 #: The largest phandle that a base may use: the largest of all (Devicetree Specification v0.4,
 #: 2.3.3), less 1000 for those that the overlay adds.
@@ -35,26 +39,46 @@ _PHANDLES = 0xFFFFFFFE - 1000
 
 
 def check_cells(board: Board, base: Tree) -> None:
-    """Check that the links' addresses and sizes fit into the cells of the base's root.
+    """Check that *base* is a board's, and that the links' addresses fit into its root's cells.
 
     Raises:
+        RslError: the base is an overlay, or a FIT image.
         SeveralError: an address or a size does not fit; the error has all of them.
     """
+    _check_kind(base)
     _raise(base, list(_cells(board, base)))
 
 
-def check(board: Board, overlay: Overlay, base: Tree) -> None:
+def check(board: Board, overlay: Overlay, base: Tree) -> list[str]:
     """Check that *overlay*, which was made from *board*, fits *base*.
+
+    Return what could not be checked, and what only some kernels take: one line each.
 
     Raises:
         SeveralError: the overlay does not fit; the error has all conflicts.
     """
-    _raise(base, list(_Checks(board, overlay, base).all()))
+    checks = _Checks(board, overlay, base)
+    _raise(base, list(checks.all()))
+    return [f"{base.source}: {each}" for each in dict.fromkeys(checks.notes)]
 
 
 def _raise(base: Tree, problems: list[str]) -> None:
     if problems:
         raise SeveralError([f"{base.source}: {problem}" for problem in problems])
+
+
+def _check_kind(base: Tree) -> None:
+    if {"/images", "/configurations"} <= base.nodes.keys():
+        raise RslError(
+            f"{base.source}: is a FIT image, which contains device trees",
+            hint="take one out: dumpimage -l FILE lists them, dumpimage -T flat_dt -p N -o OUT "
+            "FILE writes number N",
+        )
+    if "/__fixups__" in base or any(path.endswith("/__overlay__") for path in base.nodes):
+        raise RslError(
+            f"{base.source}: is an overlay (.dtbo), and no base",
+            hint="give the .dtb that it goes onto; fdtoverlay applies it to that",
+        )
 
 
 def _cells(board: Board, base: Tree) -> Iterator[str]:
@@ -76,6 +100,8 @@ class _Checks:
         self._board = board
         self._overlay = overlay
         self._given = base
+        #: What is no conflict, but has to be said.
+        self.notes: list[str] = []
         status = {path: "disabled" for each in board.disable if (path := base.find(each))}
         status |= {path: "okay" for each in board.enable if (path := base.find(each))}
         status |= {
@@ -85,14 +111,7 @@ class _Checks:
         }
         #: The base with the overlay's changes of status.
         self._base = base.with_status(status)
-        self._ram = _joined(
-            [
-                region
-                for path in base.nodes
-                if base.texts(path, "device_type") == ["memory"] and base.enabled(path)
-                for region in base.regions(path)
-            ]
-        )
+        self._ram = Memory(self._base)
 
     def all(self) -> Iterator[str]:
         yield from self._compatible()
@@ -103,13 +122,10 @@ class _Checks:
             yield from self._memory(link)
             if isinstance(link.by, Doorbell):
                 yield from self._register(link, link.by)
-            elif isinstance(link.by, Fifos):
-                yield from self._fifos(link, link.by)
-            elif isinstance(link.by, Channels):
-                yield from self._channels(link, link.by)
         yield from remoteproc.problems(self._board, self._given)
+        yield from self._pools()
         yield from self._interrupts()
-        yield from self._agents()
+        yield from mailbox_conflicts.find(self._board, self._base, self.notes)
 
     def _compatible(self) -> Iterator[str]:
         board, names = self._board, self._base.texts("/", "compatible")
@@ -139,116 +155,111 @@ class _Checks:
     def _nodes_new(self) -> Iterator[str]:
         base = self._base
         targets = {path for node in self._overlay.base_nodes() if (path := base.find(node))}
+        merged = any(_LINKS & set(base.texts(path, "compatible")) for path in base.nodes)
         for fragment in self._overlay.fragments:
             top = base.find(fragment.target)
             for path in _added(top, fragment.body) if top else ():
                 if path in base and path not in targets and path != "/reserved-memory":
-                    yield (f"node: it has {path} already, which the overlay adds; is it merged?")
+                    remedy = "another address" if "@" in path else "another name for the link"
+                    hint = (
+                        "which the overlay adds; is it merged?"
+                        if merged
+                        else f"which is not the overlay's: choose {remedy}"
+                    )
+                    yield f"node: it has {path} already, {hint}"
 
     def _links(self) -> Iterator[str]:
-        """No two links use the same resource."""
-        links = self._board.links
+        """No two links use the same resource, whatever the profile calls its node."""
+        links = tuple(self._resolved(link) for link in self._board.links)
         for clash in clashes(links):
             if self._matters(clash):
                 yield f"{clash.check}: {links[clash.at].name}: {clash.text}"
+
+    def _resolved(self, link: Link) -> Link:
+        """The link with its controller by the path in the base."""
+        by = link.by
+        if isinstance(by, (Doorbell, Ipi)) or not (path := self._base.find(by.controller)):
+            return link
+        by = dataclasses.replace(by, controller=NodeRef(paths=(path,)))
+        return dataclasses.replace(link, offers={**link.offers, link.transport: by})
 
     def _matters(self, clash: Clash) -> bool:
         """Whether a clash is of memory, of an agent, or of the transport that the link uses."""
         chosen = self._board.links[clash.at].transport
         return clash.key in ("memory", "firmware", chosen) or clash.check == "agent"
 
-    def _used(self) -> Iterator[tuple[str, Region]]:
-        """The regions that nodes use by their reg, with the path; nodes of RAM are left out."""
-        for path in self._base.nodes:
-            if self._base.texts(path, "device_type") != ["memory"] and not self._base.idle(path):
-                for region in self._base.regions(path):
-                    yield path, region
+    @cached_property
+    def _used(self) -> list[tuple[str, Region]]:
+        """The regions that nodes use by their reg, with the path; RAM of Linux is left out."""
+        base = self._base
+        return [
+            (path, region)
+            for path in base.nodes
+            if not base.idle(path)
+            and not (base.texts(path, "device_type") == ["memory"] and base.enabled(path))
+            for region in base.regions(path)
+        ]
 
     def _memory(self, link: Link) -> Iterator[str]:
         """The regions of the link are in RAM, and no other node uses them."""
-        taken = [*self._used(), *(("/memreserve/", each) for each in self._base.reserved)]
+        taken = [*self._used, *(("/memreserve/", each) for each in self._base.reserved)]
         for what, region in link.regions():
             text = f"{link.name}: {what} at {region.base:#x}, {region.size:#x} bytes"
-            # On some boards the tree has no memory node: the boot loader adds it.
-            if self._ram and not any(part.contains(region) for part in self._ram):
-                shown = ", ".join(f"{part.base:#x} to {part.end:#x}" for part in self._ram)
-                yield f"ram: {text}, is outside RAM, which is {shown}"
+            inside = self._ram.contains(region)
+            if inside is None:
+                known = f"it is {self._ram}" if self._ram.starts else "there is no memory node"
+                self.notes.append(
+                    f"ram: {text}, was not checked to be in RAM: {known}; the boot loader fills "
+                    "it in, so --base /sys/firmware/fdt of the running machine has it"
+                )
+            elif not inside and not self._ram.ram:
+                yield f"ram: {text}, is below RAM, which is {self._ram}"
+            elif not inside:
+                yield (
+                    f"ram: {text}, is outside RAM, which is {self._ram}; if the boot loader adds "
+                    "more, --base /sys/firmware/fdt of the running machine has it"
+                )
             for path, other in taken:
                 if region.overlaps(other):
                     span = f"{other.base:#x}, {other.size:#x} bytes"
                     yield f"overlap: {text}, overlaps {path} at {span}"
 
+    def _pools(self) -> Iterator[str]:
+        """The pools without an address still fit when the regions of the links are reserved."""
+        wanted = [
+            (f"{link.name}: {what}", region)
+            for link in self._board.links
+            for what, region in link.regions()
+        ]
+        regions = [region for _, region in wanted]
+        for pool in self._ram.displaced(regions):
+            guilty = [each for each in wanted if pool in self._ram.displaced([each[1]])] or wanted
+            found = self._ram.elsewhere(pool, regions)
+            ways = [f"with alloc-ranges at {found.base:#x}"] if found else []
+            for name, region in guilty:
+                others = [each for each in regions if each is not region]
+                place = self._ram.proposed(region, others)
+                ways += [f"with {name} at {place.base:#x}"] if place else []
+            within = " and ".join(f"{each.base:#x} to {each.end:#x}" for each in pool.ranges)
+            if not ways and within:
+                ways.append(f"with {' and '.join(name for name, _ in guilty)} outside {within}")
+            names = " and ".join(f"{name} at {region.base:#x}" for name, region in guilty)
+            remedy = f"; it would fit {', or '.join(ways)}" if ways else ""
+            yield f"pool: {names}, leaves no room for {pool}{remedy}"
+
     def _register(self, link: Link, doorbell: Doorbell) -> Iterator[str]:
         """The doorbell is not in memory, and not in the registers of a node in use."""
         block = Region(doorbell.register, doorbell.size)
         text = f"register: {link.name}: doorbell at {block.base:#x} is in"
-        for path, region in self._used():
+        for path, region in self._used:
             if region.overlaps(block):
                 yield f"{text} {path}, which the profile does not disable"
         regions = [region for each in self._board.links for _, region in each.regions()]
-        if any(region.overlaps(block) for region in [*self._ram, *regions]):
+        if any(region.overlaps(block) for region in [*self._ram.ram, *regions]):
             yield f"{text} memory"
 
-    def _controller(self, link: Link, node: NodeRef) -> Iterator[str]:
-        path = self._base.find(node)
-        if path and not self._base.enabled(path):
-            yield (f"channel: {link.name}: {path} is disabled, and the profile does not enable it")
-
-    def _channels(self, link: Link, mailbox: Channels) -> Iterator[str]:
-        """The controller has the mailbox channels of the link, and no other node uses them."""
-        base, controller = self._base, self._base.find(mailbox.controller)
-        if controller is None:
-            return
-        yield from self._controller(link, mailbox.controller)
-        width = base.cell(controller, "#mbox-cells", 0)
-        taken = {
-            specifier: path
-            for path in base.nodes
-            if not base.idle(path)
-            for target, specifier in base.specifiers(path, "mboxes", "#mbox-cells")
-            if target == controller
-        }
-        for specifier in dict.fromkeys((*mailbox.tx, *mailbox.rx)):
-            text = f"channel: {link.name}: <{' '.join(map(str, specifier))}>"
-            if len(specifier) != width:
-                yield f"{text} has {len(specifier)} cells, {controller} takes {width}"
-            if specifier in taken:
-                yield f"{text} of {controller} is used by {taken[specifier]}"
-        if all(len(specifier) == width for specifier in (*mailbox.tx, *mailbox.rx)):
-            yield from self._styles(link, controller, mailbox)
-
-    def _styles(self, link: Link, controller: str, mailbox: Channels) -> Iterator[str]:
-        """The kernel module can use the channels as the link does."""
-        for problem in dict.fromkeys(mailbox_styles.problems(self._base, controller, mailbox)):
-            yield f"channel: {link.name}: {controller} {problem}"
-
-    def _fifos(self, link: Link, mailbox: Fifos) -> Iterator[str]:
-        """The cluster has the FIFOs and the user of the link, and no other node uses them."""
-        base, controller = self._base, self._base.find(mailbox.controller)
-        if controller is None:
-            return
-        text = f"channel: {link.name}:"
-        whole = Channels(mailbox.controller, ((),), ((),), mailbox.payload_vectors)
-        yield from self._styles(link, controller, whole)
-        for path in base.nodes:
-            if parent(path) != controller:
-                continue
-            for key in ("ti,mbox-tx", "ti,mbox-rx"):
-                used = base.cells(path, key)
-                if used[:1] and used[0] in (mailbox.tx, mailbox.rx):
-                    yield f"{text} FIFO {used[0]} of {controller} is used by {path}"
-                if len(used) == 3 and used[2] != mailbox.user:
-                    yield f"{text} user {mailbox.user} is not Linux, which is {used[2]} in {path}"
-        number = base.cell(controller, "ti,mbox-num-fifos", 16)
-        users = base.cell(controller, "ti,mbox-num-users", 4)
-        for fifo in (mailbox.tx, mailbox.rx):
-            if fifo >= number:
-                yield f"{text} {controller} has {number} FIFOs, there is no {fifo}"
-        if mailbox.user >= users:
-            yield f"{text} {controller} has {users} users, there is no {mailbox.user}"
-
     def _interrupts(self) -> Iterator[str]:
-        """No other node uses the interrupts of the links."""
+        """The controller has the interrupts of the links, and no other node uses them."""
         base, said = self._base, self._board.interrupt_parent
         wanted = {spi: link.name for link in self._board.links for spi in _spis(link)}
         if not wanted:
@@ -257,55 +268,40 @@ class _Checks:
         if not controller:
             # _nodes_there() reports a node that the profile names and the base does not have.
             if not said:
-                yield "interrupt: / has no interrupt-parent, so the profile has to give one"
+                yield f"interrupt: / has no interrupt-parent{self._parents()}"
             return
-        if base.cell(controller, "#interrupt-cells", 0) != 3:
-            yield f"interrupt: {controller} does not take three cells, as a GIC does"
+        if problem := interrupts.problem(base, controller):
+            yield f"interrupt: {controller} {problem}"
             return
-        top = base.top_controller(controller)
+        yield from self._interrupts_used(controller, wanted)
+
+    def _interrupts_used(self, controller: str, wanted: dict[int, str]) -> Iterator[str]:
+        base = self._base
+        # riscv,ndev: the number of interrupts of a PLIC, which begin with 1.
+        last = base.cell(controller, "riscv,ndev", 0)
+        for spi, name in wanted.items():
+            if last and not 1 <= spi <= last:
+                yield f"interrupt: {name}: {controller} has the interrupts 1 to {last}, no {spi}"
+        kind = "SPI" if base.cell(controller, "#interrupt-cells", 0) > 2 else "interrupt"
         for path in base.nodes:
             if base.idle(path):
                 continue
-            for spi in [self._spi(interrupt, top) for interrupt in base.interrupts(path)]:
-                if spi in wanted:
-                    yield f"interrupt: {wanted[spi]}: SPI {spi} is used by {path}"
+            for each in base.interrupts(path):
+                spi = interrupts.number(each)
+                if spi in wanted and interrupts.same_numbers(base, each.controller, controller):
+                    yield f"interrupt: {wanted[spi]}: {kind} {spi} is used by {path}"
 
-    def _spi(self, interrupt: Interrupt, top: str) -> int:
-        """The number of a shared peripheral interrupt; -1 for any other."""
-        cells = interrupt.cells
-        if len(cells) != 3 or cells[0] or self._base.top_controller(interrupt.controller) != top:
-            return -1
-        return cells[1]
-
-    def _agents(self) -> Iterator[str]:
-        """The IPI agents of a ZynqMP: free in the base, as on the chip, one remote per parent."""
+    def _parents(self) -> str:
+        """The interrupt controllers that a profile could name, the one of most nodes first."""
         base = self._base
-        links = {link.by.agent: link for link in self._board.links if isinstance(link.by, Ipi)}
-        for path in base.nodes:
-            if not set(base.texts(path, "compatible")) & _IPI_CONTROLLERS:
-                continue
-            remotes = [each for each in base.nodes if parent(each) == path]
-            agent = base.cell(path, "xlnx,ipi-id", -1)
-            if len(remotes) > 1 and not base.idle(path):
-                yield (
-                    f"zynqmp: {path} has {len(remotes)} remotes: Linux before 6.13 crashes on "
-                    "more than one under a parent"
-                )
-            if agent in links:
-                yield (
-                    f"agent: {links[agent].name}: IPI agent {agent} is that of {path}, "
-                    f"use another of {', '.join(map(str, zynqmp.LOCAL))}"
-                )
-            for link in links.values():
-                if isinstance(link.by, Ipi) and link.by.remote == agent:
-                    yield f"agent: {link.name}: remote {agent} is the agent of {path}, Linux's own"
-            spis = [each.cells[1] for each in base.interrupts(path)[:1] if len(each.cells) > 1]
-            known = zynqmp.AGENTS.get(agent)
-            if links and known and spis not in ([], [known.spi]):
-                yield (
-                    f"agent: {path} says that IPI agent {agent} has SPI {spis[0]}, "
-                    f"on a ZynqMP it has {known.spi}"
-                )
+        found = Counter(
+            base.interrupt_parent(path) for path in base.nodes if "interrupts" in base.nodes[path]
+        )
+        usable = [
+            path for path, _ in found.most_common() if path and not interrupts.problem(base, path)
+        ]
+        hint = f", for example {usable[0]!r}" if usable else ""
+        return f", so the profile has to give one: interrupt-parent{hint}"
 
 
 def _added(top: str, node: Node) -> Iterator[str]:
@@ -314,18 +310,6 @@ def _added(top: str, node: Node) -> Iterator[str]:
         path = f"{top.rstrip('/')}/{child.name}"
         yield path
         yield from _added(path, child)
-
-
-def _joined(regions: list[Region]) -> list[Region]:
-    """Join the regions that touch or overlap."""
-    result: list[Region] = []
-    for region in sorted(regions, key=lambda each: each.base):
-        if result and region.base <= result[-1].end:
-            end = max(result[-1].end, region.end)
-            result[-1] = Region(result[-1].base, end - result[-1].base)
-        else:
-            result.append(region)
-    return result
 
 
 def _spis(link: Link) -> tuple[int, ...]:

@@ -1,13 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fit an overlay to one base: refer to the base's nodes by label if it has them, else by path."""
+"""Fit a board and its overlay to one base.
+
+The overlay refers to the base's nodes by label if the base has them, else by path.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
+from rslctl.devicetree import fifos
 from rslctl.devicetree.nodes import Fragment, Node, Overlay, Ref, Value
 from rslctl.devicetree.tree import Tree
-from rslctl.profile.model import NodeRef
+from rslctl.profile.model import Board, Fifos, Link, NodeRef
+
+
+def board_to_base(board: Board, base: Tree) -> Board:
+    """Return *board* with what *base* says of its own: cells, and interrupts of FIFOs' users."""
+    said = board.interrupt_parent
+    controller = base.find(said) if said else base.interrupt_parent("/")
+    return dataclasses.replace(
+        board,
+        cells=(base.cell("/", "#address-cells", 2), base.cell("/", "#size-cells", 1)),
+        interrupt_cells=base.cell(controller or "", "#interrupt-cells", board.interrupt_cells),
+        links=tuple(_link(link, base) for link in board.links),
+    )
+
+
+def _link(link: Link, base: Tree) -> Link:
+    by = link.offers.get("mailbox")
+    if not isinstance(by, Fifos) or by.interrupt is not None:
+        return link
+    cluster = base.find(by.controller)
+    index = fifos.interrupt(base, cluster, by.user) if cluster else None
+    fitted = dataclasses.replace(by, interrupt=index)
+    return dataclasses.replace(link, offers={**link.offers, "mailbox": fitted})
 
 
 def to_base(overlay: Overlay, base: Tree) -> Overlay:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rslctl.devicetree.tree import Tree
+from rslctl.devicetree.nodes import source_value
+from rslctl.devicetree.tree import Tree, parent
 from rslctl.profile.model import Channels
 
 #: In the type of a channel: the channel is for kicks. For types that differ by direction.
@@ -19,9 +20,8 @@ _KICKS = 0x80000000
 VALUE_VECTORS = 31
 
 
-#: The compatibles of the i.MX MU, and the number of channels that it has of each type.
-_MU = {"fsl,imx6sx-mu", "fsl,imx7ulp-mu", "fsl,imx8ulp-mu", "fsl,imx95-mu"}
-_MU_CHANNELS = 4
+#: The compatibles of an IPI agent. Its channels belong to its sub-nodes, one for each remote.
+IPI = {"xlnx,zynqmp-ipi-mailbox", "xlnx,versal-ipi-mailbox"}
 
 
 @dataclass(frozen=True)
@@ -276,10 +276,26 @@ def find(tree: Tree, path: str, specifier: tuple[int, ...]) -> Style | None:
     Of several compatibles the first that the table has counts. The kernel takes that by which the
     driver matched, which a tree does not tell.
     """
+    path = driver(tree, path)
     for compatible in tree.texts(path, "compatible"):
         if known := CONTROLLERS.get(compatible):
             return known.styles.get(known.type_of(tree, path, specifier))
     return None
+
+
+def driver(tree: Tree, path: str) -> str:
+    """Return the path of the node that the driver of the controller at *path* binds to.
+
+    It is the node itself, or the one above it for the sub-nodes of an IPI agent
+    (mailbox_controller_get() of the kernel module).
+    """
+    above = parent(path)
+    return above if set(tree.texts(above, "compatible")) & IPI else path
+
+
+def shown(specifier: tuple[int, ...]) -> str:
+    """Return the specifier of a channel for a message, as device tree source has it."""
+    return source_value(specifier)
 
 
 def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
@@ -295,15 +311,17 @@ def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
         ways = [("both", each) for each in mailbox.tx]
     styles = [find(tree, path, channel) for _, channel in ways]
     for (way, channel), style in zip(ways, styles, strict=True):
-        shown = f"<{' '.join(map(str, channel))}>: " if channel else ""
+        named = f"{shown(channel)}: " if channel else ""
         if style and style.refused:
-            yield f"{shown}{style.refused}"
+            yield f"{named}{style.refused}"
         elif style and style.way not in ("both", way):
-            yield f"{shown}can only be used for {style.way}"
-        elif set(tree.texts(path, "compatible")) & _MU and channel[1] >= _MU_CHANNELS:
-            yield f"{shown}an MU has no such channel, the numbers are 0 to {_MU_CHANNELS - 1}"
-    if None in styles and not (mailbox.payload and mailbox.tx_done):
-        names = ", ".join(tree.texts(path, "compatible")) or "no compatible"
+            yield f"{named}can only be used for {style.way}"
+    compatible = tree.texts(driver(tree, path), "compatible")
+    if None in styles and set(compatible) & CONTROLLERS.keys():
+        lost = (each for (_, each), style in zip(ways, styles, strict=True) if not style)
+        yield from (f"{shown(each)}: is no channel that the kernel module knows" for each in lost)
+    elif None in styles and not (mailbox.payload and mailbox.tx_done):
+        names = ", ".join(compatible) or "no compatible"
         yield f"({names}) is not known to the kernel module: give payload and tx-done"
     usable = [style for style in styles if style and not style.refused]
     dones = {style.tx_done for style in usable if style.way != "notifications"}

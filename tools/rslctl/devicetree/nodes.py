@@ -69,6 +69,8 @@ class Overlay:
     #: Whether a blob tells the labels. A running tree without labels takes none
     #: (init_overlay_changeset() in drivers/of/overlay.c of Linux).
     symbols: bool = True
+    #: What is to be said of the base that it was fitted to; see conflicts.check().
+    notes: tuple[str, ...] = ()
 
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Yield all nodes, targets included, with their paths in the merged tree."""

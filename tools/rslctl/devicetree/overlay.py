@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from itertools import chain
 from pathlib import Path
 
-from rslctl.devicetree import differences, remoteproc
+from rslctl.devicetree import differences, fifos, interrupts, remoteproc
 from rslctl.devicetree.nodes import (
     ROOT,
     Cells,
@@ -39,8 +41,9 @@ from rslctl.region import Region
 #: daemon.
 STYLES = ("rsl", "user-mailbox")
 
-#: The type of a shared peripheral interrupt (include/dt-bindings/interrupt-controller/arm-gic.h).
-_GIC_SPI = 0
+#: The directories and files in which Linux distributions have the trees of one kernel:
+#: /usr/lib/linux-image-RELEASE/, /boot/dtbs/RELEASE/, /boot/dtb-RELEASE, /lib/modules/RELEASE/dtb/.
+_KERNEL_FOLDER = re.compile(r"/(?:linux-image-|dtbs?[-/]|modules/)(\d+\.\d+[^/]*)")
 
 Properties = tuple[tuple[str, Value], ...]
 
@@ -183,20 +186,22 @@ class _Builder:
             properties += (("linux,uio-name", link.name),)
         return Node(memory_path(link)[1:], properties)
 
-    def _interrupts(self, cells: Cells) -> Properties:
-        parent = self._board.interrupt_parent
+    def _interrupts(self, numbers: tuple[int, ...], trigger: int) -> Properties:
+        parent, width = self._board.interrupt_parent, self._board.interrupt_cells
         said: Properties = (("interrupt-parent", (parent,)),) if parent else ()
-        return (*said, ("interrupts", cells))
+        # conflicts.check() refuses a base whose controller takes other numbers of cells.
+        cells = width if width in interrupts.CELLS else max(interrupts.CELLS)
+        found = (interrupts.specifier(number, trigger, cells) for number in numbers)
+        return (*said, ("interrupts", tuple(chain(*found))))
 
     def _doorbell(self, link: Link, doorbell: Doorbell) -> Node:
         trigger = TRIGGERS[doorbell.trigger]
-        spis = tuple(cell for spi in doorbell.spis for cell in (_GIC_SPI, spi, trigger))
         properties: Properties = (
             ("compatible", "rsl,mbox-doorbell"),
             ("reg", self._reg(Region(doorbell.register, doorbell.size))),
             ("label", link.name),
             ("memory-region", (Ref(label(link, "memory")),)),
-            *self._interrupts(spis),
+            *self._interrupts(doorbell.spis, trigger),
             ("rsl,kick-values", doorbell.kick_values),
             *((f"rsl,{name}-offset", (offset,)) for name, offset in doorbell.offsets),
         )
@@ -231,7 +236,7 @@ class _Builder:
         )
         properties: Properties = (
             ("compatible", "xlnx,zynqmp-ipi-mailbox"),
-            *self._interrupts((_GIC_SPI, ours.spi, TRIGGERS["level-high"])),
+            *self._interrupts((ours.spi,), TRIGGERS["level-high"]),
             ("xlnx,ipi-id", (ipi.agent,)),
             ("#address-cells", (self._address,)),
             ("#size-cells", (self._size,)),
@@ -303,12 +308,13 @@ def _sub_nodes(link: Link) -> list[Fragment]:
     mailbox = link.by
     if not isinstance(mailbox, Fifos):
         return []
-    # drivers/mailbox/omap-mailbox.c of Linux: FIFO, number of the interrupt, number of the user.
+    # drivers/mailbox/omap-mailbox.c of Linux: FIFO, index of the interrupt, number of the user.
+    index = mailbox.interrupt or 0
     properties: Properties = (
-        ("ti,mbox-tx", (mailbox.tx, 0, mailbox.user)),
-        ("ti,mbox-rx", (mailbox.rx, 0, mailbox.user)),
+        ("ti,mbox-tx", (mailbox.tx, index, mailbox.user)),
+        ("ti,mbox-rx", (mailbox.rx, index, mailbox.user)),
     )
-    node = Node(f"mbox-rsl-{_dashed(link)}", properties, label=label(link, "fifos"))
+    node = Node(f"{fifos.OWN}{_dashed(link)}", properties, label=label(link, "fifos"))
     return [Fragment(mailbox.controller, Node("", (("status", "okay"),), (node,)))]
 
 
@@ -336,10 +342,10 @@ def for_base(board: Board, style: str, base: Tree) -> Overlay:
     from rslctl.devicetree import conflicts, fit_to_base
 
     conflicts.check_cells(board, base)
-    board = dataclasses.replace(board, cells=_root_cells(base))
+    board = fit_to_base.board_to_base(board, base)
     overlay = build(board, style, base)
-    conflicts.check(board, overlay, base)
-    return fit_to_base.to_base(overlay, base)
+    notes = conflicts.check(board, overlay, base)
+    return dataclasses.replace(fit_to_base.to_base(overlay, base), notes=tuple(notes))
 
 
 def read_base(path: Path) -> tuple[Tree, bytes]:
@@ -352,7 +358,13 @@ def read_base(path: Path) -> tuple[Tree, bytes]:
         data = path.read_bytes()
     except OSError as error:
         raise os_error(f"read base device tree '{path}'", error) from error
-    return from_blob(data, str(path)), data
+    return from_blob(data, str(path), kernel_of(path)), data
+
+
+def kernel_of(path: Path) -> str:
+    """Return the release of the kernel whose package installed a tree; "" if its path has none."""
+    found = _KERNEL_FOLDER.search(str(path.resolve()))
+    return found[1] if found else ""
 
 
 def merge(overlay: Overlay, base: bytes) -> bytes:
@@ -384,10 +396,6 @@ def _fdtoverlay(folder: Path, overlay: bytes, base: bytes) -> bytes:
 # Comparing with a running machine
 
 
-def _root_cells(base: Tree) -> tuple[int, int]:
-    return base.cell("/", "#address-cells", 2), base.cell("/", "#size-cells", 1)
-
-
 def style_of(board: Board, machine: Tree) -> str:
     """Return the style of the nodes that *machine* has; the first style if none matches fully."""
     for style in STYLES[1:]:
@@ -405,5 +413,7 @@ def unlike(board: Board, machine: Tree, style: str = STYLES[0]) -> list[str]:
     if not set(board.compatible) & set(names):
         wanted = " or ".join(map(repr, board.compatible))
         return [f"/: compatible is {names}, the profile says {wanted}"]
-    fitted = dataclasses.replace(board, cells=_root_cells(machine))
+    from rslctl.devicetree import fit_to_base
+
+    fitted = fit_to_base.board_to_base(board, machine)
     return differences.find(build(fitted, style, machine), machine)

@@ -7,15 +7,15 @@ Devicetree Specification v0.4, chapter 2.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import fdt
-
-from rslctl.errors import RslError, os_error
+from rslctl.devicetree import blob
+from rslctl.errors import os_error
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
@@ -42,6 +42,8 @@ class Tree:
     nodes: dict[str, dict[str, bytes]]
     #: The regions in the memory reservation block of a blob.
     reserved: tuple[Region, ...] = field(default=())
+    #: The release of the kernel that the tree is for, as "6.12.5-arm64"; "" if nothing says it.
+    kernel: str = ""
 
     def __contains__(self, path: str) -> bool:
         return path in self.nodes
@@ -81,6 +83,17 @@ class Tree:
         """Return the phandle of a node; 0 if it has none."""
         return self.cell(path, "phandle", self.cell(path, "linux,phandle", 0))
 
+    def children(self, path: str) -> list[str]:
+        """Return the paths of the sub-nodes of a node, in their order."""
+        return self._children.get(path, [])
+
+    @cached_property
+    def _children(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self.nodes:
+            found.setdefault(parent(path), []).append(path)
+        return found
+
     def find(self, node: NodeRef) -> str | None:
         """Return the path of *node*; None if this tree does not have it."""
         labelled = self.labels.get(node.label)
@@ -96,8 +109,13 @@ class Tree:
         return True
 
     def idle(self, path: str) -> bool:
-        """Return whether the node or a node above it is "disabled": its resources are free."""
-        while path:
+        """Return whether the node or a node above it is "disabled": its resources are free.
+
+        They are not if it has a secure-status, by which the secure world uses it
+        (Documentation/devicetree/bindings/arm/secure.txt of Linux).
+        """
+        secure = self.texts(path, "secure-status")[:1] not in ([], ["disabled"])
+        while path and not secure:
             if self.texts(path, "status")[:1] == ["disabled"]:
                 return True
             path = parent(path)
@@ -108,25 +126,32 @@ class Tree:
         nodes = dict(self.nodes)
         for path, text in status.items():
             nodes[path] = {**nodes.get(path, {}), "status": f"{text}\0".encode()}
-        return Tree(self.source, nodes, self.reserved)
+        return dataclasses.replace(self, nodes=nodes)
 
-    def regions(self, path: str) -> list[Region]:
-        """Return the regions in a node's reg, as addresses of the processor.
+    def number(self, path: str, key: str) -> int:
+        """Return all cells of a property as one number; 0 if it does not exist."""
+        return _number(self.cells(path, key))
+
+    def regions(self, path: str, key: str = "reg") -> list[Region]:
+        """Return the regions in a node's property, as addresses of the processor.
 
         Empty if the processor cannot address the bus of the node.
         """
+        return [Region(base, size) for base, size in self._rows(path, key) if size]
+
+    def starts(self, path: str) -> list[int]:
+        """Return the starts of the regions in a node's reg whose size is 0: unknown, or none."""
+        return [base for base, size in self._rows(path, "reg") if not size]
+
+    def _rows(self, path: str, key: str) -> Iterator[tuple[int, int]]:
         above = parent(path)
         address, size = self._bus(above)
         row = address + size
-        values = self.cells(path, "reg")
-        found = []
+        values = self.cells(path, key)
         for at in range(0, len(values) - row + 1, row or 1):
-            base = _number(values[at : at + address])
-            translated = self._translate(above, base)
-            length = _number(values[at + address : at + row])
-            if row and length and translated is not None:
-                found.append(Region(translated, length))
-        return found
+            base = self._translate(above, _number(values[at : at + address]))
+            if row and base is not None:
+                yield base, _number(values[at + address : at + row])
 
     def _bus(self, path: str) -> tuple[int, int]:
         """#address-cells and #size-cells of a bus."""
@@ -240,40 +265,16 @@ def _number(cells: tuple[int, ...]) -> int:
     return value
 
 
-def from_blob(data: bytes, source: str) -> Tree:
+def from_blob(data: bytes, source: str, kernel: str = "") -> Tree:
     """Parse a device tree blob; *source* is its name in messages.
 
+    *kernel* is the release of the kernel that it is for, if that is known.
+
     Raises:
-        RslError: the data are not a device tree blob.
+        RslError: the data are not a device tree blob, or not a whole one.
     """
-    try:
-        parsed = fdt.parse_dtb(data)
-        nodes = {
-            path: {each.name: _raw(each) for each in properties}
-            for path, _, properties in parsed.walk()
-        }
-        reserved = tuple(_reserved(data, parsed.header.off_mem_rsvmap))
-    except Exception as error:  # fdt raises any exception on malformed input
-        raise RslError(
-            f"{source}: is not a device tree blob: {error}", hint="--base takes a .dtb"
-        ) from error
-    return Tree(source, nodes, reserved)
-
-
-def _reserved(data: bytes, at: int) -> Iterator[Region]:
-    """Read the memory reservation block at offset *at*.
-
-    fdt.FDT.entries is of no use: it has the entries of all blobs that were parsed before.
-    """
-    while (entry := struct.unpack_from(">QQ", data, at)) != (0, 0):
-        yield Region(*entry)
-        at += 16
-
-
-def _raw(each: fdt.Property) -> bytes:
-    # In a blob: token, length, offset of the name, then the data, padded.
-    data = bytes(each.to_dtb("")[0])
-    return data[12 : 12 + int.from_bytes(data[4:8], "big")]
+    read = blob.read(data, source)
+    return Tree(source, read.nodes, read.reserved, kernel)
 
 
 def from_machine(host: Host) -> Tree:
@@ -290,7 +291,8 @@ def from_machine(host: Host) -> Tree:
             nodes[path] = {name: _property(name, fd) for name in sorted(files)}
     except OSError as error:
         raise os_error(f"read the device tree in '{top}'", error) from error
-    return Tree("the running device tree", nodes)
+    kernel = os.uname().release if host.live else ""
+    return Tree("the running device tree", nodes, kernel=kernel)
 
 
 def _property(name: str, directory: int) -> bytes:

@@ -63,7 +63,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Fifos:
-    """Two FIFOs of a TI K3 mailbox cluster; the overlay adds a sub-node for them."""
+    """Two FIFOs of a TI mailbox cluster; the overlay adds a sub-node for them."""
 
     controller: NodeRef
     tx: int
@@ -71,6 +71,8 @@ class Fifos:
     #: The number of Linux among the users of the cluster.
     user: int = 0
     payload_vectors: int = 0
+    #: The index of that user's interrupt among those of the cluster; None if the base says it.
+    interrupt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Doorbell:
     register: int
     #: The value that Linux writes to that register, per vector.
     kick_values: tuple[int, ...]
-    #: The numbers of the shared peripheral interrupts by which the remote rings Linux.
+    #: The numbers of the interrupts by which the remote rings Linux: of a GIC's shared peripheral
+    #: interrupts, or of another controller's interrupts.
     spis: tuple[int, ...]
     #: A key of :data:`TRIGGERS`.
     trigger: str
@@ -259,6 +262,8 @@ class Board:
     cells: tuple[int, int] = (2, 2)
     #: The interrupt controller, if the root of the base tree has no interrupt-parent.
     interrupt_parent: NodeRef | None = None
+    #: #interrupt-cells of the interrupt controller.
+    interrupt_cells: int = 3
 
     def too_large(self, address: int, size: int) -> list[str]:
         """Return a message for each address or size that does not fit into this many cells.

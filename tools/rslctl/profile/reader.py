@@ -132,6 +132,9 @@ def parse(document: Document, name: str) -> Board:
         interrupt_parent=node_ref(top, "interrupt-parent", top.text("interrupt-parent"))
         if top.optional("interrupt-parent")
         else None,
+        interrupt_cells=top.integer("interrupt-cells", 1, 4)
+        if top.optional("interrupt-cells")
+        else 3,
         links=_links(top),
     )
     top.done()

@@ -87,7 +87,8 @@ def _mailbox(table: Table) -> Mailbox:
         if len(fifos) != 2 or fifos[0] == fifos[1]:
             raise table.error("fifos", f"{fifos} is not two FIFOs, to kick and to be notified by")
         user = table.integer("user", 0, 3) if table.optional("user") else 0
-        made = Fifos(controller, fifos[0], fifos[1], user, _payload_vectors(table))
+        index = table.integer("interrupt", 0, 3) if table.optional("interrupt") else None
+        made = Fifos(controller, fifos[0], fifos[1], user, _payload_vectors(table), index)
     elif table.optional("rx-tx"):
         channels = tuple(table.rows("rx-tx", 0, 2**32 - 1))
         made = _channels(table, controller, channels, channels)

@@ -73,9 +73,11 @@ def memory(host: Host, board: Board, tree: Tree, link: Link) -> list[Finding]:
     found = []
     for key, region in link.regions():
         what = f"link {link.name}: {key} {_range(region)}"
+        reserved: list[Finding] = []
         if tree.texts("/", "compatible"):
-            found += list(_reserved(board, tree, what, region))
-        found += list(_taken(host, what, region))
+            reserved = list(_reserved(board, tree, what, region))
+        refused = bool(tree.texts("/", "compatible")) and not reserved
+        found += [*reserved, *_taken(host, what, region, refused=refused)]
     if not tree.texts("/", "compatible"):
         found.append(_no_tree(host, "memory"))
     return list(dict.fromkeys(found))
@@ -143,8 +145,13 @@ def _resources(text: str) -> list[_Resource]:
     return found
 
 
-def _taken(host: Host, what: str, region: Region) -> Iterator[Finding]:
-    """Check that the kernel does not use the region as System RAM."""
+def _taken(host: Host, what: str, region: Region, *, refused: bool) -> Iterator[Finding]:
+    """Check that the kernel does not use the region as System RAM.
+
+    *refused*: the running tree reserves the region, so if the kernel uses it, the kernel refused
+    that (__reserved_mem_reserve_reg() in drivers/of/of_reserved_mem.c of
+    Linux).
+    """
     text = content(host, _IOMEM)
     # For users other than root, all addresses in the file are 0.
     resources = _resources(text or "")
@@ -156,12 +163,16 @@ def _taken(host: Host, what: str, region: Region) -> Iterator[Finding]:
     for each in resources:
         ram = not each.depth and each.name == "System RAM" and each.region.overlaps(region)
         if ram and not any(inner.contains(region) for inner in kept):
-            yield Finding(
-                "memory",
-                "error",
-                f"{what} is System RAM ({_range(each.region)}): Linux gives it to programs",
-                "reserve it with no-map, or keep Linux off it with mem=, and reboot",
-            )
+            text = f"{what} is System RAM ({_range(each.region)}): Linux gives it to programs"
+            remedy = "reserve it with no-map, or keep Linux off it with mem=, and reboot"
+            if refused:
+                text += "; the kernel refused the reservation, which the tree has"
+                remedy = (
+                    "something lies there already when the kernel starts, often what the boot "
+                    "loader loads or its own data ('dmesg' has \"failed to reserve memory\"): move "
+                    "the profile's memory, or the boot loader's addresses, and reboot"
+                )
+            yield Finding("memory", "error", text, remedy)
 
 
 # Channels

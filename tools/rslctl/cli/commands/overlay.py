@@ -114,6 +114,8 @@ def overlay_command(
             files[merge] = overlay.merge(made, blob)
     for text in absent:
         note(f"{text}: its kernel does not boot this remote")
+    for each in made.notes:
+        note(each)
     if files:
         write(files)
     else:
