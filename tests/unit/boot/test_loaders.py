@@ -113,14 +113,24 @@ def test_uenv_gets_the_first_free_of_the_variables_for_own_overlays(machine: Mac
 @pytest.mark.parametrize(
     ("files", "arguments", "message"),
     [
-        ({}, [], "has no boot loader that takes overlays; looked for /boot/extlinux/extlinux.conf"),
-        ({"/boot/uEnv.txt": "a=1\n"}, [], "has no boot loader that takes overlays"),
+        ({}, [], "rslctl: extlinux: there is no /boot/extlinux/extlinux.conf, /boot/firmware/ext"),
+        (
+            {"/boot/uEnv.txt": "a=1\n"},
+            [],
+            "has no boot loader that takes overlays or a merged tree\nrslctl: extlinux: there is",
+        ),
+        (
+            {"/boot/uEnv.txt": "a=1\n"},
+            [],
+            "rslctl: uenv: /boot/uEnv.txt has no enable_uboot_overlays= (BeagleBoard.org); "
+            "there is no /boot/firmware/uEnv.txt,",
+        ),
         (
             {"/boot/armbianEnv.txt": "", "/boot/extlinux/extlinux.conf": EXTLINUX},
             [],
             "several boot loaders fit: extlinux, armbian\nhint: say with --loader NAME",
         ),
-        ({}, ["--loader", "armbian"], "does not boot by armbian\nhint: looked for /boot/armbian"),
+        ({}, ["--loader", "armbian"], "does not boot by armbian: there is no /boot/armbianE"),
         (
             {"/boot/extlinux/extlinux.conf": EXTLINUX.replace("\tfdt /", "\t#fdt /")},
             [],

@@ -9,6 +9,7 @@ from rslctl.errors import SeveralError
 from tests.command_line import Rslctl
 from tests.unit.boot.support import (
     EXTLINUX,
+    FILE,
     how,
     install,
     killed,
@@ -29,7 +30,8 @@ def test_what_somebody_else_changed_since_is_not_overwritten(
     prepare(machine, "extlinux")
     before = snapshot(machine)
     install(machine)
-    conf = machine.write("/boot/extlinux/extlinux.conf", EXTLINUX + "# edited\n")
+    conf = machine.host.path("/boot/extlinux/extlinux.conf")
+    conf.write_text(conf.read_text() + "# edited\n")
     edited = snapshot(machine)
     for status, _, err in (rslctl_install(machine, rslctl), rslctl_uninstall(machine, rslctl)):
         assert status == 1
@@ -39,6 +41,21 @@ def test_what_somebody_else_changed_since_is_not_overwritten(
     assert '"changed"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
     assert rslctl_uninstall(machine, rslctl, "--force")[0] == 3
     assert snapshot(machine) == before
+
+
+def test_a_file_that_somebody_made_anew_without_the_overlay_gets_it_again(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "extlinux")
+    install(machine)
+    conf = machine.write("/boot/extlinux/extlinux.conf", EXTLINUX + "# edited\n")
+    assert rslctl_uninstall(machine, rslctl)[0] == 1
+    assert rslctl_install(machine, rslctl)[0] == 3
+    assert "# edited\n" in conf.read_text()
+    assert f"fdtoverlays {FILE}\n" in conf.read_text()
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert conf.read_text() == EXTLINUX + "# edited\n"
+    assert left_behind(machine) == []
 
 
 def test_a_file_that_went_since_comes_back_by_force_as_it_was(machine: Machine) -> None:
