@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rslctl.boot import loaders, transaction
+from rslctl.boot import loaders, transaction, trees
 from rslctl.boot.entries import Tree
 from rslctl.boot.transaction import Record
 from rslctl.boot.trees import Stack
@@ -85,7 +85,7 @@ def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report
             record = None
     view = View(host, record, board.compatible)
     if record and record.done:
-        view = replace(view, tree=record.about["tree"])
+        view = replace(view, trees=tuple(record.about["trees"]))
         if not (how.loader or how.dtb):
             before = again(record)
             how = replace(how, loader=before.loader, dtb=before.dtb)
@@ -155,9 +155,9 @@ def _loader(view: View, how: How) -> Loader:
 
 
 def _stacks(loader: Loader, file: str) -> list[Stack]:
-    trees = loader.trees()
-    overlays = tuple(loader.overlays(file)) if trees else ()
-    return [Stack(tree, overlays) for tree in trees]
+    found = loader.trees()
+    overlays = tuple(loader.overlays(file)) if found else ()
+    return [Stack(tree, overlays) for tree in found]
 
 
 def _work(view: View, board: Board, how: How, report: Report) -> _Work:
@@ -167,9 +167,9 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
     if how.base:
         given = Stack(_given(how.base), tuple(loader.overlays(file)))
         if stacks and given.digest() not in [each.digest() for each in stacks]:
-            report(f"note: the boot loader loads {stacks[0].tree.path}, which differs from --base")
+            report(f"note: the boot loader loads {stacks[0].tree.path}, which is not --base")
         stacks = [given]
-    made, stack = _fitted(view, board, loader, stacks, report)
+    made = _fitted(view, board, loader, stacks, report)
     for text in dict.fromkeys(loader.notes):
         report(f"note: {text}")
     blob = to_blob(made)
@@ -178,13 +178,13 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
         "config": loader.config,
         "board": how.board,
         "transport": how.transport,
-        "tree": stack.name if stack else "",
-        "base": stack.digest() if stack else "",
+        "trees": [each.name for each in stacks],
+        "base": trees.digest(stacks),
         "overlay": transaction.digest(blob),
         "given": str(how.base.absolute()) if how.base else "",
     }
-    if loader.merges and stack:
-        blob = overlay.merge(made, stack.tree.data)
+    if loader.merges:
+        blob = overlay.merge(made, stacks[0].tree.data)
     edit = loader.edit(file, blob)
     files = {view.resolve(path): data for path, data in edit.files.items()}
     generated = frozenset(map(view.resolve, edit.generated))
@@ -198,8 +198,8 @@ def _given(path: Path) -> Part:
 
 def _fitted(
     view: View, board: Board, loader: Loader, stacks: list[Stack], report: Report
-) -> tuple[Overlay, Stack | None]:
-    """The overlay, fitted to the tree that is booted, and that tree if it is known."""
+) -> Overlay:
+    """The overlay, fitted to the trees of which one is booted, if they are known."""
     style = overlay.STYLES[0]
     if stacks:
         made = [overlay.for_base(board, style, each.applied()) for each in stacks]
@@ -211,7 +211,7 @@ def _fitted(
                 + ", and the overlay differs for them",
                 hint="--base FILE.dtb says which it is; in U-Boot: printenv fdtfile",
             )
-        return made[0], stacks[0]
+        return made[0]
     if loader.merges:
         raise RslError(
             f"the tree that {loader.name} loads was not found",
@@ -221,12 +221,12 @@ def _fitted(
     mine = set(board.compatible) & set(machine.texts("/", "compatible"))
     if mine and overlay.unlike(board, machine):
         report(f"the base tree is not known from {loader.config}: the running one is taken")
-        return overlay.for_base(board, style, machine), None
+        return overlay.for_base(board, style, machine)
     report(
         f"the base tree is not known from {loader.config}: the overlay was not checked "
         "against it (--base FILE.dtb does)"
     )
-    return overlay.build(board), None
+    return overlay.build(board)
 
 
 # Writing
@@ -326,7 +326,7 @@ def stale(host: Host, record: Record) -> str:
     about = record.about
     if not record.done or not about["base"]:
         return ""
-    view = View(host, record, tree=about["tree"])
+    view = View(host, record, trees=tuple(about["trees"]))
     try:
         loader = _loader(view, again(record))
         stacks = _stacks(loader, file_of(record.name))
@@ -340,8 +340,8 @@ def stale(host: Host, record: Record) -> str:
         if not stacks:
             return ""
     if not stacks:
-        return f"the tree {about['tree']} is not there any more"
-    if about["base"] in [each.digest() for each in stacks]:
+        return f"the tree {', '.join(about['trees'])} is not there any more"
+    if about["base"] == trees.digest(stacks):
         return ""
     return f"{stacks[0].source} has changed since the overlay was fitted to it"
 
@@ -356,12 +356,12 @@ def state(host: Host, record: Record) -> str:
 
 
 def findings(host: Host) -> Iterator[Finding]:
-    """What is wrong with installed overlays: stale ones, and damaged records."""
+    """The installed overlays that are stale, or cannot be looked at."""
     for name in transaction.names(host):
         try:
             record = transaction.load(host, name)
         except RslError as error:
-            yield Finding("overlay", "error", str(error), error.hint)
+            yield Finding("stale", "unknown", f"cannot tell: {error}", error.hint)
             continue
         if record and (why := stale(host, record)):
             yield Finding(

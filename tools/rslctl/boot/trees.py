@@ -35,8 +35,7 @@ class Stack:
 
     def digest(self) -> str:
         """The SHA-256 digest of the tree and the overlays."""
-        parts = [hashlib.sha256(each.data).digest() for each in (self.tree, *self.overlays)]
-        return hashlib.sha256(b"".join(parts)).hexdigest()
+        return _joint([_digest(each.data) for each in (self.tree, *self.overlays)])
 
     def applied(self) -> Tree:
         """The tree with the overlays applied.
@@ -50,14 +49,27 @@ class Stack:
             try:
                 blob = overlay.apply(blob, each.data)
             except RslError as error:
-                symbols = "" if tree.labels else ", which has no __symbols__ (dtc -@),"
+                symbols = "" if tree.labels else ", which has no __symbols__ (dtc -@)"
                 raise RslError(
-                    f"{each.path}, which the boot loader applies to {self.tree.path}{symbols} "
-                    f"beside ours, cannot be applied: {error}",
-                    hint="take it out of the boot loader's configuration; at boot it damages "
-                    "the tree",
+                    f"{each.path} cannot be applied to {self.tree.path}{symbols}: "
+                    f"{str(error).rpartition(': ')[2]}",
+                    hint="the boot loader is told to apply it beside ours, and at boot a failure "
+                    "damages the tree: take it out of the boot loader's configuration",
                 ) from error
         return from_blob(blob, self.source)
+
+
+def digest(stacks: list[Stack]) -> str:
+    """The SHA-256 digest of several stacks; "" if there is none."""
+    return _joint(sorted(each.digest() for each in stacks)) if stacks else ""
+
+
+def _joint(digests: list[str]) -> str:
+    return _digest(" ".join(digests).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def root(part: Part) -> Tree:
@@ -68,13 +80,13 @@ def root(part: Part) -> Tree:
 def matching(view: View, parts: list[Part]) -> list[Part]:
     """Those of *parts*, trees or images of trees, that the machine boots.
 
-    The one whose name was used before; else those that have the compatible names of the running
+    Those whose names were used before; else those that have the compatible names of the running
     machine, if it is the board; else those of the board. Those that differ in "model" only are
     told apart by the running machine's.
     """
-    named = [part for part in parts if view.tree == posixpath.basename(part.path)]
+    named = [part for part in parts if posixpath.basename(part.path) in view.trees]
     if named or not view.compatible:
-        return named[:1]
+        return list({part.data: part for part in named}.values())
     running = view.running("compatible")
     if not set(running) & set(view.compatible):
         running = []
@@ -105,8 +117,7 @@ def find(view: View, directories: list[str]) -> list[Part]:
             relative = os.path.relpath(at, top)
             below = directory if relative == "." else f"{directory.rstrip('/')}/{relative}"
             names = [name for name in sorted(files) if name.endswith(".dtb")]
-            if view.tree in names:
-                names = [view.tree]
+            names = [name for name in names if name in view.trees] or names
             found += [part for name in names if (part := view.part(f"{below}/{name}"))]
         return matching(view, found)
     return []

@@ -40,8 +40,8 @@ class View:
     record: Record | None = None
     #: The compatible names of the board whose tree is looked for.
     compatible: tuple[str, ...] = ()
-    #: The file name of the tree that was used before, which is preferred; "" if none was.
-    tree: str = ""
+    #: The file names of the trees that an overlay was fitted to before, which are preferred.
+    trees: tuple[str, ...] = ()
     #: The configuration file to use if there are several; "" if only one is expected.
     config: str = ""
 
