@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from rslctl import __version__
+from rslctl.boot import installer
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import (
@@ -91,6 +92,7 @@ def doctor_command(
     with busy("looking at the machine"):
         now = tree.from_machine(machine)
         found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
+        found += installer.findings(machine)
     if json:
         print_json([asdict(each) for each in found])
     else:
