@@ -95,6 +95,9 @@ class Entries(Loader):
         systemd = self.view.host.names(f"{self.folder}/EFI/systemd")
         return bool(systemd) or not self._default().value("devicetree-overlay")
 
+    def target(self) -> str:
+        return self._default().path
+
     def trees(self) -> list[Part]:
         said = self._default().value("devicetree")
         found = self.view.first(self.view.on_partition(self.folder, said))
@@ -145,14 +148,15 @@ class _Tree(Loader):
         """The path of the tree."""
         raise NotImplementedError
 
+    def target(self) -> str:
+        return self.view.resolve(self.tree())
+
     def trees(self) -> list[Part]:
-        path = self.view.resolve(self.tree())
-        found = self.view.part(path)
+        found = self.view.part(self.target())
         return [found] if found else []
 
     def edit(self, file: str, blob: bytes) -> Edit:
-        path = self.view.resolve(self.tree())
-        return Edit({path: blob}, generated=frozenset([path]))
+        return Edit({self.target(): blob}, generated=frozenset([self.target()]))
 
 
 class Grub(_Tree):

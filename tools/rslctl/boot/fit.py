@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 from rslctl.boot import trees
@@ -22,6 +23,10 @@ from rslctl.linux.host import run
 from rslctl.profile.model import NodeRef
 
 _IMAGES, _CONFIGURATIONS = "/images", "/configurations"
+#: The properties of an image that lies behind the blob (mkimage -E).
+_PLACES = {"data-size", "data-offset", "data-position"}
+#: Stands for the file in commands.
+_FILE = "image.fit"
 _MAGIC = b"\xd0\x0d\xfe\xed"
 
 
@@ -34,23 +39,21 @@ class Fit(Loader):
 
     def unlike(self, path: str) -> str:
         data = self.view.read(path) or b""
-        if not data.startswith(_MAGIC) or b"\0configurations\0" not in data.replace(
-            b"\0\0\0\x01", b"\0"
-        ):
-            return "is no FIT image"
-        return ""
+        known = data.startswith(_MAGIC) and b"configurations\0" in data and b"images\0" in data
+        return "" if known else "is no FIT image"
 
-    def _image(self) -> tuple[Tree, bytes]:
-        """The file with all images inside, and its blob.
+    @cached_property
+    def _image(self) -> tuple[Tree, bytes, bool]:
+        """The file with all images inside, its blob, and whether they were behind it.
 
         Raises:
             RslError: it is damaged, or signed.
         """
         blob = self.view.read(self.config) or b""
         fit = from_blob(blob, self.config)
-        if any("data-size" in properties for properties in fit.nodes.values()):
-            # Images that lie behind the blob: mkimage -F moves them into it.
-            blob = _mkimage(blob)
+        behind = any(_PLACES & set(properties) for properties in fit.nodes.values())
+        if behind:
+            blob = _inside(blob, fit)
             fit = from_blob(blob, self.config)
         signed = [
             path
@@ -64,7 +67,7 @@ class Fit(Loader):
                 hint="give the overlay to what makes and signs the image (-o FILE.dtbo): a "
                 "configuration may list it in fdt after the tree",
             )
-        return fit, blob
+        return fit, blob, behind
 
     def _tree(self, fit: Tree, name: str) -> bytes:
         """The blob of an image that is a tree or an overlay.
@@ -95,7 +98,7 @@ class Fit(Loader):
         }
 
     def trees(self) -> list[Part]:
-        fit, _ = self._image()
+        fit = self._image[0]
         found = [
             Part(f"{self.config}#{name}", self._tree(fit, names[0]))
             for name, names in self._bootable(fit).items()
@@ -123,7 +126,7 @@ class Fit(Loader):
         return "".join(trees.root(part).texts("/", "compatible")[:1])
 
     def overlays(self, file: str) -> list[Part]:
-        fit, _ = self._image()
+        fit = self._image[0]
         chosen = self.trees()[0].path.partition("#")[2]
         configurations = self._bootable(fit)
         names = configurations[chosen][1:]
@@ -134,7 +137,7 @@ class Fit(Loader):
         return [Part(f"{self.config}#{name}", self._tree(fit, name)) for name in names]
 
     def edit(self, file: str, blob: bytes) -> Edit:
-        fit, image = self._image()
+        fit, image, behind = self._image
         chosen = self.trees()[0].path.partition("#")[2]
         fdt = self._bootable(fit)[chosen]
         new = f"fdt-{file.removesuffix('.dtbo')}"
@@ -162,7 +165,9 @@ class Fit(Loader):
                 Fragment(configuration, Node("", (("fdt", (new, *fdt[1:])),))),
             ),
         )
-        made = _mkimage(overlay.apply(image, to_blob(change)))
+        # It calculates the sums of the images anew.
+        sums = ["mkimage", *["-E"] * behind, "-F", _FILE]
+        made = _changed(overlay.apply(image, to_blob(change)), sums)
         return Edit({self.config: made}, generated=frozenset([self.config]))
 
 
@@ -173,17 +178,29 @@ def _cells(data: bytes) -> Value:
     return tuple(int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data), 4))
 
 
-def _mkimage(blob: bytes) -> bytes:
-    """The FIT image with the images inside, and the right sums of all.
+def _inside(blob: bytes, fit: Tree) -> bytes:
+    """The FIT image with images that lie behind the blob moved into it."""
+    outside = {path: _PLACES & set(each) for path, each in fit.nodes.items()}
+    # mkimage -F has them inside as well, and would take them from behind again.
+    forget = [["fdtput", "-d", _FILE, path, *keys] for path, keys in outside.items() if keys]
+    return _changed(blob, ["mkimage", "-F", _FILE], *forget)
+
+
+def _changed(blob: bytes, *commands: list[str]) -> bytes:
+    """A FIT image as *commands* change the file _FILE.
 
     Raises:
-        RslError: mkimage is not installed or fails.
+        RslError: a command is not installed or fails.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="rslctl-") as directory:
-            path = Path(directory) / "fit"
+            path = Path(directory) / _FILE
             path.write_bytes(blob)
-            run(["mkimage", "-F", str(path)], hint="mkimage is in the package u-boot-tools")
+            for command in commands:
+                run(
+                    [str(path) if word == _FILE else word for word in command],
+                    hint="mkimage is in the package u-boot-tools, fdtput in device-tree-compiler",
+                )
             return path.read_bytes()
     except OSError as error:
         raise os_error(f"use a temporary directory in '{tempfile.gettempdir()}'", error) from error

@@ -88,15 +88,18 @@ class FlashKernel(Loader):
         paths = sorted(top.rglob(name)) if top.is_dir() else []
         return [f"{folder}/{path.relative_to(top)}" for path in paths]
 
+    def target(self) -> str:
+        name, tree = self._name(), self.trees()[0].path
+        if name.startswith("/") or tree.startswith(f"{_OWN}/"):
+            return tree
+        return f"{_OWN}/{posixpath.basename(name)}"
+
     def edit(self, file: str, blob: bytes) -> Edit:
         # In a maintainer script it would wait for a trigger; the tree has to be there now.
         command = ("env", "FLASH_KERNEL_NOTRIGGER=1", "flash-kernel")
-        name = self._name()
-        tree = self.trees()[0].path
-        if name.startswith("/"):
-            return Edit({tree: blob}, command, frozenset([tree]))
-        own = tree if tree.startswith(f"{_OWN}/") else f"{_OWN}/{posixpath.basename(name)}"
-        return Edit({own: blob}, command)
+        target = self.target()
+        kernels = frozenset([target] if not target.startswith(f"{_OWN}/") else [])
+        return Edit({target: blob}, command, kernels)
 
     def check_installed(self, file: str) -> None:
         copied = self.view.host.path(f"/boot/dtb-{self._release()}")

@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 
 
 #: What two installations have alike if they are the same.
-_SAME = ("loader", "config", "base", "overlay")
+_SAME = ("loader", "config", "target", "base", "overlay")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class How:
     dtb: str | None = None
     #: The base tree to check against, if the machine does not tell which it is.
     base: Path | None = None
-    #: What was said of the board, so that :func:`again` can load it.
+    #: By what name or file the board can be loaded again; "" means its own name.
     board: str = ""
     transport: str | None = None
 
@@ -176,7 +176,8 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
     about = {
         "loader": loader.name,
         "config": loader.config,
-        "board": how.board,
+        "target": view.resolve(loader.target()),
+        "board": how.board or board.name,
         "transport": how.transport,
         "trees": [each.name for each in stacks],
         "base": trees.digest(stacks),
@@ -322,17 +323,27 @@ def _take_back(
 
 
 def stale(host: Host, record: Record) -> str:
-    """Why an installed overlay does not fit any more: its base has changed; "" if it has not."""
+    """Why an installed overlay does not fit any more: its base has changed; "" if it has not.
+
+    Also if a file that has it loaded was written anew, so that it is not loaded any more.
+    """
     about = record.about
-    if not record.done or not about["base"]:
+    if not record.done:
         return ""
     view = View(host, record, trees=tuple(about["trees"]))
     try:
         loader = _loader(view, again(record))
         stacks = _stacks(loader, file_of(record.name))
         overlays = tuple(loader.overlays(file_of(record.name)))
+        target = view.resolve(loader.target())
     except RslError as error:
         return f"the tree that is booted is not found any more: {error}"
+    if target != about["target"]:
+        return f"the boot loader reads {target} now"
+    if lost := _lost(host, record):
+        return f"{', '.join(lost)}: written anew or removed since"
+    if not about["base"]:
+        return ""
     if not stacks and about["given"]:
         # Nothing but --base told the tree.
         given = Path(about["given"])
@@ -344,6 +355,19 @@ def stale(host: Host, record: Record) -> str:
     if about["base"] == trees.digest(stacks):
         return ""
     return f"{stacks[0].source} has changed since the overlay was fitted to it"
+
+
+def _lost(host: Host, record: Record) -> list[str]:
+    """The files that do not have the overlay, or do not have it loaded, any more."""
+    name = file_of(record.name).removesuffix(".dtbo").encode()
+    found = []
+    for each in record.changes:
+        now = transaction.content(host, each.path)
+        same = transaction.digest(now) == each.after
+        gone = now is None or each.generated or (each.before and name not in now)
+        if gone and not same:
+            found.append(each.path)
+    return found
 
 
 def state(host: Host, record: Record) -> str:

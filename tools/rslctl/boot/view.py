@@ -185,6 +185,10 @@ class Loader:
         """
         raise NotImplementedError
 
+    def target(self) -> str:
+        """The file that is changed to have the overlay loaded."""
+        return self.config
+
     def overlays(self, file: str) -> list[Part]:
         """The overlays that it applies beside *file*, in their order."""
         return []
