@@ -13,7 +13,7 @@ from rslctl.boot.entries import Tree
 from rslctl.boot.transaction import Record
 from rslctl.boot.trees import Stack
 from rslctl.boot.view import Edit, Loader, Part, View
-from rslctl.devicetree import overlay
+from rslctl.devicetree import overlay, remoteproc
 from rslctl.devicetree.nodes import Overlay, to_blob
 from rslctl.devicetree.tree import from_machine
 from rslctl.errors import RslError
@@ -203,7 +203,13 @@ def _fitted(
     """The overlay, fitted to the trees of which one is booted, if they are known."""
     style = overlay.STYLES[0]
     if stacks:
-        made = [overlay.for_base(board, style, each.applied()) for each in stacks]
+        applied = [each.applied() for each in stacks]
+        made = [overlay.for_base(board, style, each) for each in applied]
+        loader.notes += [
+            f"{text}: its kernel does not boot this remote"
+            for each in applied
+            for text in remoteproc.absent(board, each)
+        ]
         same = len({to_blob(each) for each in made}) == 1
         if len(stacks) > 1 and (loader.merges or not same):
             raise RslError(
