@@ -120,8 +120,9 @@ def check_kernels(names: list[str]) -> None:
         say(f"{name}: {len(boots)} tests in the board")
     if failed:
         die(f"failed: {'; '.join(failed)}")
-    tests = [machine.python(), "-m", "pytest", "-q", "tests/system/test_boards.py"]
-    print(machine.run(["env", "SID=1", *tests], cwd=machine.REPOSITORY))
+    tests = [f"tests/system/test_{name}.py" for name in ("boards", "loaders")]
+    words = ["env", "SID=1", machine.python(), "-m", "pytest", "-q", *tests]
+    print(machine.run(words, cwd=machine.REPOSITORY))
     print(f"{len(kernels.KERNELS)} passed, 0 failed")
 
 

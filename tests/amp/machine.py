@@ -27,6 +27,7 @@ PACKAGES = {
     "/usr/arm-linux-gnueabihf/include/stdio.h": "libc6-dev-armhf-cross",
     "/usr/bin/qemu-system-aarch64": "qemu-system-arm",
     "/usr/bin/dtc": "device-tree-compiler",
+    "/usr/bin/mkimage": "u-boot-tools",
     "/usr/bin/cpio": "cpio",
     "/usr/bin/make": "make",
     "/usr/bin/sparse": "sparse",

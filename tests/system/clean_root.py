@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ THEIRS = {
 }
 
 
-def run(*command: str, **environment: str) -> str:
+def run(*command: str, status: int = 0, **environment: str) -> str:
     done = subprocess.run(
         command,
         env={**os.environ, **environment},
@@ -33,7 +34,7 @@ def run(*command: str, **environment: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}"
+    assert done.returncode == status, f"{command}: status {done.returncode}\n{done.stdout}"
     return done.stdout
 
 
@@ -117,6 +118,41 @@ def check_the_module() -> None:
     assert run("modinfo", "-k", release, "-F", "filename", "rsl_mbox") == f"{module}\n"
 
 
+def check_a_kernel_update() -> None:
+    """An installed overlay whose tree is replaced: stale without the hook, fitted anew by it."""
+    trees, loader = Path("/usr/lib/linux-image-test"), Path("/boot/extlinux")
+    for directory in (trees, loader):
+        directory.mkdir()
+    conf = loader / "extlinux.conf"
+    text = f"label one\n\tlinux /boot/vmlinuz\n\tfdtdir {trees}\n"
+    conf.write_text(text)
+    shutil.copy("/debs/old.dtb", trees / "virt.dtb")
+    overlay = loader / "rslctl-qemu-virt.dtbo"
+    run("rslctl", "overlay", "install", "--board", "qemu-virt", status=3)
+    first = overlay.read_bytes()
+    assert " installed" in run("rslctl", "overlay", "list")
+    (headers,) = Path("/lib/modules").glob("*/build")
+    hook = (f"--arg={headers.parent.name}", "--arg=/boot/vmlinuz", "/etc/kernel/postinst.d")
+    assert "fit anew" in run("run-parts", *hook)
+    assert overlay.read_bytes() == first
+    # As dpkg replaces it.
+    shutil.copy("/debs/new.dtb", trees / "virt.dtb")
+    assert " stale" in run("rslctl", "overlay", "list")
+    assert "stale: the overlay of board 'qemu-virt'" in run("sh", "-c", "rslctl doctor; true")
+    said = run("run-parts", *hook)
+    assert f"replacing what is installed: {trees}/virt.dtb has changed since" in said, said
+    assert " installed" in run("rslctl", "overlay", "list")
+    assert overlay.read_bytes() != first
+    # A tree that the overlay does not fit: that is told, and the kernel is installed nevertheless.
+    shutil.copy("/debs/other.dtb", trees / "virt.dtb")
+    said = run("run-parts", *hook)
+    assert "rslctl: an overlay does not fit the new kernel's device tree" in said, said
+    run("rslctl", "overlay", "uninstall", status=3)
+    assert [conf.read_text(), list(loader.iterdir())] == [text, [conf]]
+    for directory in (trees, loader):
+        shutil.rmtree(directory)
+
+
 def check_the_units() -> None:
     units = [f"rsl-{name}@rpu0.service" for name in ("broker", "daemon", "setup", "watch")]
     assert run("systemd-analyze", "verify", *units, "rsl-broker@rpu0.socket", "rsl.target") == ""
@@ -147,6 +183,7 @@ def main() -> None:
     check_the_manual()
     check_the_module()
     check_the_units()
+    check_a_kernel_update()
     shown = typed("rslctl set\t")
     assert "rslctl setup " in shown, shown
     use()

@@ -15,7 +15,15 @@ import pytest
 
 from tests.amp import build, kernels, packages, qemu, roots
 from tests.amp.machine import REPOSITORY, run
+from tests.unit.devicetree.support import BASE, dtc
 
+#: The tree with sizes of one cell, which needs another overlay.
+ONE_CELL = (
+    BASE.replace("#size-cells = <2>;", "#size-cells = <1>;")
+    .replace("0 0x40000000>", "0x40000000>")
+    .replace("0 0x10000>", "0x10000>")
+    .replace("0 0x1000>", "0x1000>")
+)
 INSIDE = REPOSITORY / "tests/system/clean_root.py"
 
 
@@ -47,6 +55,13 @@ def test_a_clean_root_takes_the_packages_and_is_clean_after_them(
     inside.mkdir()
     for path in (*debs, INSIDE):
         shutil.copy(path, inside)
+    # The trees of a kernel, of the next, and of one that leaves no room for the overlay.
+    for name, tree in (
+        ("old", BASE),
+        ("new", ONE_CELL),
+        ("other", BASE.replace("0 0x40000000>;", "0 0x10000000>;")),
+    ):
+        (inside / f"{name}.dtb").write_bytes(dtc(tree))
     # All of it is in memory and in namespaces of its own, which end with the first process there.
     script = f"""
         set -eu

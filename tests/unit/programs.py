@@ -11,6 +11,9 @@ needs_dtc = pytest.mark.skipif(
     not shutil.which("dtc") or not shutil.which("fdtoverlay"),
     reason="dtc and fdtoverlay are missing: package device-tree-compiler",
 )
+needs_mkimage = pytest.mark.skipif(
+    not shutil.which("mkimage"), reason="mkimage is missing: package u-boot-tools"
+)
 
 
 def there(program: str) -> str:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rslctl.boot import installer, transaction
@@ -18,11 +20,13 @@ from tests.command_line import Rslctl
 from tests.unit.boot.support import (
     EXTLINUX,
     FILE,
+    every_loader,
     install,
     killed,
-    needs_dtc_for_dtb,
+    left_behind,
     options,
     prepare,
+    put_tree,
     rslctl_install,
     rslctl_uninstall,
     snapshot,
@@ -33,7 +37,7 @@ from tests.unit.machine import Machine
 from tests.unit.programs import needs_dtc
 
 
-@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+@pytest.mark.parametrize("loader", every_loader)
 def test_an_installation_can_be_repeated_and_undone(
     machine: Machine, rslctl: Rslctl, loader: str
 ) -> None:
@@ -139,18 +143,21 @@ def test_labels_that_the_tree_lacks_are_told_now_and_not_at_boot(
     assert "label: there is no node &" in err
 
 
-def test_another_overlay_of_the_board_is_not_put_over_one(
+def test_another_overlay_of_the_board_replaces_the_one_there(
     machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(machine, "extlinux")
+    before = snapshot(machine)
     install(machine)
-    after = snapshot(machine)
+    first = machine.host.read(f"/boot/extlinux/{FILE}")
     other = overlay.build(reader.load("zcu102"))
     monkeypatch.setattr(overlay, "build", lambda *_: other)
-    status, _, err = rslctl_install(machine, rslctl)
-    assert status == 1
-    assert "another overlay of board 'qemu-virt' is installed, by extlinux" in err
-    assert snapshot(machine) == after
+    status, out, _ = rslctl_install(machine, rslctl)
+    assert status == 3
+    assert "replacing what is installed: it is another one" in out
+    assert machine.host.read(f"/boot/extlinux/{FILE}") != first
+    uninstall(machine)
+    assert snapshot(machine) == before
 
 
 def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
@@ -170,3 +177,117 @@ def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
     assert snapshot(machine) == half
     assert rslctl_uninstall(machine, rslctl)[0] == 3
     assert snapshot(machine) == before
+
+
+class _Fault:
+    """A disk that is full at the *at*-th write, as ENOSPC of Host.put; later writes succeed."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.put = Host.put
+
+    def __call__(self, host: Host, name: str, data: bytes, **more: Any) -> None:
+        self.left -= 1
+        if self.left == -1:
+            raise RslError(f"cannot write '{host.path(name)}': No space left on device")
+        self.put(host, name, data, **more)
+
+
+@pytest.mark.parametrize("loader", every_loader)
+def test_an_installation_that_fails_leaves_nothing_and_says_so(
+    machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch, loader: str
+) -> None:
+    prepare(machine, loader)
+    before = snapshot(machine)
+    put = Host.put
+    for at in range(20):
+        fault = _Fault(at)
+        monkeypatch.setattr(Host, "put", lambda *words, fault=fault, **more: fault(*words, **more))
+        status, _, err = rslctl_install(machine, rslctl, *options(loader))
+        monkeypatch.setattr(Host, "put", put)
+        if fault.left >= 0:
+            break
+        assert status == 1
+        assert err.endswith("': No space left on device; nothing of the overlay is left\n")
+        assert snapshot(machine) == before
+        assert left_behind(machine) == []
+    assert at >= 3
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert snapshot(machine) == before
+
+
+def test_what_cannot_be_taken_back_after_a_failure_is_told(
+    machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(machine, "extlinux")
+    before = snapshot(machine)
+
+    def full(host: Host, name: str, *_: object, **__: object) -> None:
+        if host.exists(f"/boot/extlinux/{FILE}") or name == f"/boot/extlinux/{FILE}":
+            machine.write(f"/boot/extlinux/{FILE}", "half")
+            raise RslError(f"cannot write '{name}': Input/output error")
+
+    monkeypatch.setattr(Host, "put", full)
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert "Input/output error; and it could not be taken back: '" in err
+    assert "hint: rslctl overlay uninstall tries that again" in err
+    monkeypatch.undo()
+    machine.host.path(f"/boot/extlinux/{FILE}").unlink()
+    rslctl_uninstall(machine, rslctl)
+    assert snapshot(machine) == before
+
+
+@needs_dtc
+@pytest.mark.parametrize("loader", every_loader)
+def test_a_changed_tree_makes_it_stale_and_it_is_fitted_anew(
+    machine: Machine, rslctl: Rslctl, loader: str
+) -> None:
+    prepare(machine, loader)
+    put_tree(machine, loader, dtc(BASE))
+    assert rslctl_install(machine, rslctl, *options(loader))[0] == 3
+    assert _state(machine, rslctl) == "installed"
+    assert rslctl("overlay", "install", "--root", machine.root)[::2] == (
+        0,
+        "rslctl: no installed overlay is stale: nothing to fit anew\n",
+    )
+    put_tree(machine, loader, dtc(BASE.replace("// more", "new { };")))
+    new = snapshot(machine)
+    assert _state(machine, rslctl) == "stale"
+    assert rslctl("overlay", "install", "--root", machine.root, "--dry-run")[0] == 0
+    assert snapshot(machine) == new
+    status, out, err = rslctl("overlay", "install", "--root", machine.root)
+    assert (status, err.splitlines()[-1]) == (3, "rslctl: reboot to have it applied")
+    assert "replacing what is installed: " in out
+    assert _state(machine, rslctl) == "installed"
+    # A tree that the overlay does not fit: nothing changes, and that is said.
+    put_tree(machine, loader, dtc(BASE.replace("0x40000000>;", "0x10000000>;")))
+    new = snapshot(machine)
+    status, _, err = rslctl("overlay", "install", "--root", machine.root)
+    assert status == 1
+    assert "rslctl: overlay qemu-virt: " in err
+    assert ": ram: rpu0: " in err
+    assert "or take it out with rslctl overlay uninstall" in err
+    assert snapshot(machine) == new
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert not list(machine.root.rglob("*rslctl-*"))
+
+
+def _state(machine: Machine, rslctl: Rslctl) -> str:
+    _, out, _ = rslctl("overlay", "list", "--json", "--root", machine.root)
+    (row,) = json.loads(out)
+    return str(row["state"])
+
+
+def test_a_base_that_only_the_user_told_is_watched_while_it_is_there(
+    machine: Machine, rslctl: Rslctl, tmp_path: Path
+) -> None:
+    prepare(machine, "extlinux")
+    base = tmp_path / "given.dtb"
+    base.write_bytes(dtc(BASE))
+    assert rslctl_install(machine, rslctl, "--base", str(base))[0] == 3
+    assert _state(machine, rslctl) == "installed"
+    base.write_bytes(dtc(BASE.replace("// more", "new { };")))
+    assert _state(machine, rslctl) == "stale"
+    base.unlink()
+    assert _state(machine, rslctl) == "installed"

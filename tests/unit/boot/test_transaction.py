@@ -9,11 +9,13 @@ from rslctl.errors import SeveralError
 from tests.command_line import Rslctl
 from tests.unit.boot.support import (
     EXTLINUX,
+    FILE,
+    STEPS,
+    every_loader,
     how,
     install,
     killed,
     left_behind,
-    needs_dtc_for_dtb,
     prepare,
     rslctl_install,
     rslctl_uninstall,
@@ -29,7 +31,8 @@ def test_what_somebody_else_changed_since_is_not_overwritten(
     prepare(machine, "extlinux")
     before = snapshot(machine)
     install(machine)
-    conf = machine.write("/boot/extlinux/extlinux.conf", EXTLINUX + "# edited\n")
+    conf = machine.host.path("/boot/extlinux/extlinux.conf")
+    conf.write_text(conf.read_text() + "# edited\n")
     edited = snapshot(machine)
     for status, _, err in (rslctl_install(machine, rslctl), rslctl_uninstall(machine, rslctl)):
         assert status == 1
@@ -39,6 +42,21 @@ def test_what_somebody_else_changed_since_is_not_overwritten(
     assert '"changed"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
     assert rslctl_uninstall(machine, rslctl, "--force")[0] == 3
     assert snapshot(machine) == before
+
+
+def test_a_file_that_somebody_made_anew_without_the_overlay_gets_it_again(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "extlinux")
+    install(machine)
+    conf = machine.write("/boot/extlinux/extlinux.conf", EXTLINUX + "# edited\n")
+    assert rslctl_uninstall(machine, rslctl)[0] == 1
+    assert rslctl_install(machine, rslctl)[0] == 3
+    assert "# edited\n" in conf.read_text()
+    assert f"fdtoverlays {FILE}\n" in conf.read_text()
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert conf.read_text() == EXTLINUX + "# edited\n"
+    assert left_behind(machine) == []
 
 
 def test_a_file_that_went_since_comes_back_by_force_as_it_was(machine: Machine) -> None:
@@ -69,7 +87,7 @@ def test_a_damaged_record_is_told(machine: Machine, rslctl: Rslctl) -> None:
     assert f"'{record}' is damaged" in err
 
 
-@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+@pytest.mark.parametrize("loader", every_loader)
 @pytest.mark.parametrize("then", ["install", "uninstall"])
 def test_an_installation_that_is_killed_anywhere_can_be_gone_on_from(
     machine: Machine, loader: str, then: str
@@ -89,11 +107,11 @@ def test_an_installation_that_is_killed_anywhere_can_be_gone_on_from(
         uninstall(machine)
         assert snapshot(machine) == before
         assert left_behind(machine) == []
-        at += 1
-    assert at > 10
+        at += STEPS[loader]
+    assert at >= 10
 
 
-@pytest.mark.parametrize("loader", needs_dtc_for_dtb)
+@pytest.mark.parametrize("loader", every_loader)
 def test_an_uninstallation_that_is_killed_anywhere_can_be_gone_on_from(
     machine: Machine, loader: str
 ) -> None:
@@ -106,5 +124,5 @@ def test_an_uninstallation_that_is_killed_anywhere_can_be_gone_on_from(
         assert snapshot(machine) == before
         assert left_behind(machine) == []
         install(machine, how(loader))
-        at += 1
-    assert at > 10
+        at += STEPS[loader]
+    assert at >= 10

@@ -1,44 +1,53 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Install overlays for the boot loader, and uninstall them."""
+"""Install overlays for the boot loader, fit them anew, and uninstall them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from rslctl.boot import loaders, transaction
-from rslctl.boot.loaders import Edit, Loader, View
+from rslctl.boot import loaders, transaction, trees
+from rslctl.boot.entries import Tree
 from rslctl.boot.transaction import Record
-from rslctl.devicetree import overlay
-from rslctl.devicetree.nodes import to_blob
-from rslctl.devicetree.tree import Tree, from_blob
+from rslctl.boot.trees import Stack
+from rslctl.boot.view import Edit, Loader, Part, View
+from rslctl.devicetree import overlay, remoteproc
+from rslctl.devicetree.nodes import Overlay, to_blob
+from rslctl.devicetree.tree import from_machine
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
-
-#: The name of the loader in the record of a merged tree.
-MERGED = "dtb"
+from rslctl.setup.checks import Finding
 
 #: Called with a line for each step that is done, or would be done.
 Report = Callable[[str], None]
+
+
+#: What two installations have alike if they are the same.
+_SAME = ("loader", "config", "target", "base", "overlay")
 
 
 @dataclass(frozen=True)
 class How:
     """How to install; None means what the machine has."""
 
+    #: A loader's name, or NAME:FILE with its configuration file.
     loader: str | None = None
     #: The tree on the machine that is replaced by the merged one.
     dtb: str | None = None
     #: The base tree to check against, if the machine does not tell which it is.
     base: Path | None = None
+    #: By what name or file the board can be loaded again; "" means its own name.
+    board: str = ""
+    transport: str | None = None
 
 
 @dataclass(frozen=True)
 class _Work:
     edit: Edit
-    about: dict[str, str]
+    about: dict[str, Any]
     check: Callable[[], None]
 
 
@@ -47,60 +56,90 @@ def file_of(name: str) -> str:
     return f"rslctl-{name}.dtbo"
 
 
+def again(record: Record) -> How:
+    """How an overlay was installed, to install it again."""
+    about = record.about
+    merged = about["loader"] == Tree.name
+    return How(
+        None if merged else f"{about['loader']}:{about['config']}",
+        about["config"] if merged else None,
+        board=about["board"],
+        transport=about["transport"],
+    )
+
+
 def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report) -> bool:
     """Install the overlay of *board* for the boot loader. Returns False if it is installed already.
 
+    An installation that is stale, or is another one of the board, is taken back for it.
+
     Raises:
         RslError: the overlay does not fit, the loader does not apply it, or a file cannot be
-            written. The next install or uninstall undoes the files that were written.
+            written. What was written is taken back.
     """
     record = transaction.load(host, board.name)
     if record and not record.done:
         report(f"{'would take' if dry_run else 'take'} back an unfinished installation")
         if not dry_run:
-            _take_back(host, record, force=False, report=report)
+            _take_back(host, record, report=report)
             record = None
-    view = View(host, record)
-    if record and record.done and not (how.loader or how.dtb):
-        loader = record.about["loader"]
-        how = How(None if loader == MERGED else loader, record.about.get("dtb"), how.base)
-    work = _work(view, board, how, report)
+    view = View(host, record, board.compatible)
     if record and record.done:
-        _check_same(host, record, view, work.edit)
+        view = replace(view, trees=tuple(record.about["trees"]))
+        if not (how.loader or how.dtb):
+            before = again(record)
+            how = replace(how, loader=before.loader, dtb=before.dtb)
+    work = _work(view, board, how, report)
+    if record and record.done and _is_same(host, record, work):
         return False
     if dry_run:
-        for path, data in work.edit.files.items():
-            if view.read(path) != data:
-                report(f"would write {host.path(path)}")
-        if work.edit.command:
-            report(f"would run {' '.join(work.edit.command)}")
+        _foretell(view, work, report)
         return True
+    if record:
+        why = stale(host, record) or "it is another one, or somebody else changed its files"
+        report(f"replacing what is installed: {why}")
+        _take_back(host, record, leave=True, run=False, report=report)
     _write(host, board.name, work, report)
     return True
 
 
-def _check_same(host: Host, record: Record, view: View, edit: Edit) -> None:
-    """Check that the installed overlay is the one that would be installed.
+def _is_same(host: Host, record: Record, work: _Work) -> bool:
+    """Whether *work* is what is installed; what is installed may be replaced otherwise.
 
     Raises:
-        RslError: it differs.
+        RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
     """
-    wanted = {
-        path: transaction.digest(data)
-        for path, data in edit.files.items()
-        if view.read(path) != data
-    }
-    if wanted != {each.path: each.after for each in record.changes}:
-        raise RslError(
-            f"another overlay of board {record.name!r} is installed, by {record.about['loader']}",
-            hint=f"rslctl overlay uninstall --board {record.name}, or give the same options again",
-        )
-    if not transaction.intact(host, record):
-        lost = [
-            str(host.path(each.path))
-            for each in record.changes
-            if transaction.digest(transaction.content(host, each.path)) != each.after
-        ]
+    same = all(work.about[key] == record.about[key] for key in _SAME)
+    if same and transaction.intact(host, record):
+        return True
+    _check_replaceable(host, record)
+    return False
+
+
+def _foretell(view: View, work: _Work, report: Report) -> None:
+    """Report what would be done."""
+    for path, data in work.edit.files.items():
+        if view.read(path) != data:
+            report(f"would write {view.host.path(path)}")
+    if work.edit.command:
+        report(f"would run {' '.join(work.edit.command)}")
+
+
+def _check_replaceable(host: Host, record: Record) -> None:
+    """Check that no change of somebody else's is lost if the installation is replaced.
+
+    Raises:
+        RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
+    """
+    name = file_of(record.name).removesuffix(".dtbo").encode()
+    lost = [
+        str(host.path(each.path))
+        for each in transaction.foreign(host, record)
+        if (now := transaction.content(host, each.path)) is not None
+        and not each.generated
+        and (not each.before or name in now)
+    ]
+    if lost:
         raise RslError(
             f"the overlay of board {record.name!r} was installed, but somebody else changed "
             f"{', '.join(lost)} since",
@@ -108,63 +147,135 @@ def _check_same(host: Host, record: Record, view: View, edit: Edit) -> None:
         )
 
 
+# What is to be written
+
+
+def _loader(view: View, how: How) -> Loader:
+    return Tree(view, how.dtb) if how.dtb is not None else loaders.choose(view, how.loader)
+
+
+def _stacks(loader: Loader, file: str) -> list[Stack]:
+    found = loader.trees()
+    overlays = tuple(loader.overlays(file)) if found else ()
+    return [Stack(tree, overlays) for tree in found]
+
+
 def _work(view: View, board: Board, how: How, report: Report) -> _Work:
-    if how.dtb is not None:
-        path = view.resolve(how.dtb)
-        blob = view.read(path)
-        if blob is None:
-            raise RslError(f"--dtb: there is no '{view.host.path(path)}'")
-        own = from_blob(blob, path, overlay.kernel_of(Path(path)))
-        made = overlay.for_base(board, overlay.STYLES[0], own)
-        for note in made.notes:
-            report(note)
-        files = {path: overlay.merge(made, blob)}
-        return _Work(Edit(files), {"loader": MERGED, "dtb": how.dtb}, lambda: None)
-    loader = loaders.choose(view, how.loader)
-    base = _base(view, loader, how.base)
-    if base is None:
-        report(
-            f"the base tree is not known from {loader.marks}: the overlay was not checked "
-            "against it (--base FILE.dtb does)"
-        )
-        made = overlay.build(board)
-    else:
-        made = overlay.for_base(board, overlay.STYLES[0], base)
-        for note in made.notes:
-            report(note)
+    loader = _loader(view, how)
     file = file_of(board.name)
-    edit = loader.edit(file, to_blob(made))
+    stacks = _stacks(loader, file)
+    if how.base:
+        given = Stack(_given(how.base), tuple(loader.overlays(file)))
+        if stacks and given.digest() not in [each.digest() for each in stacks]:
+            report(f"note: the boot loader loads {stacks[0].tree.path}, which is not --base")
+        stacks = [given]
+    made = _fitted(view, board, loader, stacks, report)
+    for text in dict.fromkeys(loader.notes):
+        report(f"note: {text}")
+    blob = to_blob(made)
+    about = {
+        "loader": loader.name,
+        "config": loader.config,
+        "target": view.resolve(loader.target()),
+        "board": how.board or board.name,
+        "transport": how.transport,
+        "trees": [each.name for each in stacks],
+        "base": trees.digest(stacks),
+        "overlay": transaction.digest(blob),
+        "given": str(how.base.absolute()) if how.base else "",
+    }
+    if loader.merges:
+        blob = overlay.merge(made, stacks[0].tree.data)
+    edit = loader.edit(file, blob)
     files = {view.resolve(path): data for path, data in edit.files.items()}
-    return _Work(
-        Edit(files, edit.command),
-        {"loader": loader.name, "command": " ".join(edit.command)},
-        lambda: loader.check_installed(file),
+    generated = frozenset(map(view.resolve, edit.generated))
+    about["command"] = " ".join(edit.command)
+    return _Work(Edit(files, edit.command, generated), about, lambda: loader.check_installed(file))
+
+
+def _given(path: Path) -> Part:
+    return Part(str(path), overlay.read_base(path)[1])
+
+
+def _fitted(
+    view: View, board: Board, loader: Loader, stacks: list[Stack], report: Report
+) -> Overlay:
+    """The overlay, fitted to the trees of which one is booted, if they are known."""
+    style = overlay.STYLES[0]
+    if stacks:
+        applied = [each.applied() for each in stacks]
+        made = [overlay.for_base(board, style, each) for each in applied]
+        loader.notes += [note for each in made for note in each.notes]
+        loader.notes += [
+            f"{text}: its kernel does not boot this remote"
+            for each in applied
+            for text in remoteproc.absent(board, each)
+        ]
+        same = len({to_blob(each) for each in made}) == 1
+        if len(stacks) > 1 and (loader.merges or not same):
+            raise RslError(
+                "the boot loader may load any of "
+                + ", ".join(each.tree.path for each in stacks)
+                + ", and the overlay differs for them",
+                hint="--base FILE.dtb says which it is; in U-Boot: printenv fdtfile",
+            )
+        return made[0]
+    if loader.merges:
+        raise RslError(
+            f"the tree that {loader.name} loads was not found",
+            hint="--base FILE.dtb says which one to merge the overlay into",
+        )
+    machine = from_machine(view.host)
+    mine = set(board.compatible) & set(machine.texts("/", "compatible"))
+    if mine and overlay.unlike(board, machine):
+        report(f"the base tree is not known from {loader.config}: the running one is taken")
+        return overlay.for_base(board, style, machine)
+    report(
+        f"the base tree is not known from {loader.config}: the overlay was not checked "
+        "against it (--base FILE.dtb does)"
     )
+    return overlay.build(board)
 
 
-def _base(view: View, loader: Loader, given: Path | None) -> Tree | None:
-    if given:
-        return overlay.read_base(given)[0]
-    path = loader.base()
-    return from_blob(view.read(path) or b"", path, overlay.kernel_of(Path(path))) if path else None
+# Writing
 
 
 def _write(host: Host, name: str, work: _Work, report: Report) -> None:
     transaction.forget(host, name)  # left over if an installation was killed
-    record = transaction.prepare(host, name, work.about, work.edit.files)
+    edit = work.edit
+    record = transaction.prepare(host, name, work.about, edit.files, edit.generated)
     if not record.changes:
         raise RslError(
             f"the overlay of board {name!r} is there already, and not by rslctl",
             hint="nothing was changed, and nothing will be uninstalled",
         )
-    transaction.begin(host, record)
-    for change in record.changes:
-        host.put(change.path, work.edit.files[change.path])
-        report(f"wrote {host.path(change.path)}")
-    _run(host, work.edit.command, report)
-    if host.live:
-        work.check()
-    transaction.finish(host, record)
+    ran = False
+    try:
+        transaction.begin(host, record)
+        for change in record.changes:
+            host.put(change.path, edit.files[change.path])
+            report(f"wrote {host.path(change.path)}")
+        ran = True
+        _run(host, edit.command, report)
+        if host.live:
+            work.check()
+        transaction.finish(host, record)
+    except RslError as error:
+        raise _taken_back(host, record, error, run=ran, report=report) from error
+
+
+def _taken_back(
+    host: Host, record: Record, error: RslError, *, run: bool, report: Report
+) -> RslError:
+    """The error of an installation that failed, after that was taken back."""
+    try:
+        _take_back(host, record, run=run, report=report)
+    except RslError as second:
+        return RslError(
+            f"{error}; and it could not be taken back: {second}",
+            hint="rslctl overlay uninstall tries that again",
+        )
+    return RslError(f"{error}; nothing of the overlay is left", hint=error.hint)
 
 
 def _run(host: Host, command: tuple[str, ...], report: Report) -> None:
@@ -199,15 +310,94 @@ def uninstall(host: Host, name: str, *, force: bool, dry_run: bool, report: Repo
     return True
 
 
-def _take_back(host: Host, record: Record, *, force: bool, report: Report) -> None:
-    for path in transaction.restore(host, record, force=force):
+def _take_back(
+    host: Host,
+    record: Record,
+    *,
+    force: bool = False,
+    leave: bool = False,
+    run: bool = True,
+    report: Report,
+) -> None:
+    for path in transaction.restore(host, record, force=force, leave=leave):
         report(f"put back {host.path(path)}")
-    _run(host, tuple(record.about.get("command", "").split()), report)
+    if run:
+        _run(host, tuple(record.about["command"].split()), report)
     transaction.forget(host, record.name)
+
+
+# What is installed
+
+
+def stale(host: Host, record: Record) -> str:
+    """Why an installed overlay does not fit any more: its base has changed; "" if it has not.
+
+    Also if a file that has it loaded was written anew, so that it is not loaded any more.
+    """
+    about = record.about
+    if not record.done:
+        return ""
+    view = View(host, record, trees=tuple(about["trees"]))
+    try:
+        loader = _loader(view, again(record))
+        stacks = _stacks(loader, file_of(record.name))
+        overlays = tuple(loader.overlays(file_of(record.name)))
+        target = view.resolve(loader.target())
+    except RslError as error:
+        return f"the tree that is booted is not found any more: {error}"
+    if target != about["target"]:
+        return f"the boot loader reads {target} now"
+    if lost := _lost(host, record):
+        return f"{', '.join(lost)}: written anew or removed since"
+    if not about["base"]:
+        return ""
+    if not stacks and about["given"]:
+        # Nothing but --base told the tree.
+        given = Path(about["given"])
+        stacks = [Stack(_given(given), overlays)] if given.exists() else []
+        if not stacks:
+            return ""
+    if not stacks:
+        return f"the tree {', '.join(about['trees'])} is not there any more"
+    if about["base"] == trees.digest(stacks):
+        return ""
+    return f"{stacks[0].source} has changed since the overlay was fitted to it"
+
+
+def _lost(host: Host, record: Record) -> list[str]:
+    """The files that do not have the overlay, or do not have it loaded, any more."""
+    name = file_of(record.name).removesuffix(".dtbo").encode()
+    found = []
+    for each in record.changes:
+        now = transaction.content(host, each.path)
+        same = transaction.digest(now) == each.after
+        gone = now is None or each.generated or (each.before and name not in now)
+        if gone and not same:
+            found.append(each.path)
+    return found
 
 
 def state(host: Host, record: Record) -> str:
     """The state of an installation."""
     if not record.done:
         return "unfinished"
+    if stale(host, record):
+        return "stale"
     return "installed" if transaction.intact(host, record) else "changed"
+
+
+def findings(host: Host) -> Iterator[Finding]:
+    """The installed overlays that are stale, or cannot be looked at."""
+    for name in transaction.names(host):
+        try:
+            record = transaction.load(host, name)
+        except RslError as error:
+            yield Finding("stale", "unknown", f"cannot tell: {error}", error.hint)
+            continue
+        if record and (why := stale(host, record)):
+            yield Finding(
+                "stale",
+                "warning",
+                f"the overlay of board {name!r} for {record.about['loader']} is stale: {why}",
+                "before the next boot: rslctl overlay install fits it anew",
+            )

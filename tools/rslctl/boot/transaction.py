@@ -25,11 +25,15 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Change:
-    """A changed file: the digests of its content before and after, "" for no such file."""
+    """A changed file: the digests of its content before and after, "" for no such file.
+
+    If it is *generated*, others write it anew or remove it, and what they wrote stays.
+    """
 
     path: str
     before: str
     after: str
+    generated: bool = False
     mode: int = 0
     uid: int = 0
     gid: int = 0
@@ -98,14 +102,20 @@ def _save(host: Host, record: Record) -> None:
     host.put(f"{record.directory}/{_RECORD}", text.encode())
 
 
-def prepare(host: Host, name: str, about: dict[str, Any], files: dict[str, bytes]) -> Record:
+def prepare(
+    host: Host,
+    name: str,
+    about: dict[str, Any],
+    files: dict[str, bytes],
+    generated: frozenset[str] = frozenset(),
+) -> Record:
     """Make the record of changing *files* to the given contents. Unchanged files are left out."""
     changes, directories = [], []
     for path, data in files.items():
         old = content(host, path)
         if old == data:
             continue
-        change = Change(path, digest(old), digest(data))
+        change = Change(path, digest(old), digest(data), path in generated)
         if old is None:
             directories += _missing(host, path)
         else:
@@ -151,10 +161,10 @@ def finish(host: Host, record: Record) -> None:
     _save(host, replace(record, done=True))
 
 
-def foreign(host: Host, record: Record) -> list[str]:
-    """The files whose content is neither the old one nor the written one."""
+def foreign(host: Host, record: Record) -> list[Change]:
+    """The changes of files whose content is neither the old one nor the written one."""
     return [
-        change.path
+        change
         for change in record.changes
         if digest(content(host, change.path)) not in (change.before, change.after)
     ]
@@ -166,31 +176,39 @@ def intact(host: Host, record: Record) -> bool:
 
 
 def before(host: Host, record: Record | None, path: str) -> bytes | None:
-    """The content of *path* before the changes of *record*; the present one if it has none."""
+    """The content of *path* before the changes of *record*; the present one if it has none.
+
+    The present one also if it is neither the old one nor the written one: others wrote it since.
+    """
+    now = content(host, path)
     for change in record.changes if record else ():
-        if change.path == path:
+        if change.path == path and digest(now) in (change.before, change.after):
             return host.read(record.backup(change)) if record and change.before else None
-    return content(host, path)
+    return now
 
 
-def restore(host: Host, record: Record, *, force: bool = False) -> list[str]:
+def restore(host: Host, record: Record, *, force: bool = False, leave: bool = False) -> list[str]:
     """Put the old contents back, and return the files that changed. The record stays.
 
+    What others wrote to files that are generated stays; with *leave*, to any file.
+
     Raises:
-        SeveralError: another program changed a file since, and *force* is false. Nothing was put
-            back.
+        SeveralError: another program changed a file since, and neither *force* nor *leave* is
+            true. Nothing was put back.
     """
     others = foreign(host, record)
-    if others and not force:
+    kept = [each for each in others if each.generated or leave]
+    lost = [each.path for each in others if each not in kept]
+    if lost and not force:
         raise SeveralError(
-            [f"'{host.path(path)}' was changed by somebody else since" for path in others],
+            [f"'{host.path(path)}' was changed by somebody else since" for path in lost],
             hint=f"take the change out, or --force: what was there before is in "
             f"'{host.path(record.directory)}'",
         )
     put_back = []
     for change in reversed(record.changes):
         host.remove(host.temporary(change.path))
-        if digest(content(host, change.path)) == change.before:
+        if change in kept or digest(content(host, change.path)) == change.before:
             continue
         if change.before:
             _put_back(host, change, host.read(record.backup(change)))

@@ -368,7 +368,16 @@ def kernel_of(path: Path) -> str:
 
 
 def merge(overlay: Overlay, base: bytes) -> bytes:
-    """Apply the overlay to the blob *base* with ``fdtoverlay``, and return the merged blob.
+    """Apply the overlay to the blob *base*, and return the merged blob.
+
+    Raises:
+        RslError: as :func:`apply`.
+    """
+    return apply(base, to_blob(overlay))
+
+
+def apply(base: bytes, overlay: bytes) -> bytes:
+    """Apply the blob of an overlay to the blob *base* with ``fdtoverlay``; return the result.
 
     Raises:
         RslError: fdtoverlay is not installed or fails.
@@ -377,7 +386,7 @@ def merge(overlay: Overlay, base: bytes) -> bytes:
 
     try:
         with tempfile.TemporaryDirectory(prefix="rslctl-") as directory:
-            return _fdtoverlay(Path(directory), to_blob(overlay), base)
+            return _fdtoverlay(Path(directory), overlay, base)
     except OSError as error:
         raise os_error(f"use a temporary directory in '{tempfile.gettempdir()}'", error) from error
 

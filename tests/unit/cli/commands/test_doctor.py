@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 
 from tests.command_line import Rslctl
+from tests.unit.boot.support import options, prepare, rslctl_install
+from tests.unit.devicetree.support import BASE, dtc
 from tests.unit.machine import Machine
+from tests.unit.programs import needs_dtc
 from tests.unit.setup.faults import LINK, in_ram, stalled, whole
 
 
@@ -54,3 +57,21 @@ def test_a_report_has_what_was_seen(machine: Machine, rslctl: Rslctl, tmp_path: 
     assert "/rsl-mbox@8020040" in document["device_tree"]
     after = {path: path.read_bytes() for path in machine.root.rglob("*") if path.is_file()}
     assert {k: v for k, v in after.items() if k != report} == before
+
+
+@needs_dtc
+def test_an_overlay_whose_base_was_replaced_is_told_by_doctor_and_setup(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "dtb")
+    assert rslctl_install(machine, rslctl, *options("dtb"))[0] == 3
+    assert "stale" not in rslctl("doctor", "--board", "qemu-virt", "--root", machine.root)[1]
+    machine.write("/boot/board.dtb", dtc(BASE.replace("// more", "new { };")))
+    _, out, _ = rslctl("doctor", "--board", "qemu-virt", "--root", machine.root)
+    assert "warning: stale: the overlay of board 'qemu-virt' for dtb is stale: /boot/board.d" in out
+    assert "    before the next boot: rslctl overlay install fits it anew" in out
+    _, _, err = rslctl("setup", "--board", "qemu-virt", "--root", machine.root, "--dry-run")
+    assert "rslctl: stale: the overlay of board 'qemu-virt' for dtb is stale: /boot/boar" in err
+    machine.write("/var/lib/rslctl/overlay/qemu-virt/record.json", "{}")
+    _, out, _ = rslctl("doctor", "--board", "qemu-virt", "--root", machine.root)
+    assert "unknown: stale: cannot tell: '" in out

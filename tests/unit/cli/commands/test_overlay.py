@@ -38,9 +38,11 @@ def test_a_wrong_file_is_named(
 
 def test_options_that_make_no_sense_are_told(machine: Machine, rslctl: Rslctl) -> None:
     assert (
-        "'grub' is not one of extlinux, u-boot-menu, armbian, uenv"
-        in (rslctl_install(machine, rslctl, "--loader", "grub")[2])
+        "'lilo' is not one of extlinux, l4t, u-boot-menu, armbian, uenv, ti"
+        in (rslctl_install(machine, rslctl, "--loader", "lilo")[2])
     )
+    status, _, err = rslctl("overlay", "install", "--root", machine.root, "--loader", "uenv")
+    assert (status, err) == (2, "rslctl: --transport, --loader, --base and --dtb need --board\n")
     assert rslctl_install(machine, rslctl, "--dtb", "/x", "--loader", "uenv")[0] == 2
     status, _, err = rslctl("overlay", "--board", "qemu-virt", "install", "--board", "zcu102")
     assert (status, err.splitlines()[0]) == (

@@ -28,7 +28,7 @@ from rslctl.cli.options import (
 )
 from rslctl.cli.output import busy, note, print_json
 from rslctl.devicetree import nodes, overlay, remoteproc, tree
-from rslctl.errors import RslError, UsageError
+from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
 from rslctl.setup import lock
@@ -135,14 +135,23 @@ def _check_options(output: Path | None, base: Path | None, style: str, merge: Pa
 
 @app.command(cls=Command)
 def install(
-    board: BoardOption,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board",
+            metavar="NAME|FILE.toml",
+            help="Board, or the file of a profile; if left out, all that is installed.",
+            autocompletion=board_names,
+        ),
+    ] = None,
     transport: TransportOption = None,
     loader: Annotated[
         str | None,
         typer.Option(
             "--loader",
-            metavar="NAME",
-            help=f"Boot loader: {', '.join(each.name for each in loaders.LOADERS)}.",
+            metavar="NAME[:FILE]",
+            help=f"Boot loader: {', '.join(each.name for each in loaders.LOADERS)}; FILE is its "
+            "configuration, if there are several.",
             autocompletion=among([each.name for each in loaders.LOADERS]),
         ),
     ] = None,
@@ -161,7 +170,10 @@ def install(
     dry_run: DryRunOption = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Put the overlay of a board where the boot loader takes it.
+    """Put the overlay of a board where the boot loader takes it. Stale ones are fitted anew.
+
+    Without --board, whatever is installed and does not fit the machine's trees any more, for
+    example after a kernel update, is fitted anew.
 
     Exit status 3: it is there, and a reboot is needed.
 
@@ -170,13 +182,48 @@ def install(
     if dtb and (loader or base):
         raise UsageError("--dtb goes without --loader and --base")
     machine = host(root)
+    if board is None:
+        if transport or loader or base or dtb:
+            raise UsageError("--transport, --loader, --base and --dtb need --board")
+        _refit(machine, dry_run)
+        return
     profile = chosen(board, transport, machine.root)
-    how = installer.How(loader, dtb, base)
+    # A file is found again from anywhere.
+    name = str(Path(board).absolute()) if board.endswith(".toml") else board
+    how = installer.How(loader, dtb, base, name, transport)
     with _locked(machine, dry_run):
         done = installer.install(machine, profile, how, dry_run=dry_run, report=print)
     if not done:
         print(f"the overlay of board {profile.name} is installed already")
     if not dry_run and (done or _awaits_boot(machine, profile)):
+        note("reboot to have it applied")
+        raise typer.Exit(_REBOOT)
+
+
+def _refit(machine: Host, dry_run: bool) -> None:
+    """Fit what is installed anew where its base has changed; go on if one cannot be."""
+    failed: list[str] = []
+    done = False
+    with _locked(machine, dry_run):
+        for name in transaction.names(machine):
+            try:
+                record = transaction.load(machine, name)
+                if record is None or not installer.stale(machine, record):
+                    continue
+                how = installer.again(record)
+                profile = chosen(how.board, how.transport, machine.root)
+                done |= installer.install(machine, profile, how, dry_run=dry_run, report=print)
+            except RslError as error:
+                failed.append(f"overlay {name}: {error}")
+    if failed:
+        raise SeveralError(
+            failed,
+            hint="the overlay no longer fits the tree that is booted: mend that before the next "
+            "boot, or take it out with rslctl overlay uninstall",
+        )
+    if not done:
+        note("no installed overlay is stale: nothing to fit anew")
+    elif not dry_run:
         note("reboot to have it applied")
         raise typer.Exit(_REBOOT)
 

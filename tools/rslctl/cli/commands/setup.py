@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rslctl.boot import transaction
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note, print_json
 from rslctl.devicetree import tree
 from rslctl.errors import RslError, SeveralError, UsageError
+from rslctl.linux.host import Host
 from rslctl.setup import bring_up, journal, lock, steps
 from rslctl.setup.remote_steps import RemoteStarted
 
@@ -101,6 +103,8 @@ def setup(
         raise UsageError(f"--firmware is for one of the links {', '.join(x.name for x in links)}")
     uid, gid = bring_up.parse_owner(owner) if owner is not None else (None, None)
     ownership = steps.Ownership(uid, gid, int(mode, 8) if mode else None)
+    # First, as it may be why the links are not there.
+    _tell_of_stale_overlays(machine)
     now = tree.from_machine(machine)
     wait = timeout or 0
     report = _Report(json)
@@ -114,6 +118,15 @@ def setup(
 
     with contextlib.nullcontext() if dry_run else lock.locked(machine, wait, note):
         report.each([each.name for each in links], one)
+
+
+def _tell_of_stale_overlays(machine: Host) -> None:
+    if not transaction.names(machine):
+        return
+    from rslctl.boot import installer  # slow to load, and seldom needed
+
+    for each in installer.findings(machine):
+        note(f"{each.check}: {each.text}; {each.remedy}")
 
 
 def _facts(board: str, target: steps.Target, todo: list[steps.Step]) -> journal.Facts:

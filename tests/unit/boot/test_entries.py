@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Menu entries that name a tree: systemd-boot and barebox, GRUB."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rslctl.boot.entries import Entries, Grub, version_key
+from rslctl.boot.view import View
+from rslctl.devicetree import tree
+
+from tests.command_line import Rslctl
+from tests.unit.boot.support import (
+    ENTRY,
+    FILE,
+    GRUB,
+    TREES,
+    install,
+    prepare,
+    rslctl_install,
+    rslctl_uninstall,
+    snapshot,
+    taken,
+)
+from tests.unit.devicetree.support import BASE, dtc
+from tests.unit.machine import Machine
+from tests.unit.programs import needs_dtc
+
+ENTRIES = "/boot/efi/loader/entries"
+
+
+def merged(machine: Machine, path: str) -> bool:
+    return "/rsl-mbox@8020040" in tree.from_blob(machine.host.read(path), path)
+
+
+@needs_dtc
+def test_systemd_boot_gets_a_merged_tree_in_the_entry_that_boots(machine: Machine) -> None:
+    prepare(machine, "systemd-boot")
+    install(machine)
+    text = machine.host.read(f"{ENTRIES}/debian-6.12.1.conf").decode()
+    said = "devicetree /debian/6.12.1/"
+    assert text == ENTRY.replace(f"{said}board.dtb", f"{said}rslctl-qemu-virt.dtb")
+    assert merged(machine, "/boot/efi/debian/6.12.1/rslctl-qemu-virt.dtb")
+    assert not merged(machine, TREES["systemd-boot"])
+
+
+@pytest.mark.parametrize(
+    ("conf", "expected"),
+    [
+        ("timeout 3\n", "debian-6.12.1"),
+        ("default debian-6.1.*\n", "debian-6.1.0"),
+        ("default debian-6.1.0.conf\n", "debian-6.1.0"),
+        ("default none\n", "debian-6.12.1"),
+    ],
+)
+@needs_dtc
+def test_the_entry_that_boots_is_that_of_loader_conf_or_the_newest(
+    machine: Machine, conf: str, expected: str
+) -> None:
+    prepare(machine, "systemd-boot")
+    machine.write("/boot/efi/loader/loader.conf", conf)
+    assert Entries(View(machine.host)).target() == f"{ENTRIES}/{expected}.conf"
+
+
+@needs_dtc
+def test_a_loader_that_reads_devicetree_overlay_gets_the_overlay(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    """barebox: it has no directory EFI/systemd, and its entries list overlays."""
+    text = f"{ENTRY}devicetree-overlay /o/a.dtbo\n"
+    machine.write("/boot/loader/entries/a.conf", text)
+    machine.write("/boot/debian/6.12.1/board.dtb", dtc(BASE))
+    machine.write("/boot/o/a.dtbo", taken())
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert err.startswith("rslctl: /boot/debian/6.12.1/board.dtb + a.dtbo: overlap: rpu0: ")
+    machine.write("/boot/o/a.dtbo", taken("60000000"))
+    assert rslctl_install(machine, rslctl)[0] == 3
+    now = machine.host.read("/boot/loader/entries/a.conf").decode()
+    assert now == text.replace("a.dtbo\n", f"a.dtbo /debian/6.12.1/{FILE}\n")
+
+
+@needs_dtc
+def test_the_entry_of_a_new_kernel_gets_it_and_that_of_the_old_one_loses_it(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "systemd-boot")
+    install(machine)
+    # As kernel-install does, with the same tree.
+    machine.write(f"{ENTRIES}/debian-6.13.0.conf", ENTRY.replace("6.12.1", "6.13.0"))
+    machine.write("/boot/efi/debian/6.13.0/board.dtb", dtc(BASE))
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    status, out, _ = rslctl("overlay", "install", "--root", machine.root)
+    assert status == 3
+    assert f"the boot loader reads {ENTRIES}/debian-6.13.0.conf now" in out
+    assert machine.host.read(f"{ENTRIES}/debian-6.12.1.conf").decode() == ENTRY
+    assert merged(machine, "/boot/efi/debian/6.13.0/rslctl-qemu-virt.dtb")
+    # The old kernel is removed with all that is its.
+    machine.host.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 0
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    new = machine.host.read(f"{ENTRIES}/debian-6.13.0.conf").decode()
+    assert new == ENTRY.replace("6.12.1", "6.13.0")
+
+
+@needs_dtc
+def test_an_entry_that_went_with_its_kernel_is_in_nobodys_way(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "systemd-boot")
+    install(machine)
+    machine.host.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
+    machine.write("/boot/efi/debian/6.1.0/board.dtb", dtc(BASE))
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    text = machine.host.read(f"{ENTRIES}/debian-6.1.0.conf").decode()
+    assert text == ENTRY.replace("6.12.1", "6.1.0")
+    assert not machine.host.exists(f"{ENTRIES}/debian-6.12.1.conf")
+
+
+@pytest.mark.parametrize(
+    ("default", "environment", "expected"),
+    [
+        ("", "", "/boot/dtb-6.12.1"),
+        ("GRUB_DEFAULT=0\n", "", "/boot/dtb-6.12.1"),
+        ('GRUB_DEFAULT="Others>Debian, old"\n', "", "/boot/dtb-6.1.0"),
+        ("GRUB_DEFAULT=saved\n", "saved_entry=Debian, old\n", "/boot/dtb-6.1.0"),
+        ("GRUB_DEFAULT=saved\n", "", "/boot/dtb-6.12.1"),
+        ("GRUB_DEFAULT=simple\n", "", "/boot/dtb-6.12.1"),
+    ],
+)
+def test_grub_has_the_tree_of_its_default_entry_replaced(
+    machine: Machine, default: str, environment: str, expected: str
+) -> None:
+    machine.write("/boot/grub/grub.cfg", GRUB)
+    machine.write("/boot/grub/grubenv", environment)
+    machine.write("/etc/default/grub", default)
+    machine.write(expected, "x")
+    assert Grub(View(machine.host)).target() == expected
+
+
+@needs_dtc
+def test_a_tree_that_a_kernel_update_replaced_is_merged_anew_and_stays_at_the_end(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "grub")
+    install(machine)
+    new = dtc(BASE.replace("// more", "new { };"))
+    machine.write(TREES["grub"], new)
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl_install(machine, rslctl)[0] == 3
+    assert merged(machine, TREES["grub"])
+    assert "/new" in tree.from_blob(machine.host.read(TREES["grub"]), "now")
+    machine.write(TREES["grub"], new)
+    before = snapshot(machine)
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert snapshot(machine) == before
+
+
+def test_grub_without_a_tree_of_its_own_is_told(machine: Machine, rslctl: Rslctl) -> None:
+    machine.write("/boot/grub/grub.cfg", GRUB.replace("\tdevicetree", "\t#"))
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert (
+        "rslctl: grub: /boot/grub/grub.cfg has no devicetree in its default entry: the firmware's "
+        "tree is used" in err
+    )
+
+
+_VERSIONS = st.lists(st.integers(0, 40), min_size=1, max_size=4)
+
+
+@given(_VERSIONS, _VERSIONS)
+def test_versions_sort_by_their_numbers(one: list[int], other: list[int]) -> None:
+    texts = [".".join(map(str, each)) for each in (one, other)]
+    assert (version_key(texts[0]) < version_key(texts[1])) == (one < other)

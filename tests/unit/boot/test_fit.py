@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""FIT images: a merged tree put into a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from rslctl.devicetree import tree
+
+from tests.command_line import Rslctl
+from tests.unit.boot.support import (
+    FIT,
+    TAKEN,
+    TREES,
+    fit,
+    install,
+    prepare,
+    rslctl_install,
+    snapshot,
+    uninstall,
+)
+from tests.unit.devicetree.support import BASE, dtc
+from tests.unit.machine import Machine
+from tests.unit.programs import needs_dtc, needs_mkimage
+
+pytestmark = [needs_dtc, needs_mkimage]
+IMAGE = TREES["fit"]
+NEW = "/images/fdt-rslctl-qemu-virt"
+
+
+def images(blob: bytes) -> dict[str, bytes]:
+    """The images of a FIT image, inside or behind it, whose sums were checked."""
+    parsed = tree.from_blob(blob, "image")
+    end = (int.from_bytes(blob[4:8], "big") + 3) & ~3
+    found = {}
+    for path, properties in parsed.nodes.items():
+        if "data-offset" in properties:
+            assert "data" not in properties
+            at = end + parsed.cell(path, "data-offset", 0)
+            found[path] = blob[at : at + parsed.cell(path, "data-size", 0)]
+        elif "data" in properties:
+            found[path] = properties["data"]
+        if parsed.texts(f"{path}/hash-1", "algo") == ["sha256"]:
+            assert parsed.nodes[f"{path}/hash-1"]["value"] == hashlib.sha256(found[path]).digest()
+    return found
+
+
+@pytest.mark.parametrize("options", [(), ("-E",)])
+def test_the_configuration_of_the_board_gets_the_merged_tree(
+    machine: Machine, options: tuple[str, ...]
+) -> None:
+    machine.write(IMAGE, fit(dtc(BASE), *options))
+    old = images(machine.host.read(IMAGE))
+    install(machine)
+    blob = machine.host.read(IMAGE)
+    new = images(blob)
+    assert "/rsl-mbox@8020040" in tree.from_blob(new.pop(NEW), "merged")
+    assert new == old
+    parsed = tree.from_blob(blob, "image")
+    assert parsed.texts("/configurations/conf-board", "fdt") == ["fdt-rslctl-qemu-virt"]
+    assert parsed.texts("/configurations/conf-other", "fdt") == ["fdt-other"]
+    assert parsed.texts(NEW, "arch") == ["arm64"]
+    assert ("data-offset" in parsed.nodes[NEW]) == bool(options)
+
+
+def test_an_image_of_a_new_kernel_gets_it_again(machine: Machine, rslctl: Rslctl) -> None:
+    prepare(machine, "fit")
+    install(machine)
+    machine.write(IMAGE, fit(dtc(BASE)))
+    before = snapshot(machine)
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert NEW in images(machine.host.read(IMAGE))
+    uninstall(machine)
+    assert snapshot(machine) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'fdt = "fdt-board"; }',
+            'fdt = "fdt-board"; signature-1 { }; }',
+            "fitImage' is signed (/co",
+        ),
+        (
+            "linux,dummy-virt",
+            "a,b",
+            "no configuration has a tree of this board; it has those of a,b, ",
+        ),
+        ('kernel = "kernel-1";', "", "has no configuration with a kernel and a tree"),
+    ],
+)
+def test_an_image_that_cannot_have_it_is_refused(
+    machine: Machine,
+    rslctl: Rslctl,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr("tests.unit.boot.support.FIT", FIT.replace(old, new))
+    machine.write(IMAGE, fit(dtc(BASE.replace(old, new))))
+    before = snapshot(machine)
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert message in err
+    assert snapshot(machine) == before
+
+
+def test_overlays_of_the_configuration_are_applied_before_the_check(
+    machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FIT.replace('fdt = "fdt-board";', 'fdt = "fdt-board", "fdt-other";')
+    monkeypatch.setattr("tests.unit.boot.support.FIT", other)
+    monkeypatch.setattr("tests.unit.boot.support.OTHER", TAKEN)
+    machine.write(IMAGE, fit(dtc(BASE)))
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert err.startswith("rslctl: /boot/fitImage#conf-board + fitImage#fdt-other: overlap: rpu0: ")
+
+
+def test_a_file_of_another_kind_is_told(machine: Machine, rslctl: Rslctl) -> None:
+    machine.write(IMAGE, b"\x27\x05\x19\x56")
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert "rslctl: fit: /boot/fitImage is no FIT image; there is no /boot/firmware/fitI" in err
