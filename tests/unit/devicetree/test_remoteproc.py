@@ -30,7 +30,8 @@ ZCU102 = """/dts-v1/; / { #address-cells = <2>; #size-cells = <2>;
  compatible = "xlnx,zynqmp-zcu102-rev1.0";
  memory@0 { device_type = "memory"; reg = <0 0 0 0x7ff00000>; };
  axi { #address-cells = <2>; #size-cells = <2>; ranges; gic: interrupt-controller@f9010000 {
-  compatible = "arm,gic-400"; reg = <0 0xf9010000 0 0x10000>; interrupt-controller; #interrupt-cells = <3>;
+  compatible = "arm,gic-400"; reg = <0 0xf9010000 0 0x10000>; interrupt-controller;
+  #interrupt-cells = <3>;
   phandle = <2>; }; };
  firmware { zynqmp-firmware { #power-domain-cells = <1>; phandle = <1>; }; };
  // more
