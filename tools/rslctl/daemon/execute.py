@@ -14,6 +14,7 @@ import pwd
 import shutil
 import signal
 import termios
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -133,9 +134,10 @@ def become(
     who: User | None,
     env: dict[str, str],
     *,
+    more: Mapping[str, int] = types.MappingProxyType({}),
     with_parent: bool = False,
 ) -> NoReturn:
-    """Execute *command* in this process, with the descriptors of *offer*, as *who*.
+    """Execute *command* in this process, with the descriptors of *offer* and *more*, as *who*.
 
     If *with_parent* is true, the command gets SIGTERM when the parent of this process ends.
 
@@ -146,13 +148,13 @@ def become(
     program = find_program(command)
     if who and os.geteuid() != 0:
         raise RslError(f"cannot become user {who.name!r}", hint="run it as root")
-    fds = offer.fds if offer else {}
+    fds = {**offer.fds, **more} if offer else {}
     if fds:
         env |= fd_passing.announcement(fds)
     try:
         _place(list(fds.values()))
     except OSError as error:
-        raise os_error("pass the link's descriptors", error, hint="see ulimit -n") from error
+        raise os_error("pass the daemon's descriptors", error, hint="see ulimit -n") from error
     if who:
         _leave_terminal()
         drop_rights(who)
