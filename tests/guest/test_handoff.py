@@ -178,6 +178,65 @@ def test_a_daemon_with_eventfds_is_told_when_its_link_goes_away(
         Path("/sys/bus/platform/drivers/rsl_mbox_doorbell/bind").write_text(name)
 
 
+@pytest.mark.parametrize("options", [(), ("--eventfd",)], ids=["mbox", "eventfd"])
+def test_the_example_with_asyncio_ends_with_its_link(
+    link: mbox.LinkDevice, options: tuple[str, ...]
+) -> None:
+    daemon = subprocess.Popen(
+        ["rslctl", "run", *options, "--", "python3", "/guest/examples/asyncio_daemon.py"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    Remote.until(lambda: mbox.pick(Host(), "rpu0").open_files > 0, "the daemon does not start")
+    before = mbox.counters(Host(), link)[2].notifications
+    with mbox.Mailbox(Host(), link) as mailbox:
+        mailbox.kick(1 << 2)
+    Remote.until(
+        lambda: mbox.counters(Host(), link)[2].notifications > before + 10,
+        "they do not answer each other",
+    )
+    name = device_name()
+    unbind()
+    assert daemon.communicate(timeout=60)[1] == "link 'rpu0' went away\n"
+    assert daemon.returncode == 1
+    Path("/sys/bus/platform/drivers/rsl_mbox_doorbell/bind").write_text(name)
+
+
+#: Says how many of its threads were late, or slept on after the last notification.
+THREADS = """
+import os, threading, time
+from rslctl import client
+late = []
+def wait():
+    while True:
+        start = time.monotonic()
+        found = link.wait(0.5)
+        if time.monotonic() - start > 5:
+            late.append(threading.get_ident())
+        if not found:
+            return
+with client.receive() as link:
+    threads = [threading.Thread(target=wait, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        time.sleep(0.01)
+        link.kick(0)
+    for thread in threads:
+        thread.join(10)
+    print(len(late), sum(thread.is_alive() for thread in threads), flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--eventfd",)], ids=["mbox", "eventfd"])
+def test_threads_that_share_a_link_keep_their_timeouts(
+    link: mbox.LinkDevice, options: tuple[str, ...]
+) -> None:
+    """The remote answers each kick; all threads wake, and one is told."""
+    assert succeeds(["rslctl", "run", *options, "--", "python3", "-c", THREADS]) == "0 0\n"
+
+
 def test_the_broker_serves_a_link_that_went_away_and_came_back(
     broker: subprocess.Popen[str],
 ) -> None:

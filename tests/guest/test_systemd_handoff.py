@@ -221,3 +221,36 @@ def test_a_link_that_comes_back_is_given_to_the_next_daemon(remote: Remote) -> N
     until(DAEMON, "active")
     assert mbox.pick(Host(), "rpu0").open_files > 0
     assert systemctl("stop", DAEMON).returncode == 0
+
+
+#: A daemon that may open no device, with one that was opened for it.
+WITH_VHOST = """
+import fcntl, os, sys
+from rslctl import client
+at = 3 + os.environ["LISTEN_FDNAMES"].split(":").index("vhost-vsock")
+link = client.receive()
+try:
+    os.open("/dev/vhost-vsock", os.O_RDWR)
+except OSError as error:
+    print("uid is 0:", os.geteuid() == 0, "own open:", error.strerror)
+fcntl.ioctl(at, 0xAF01)  # VHOST_SET_OWNER
+print("vhost has an owner, and the manifest does not know it:", link.manifest["descriptors"])
+link.ready()
+link.close()
+os.fstat(at)
+"""
+
+
+def test_a_sandboxed_daemon_gets_one_more_device(remote: Remote) -> None:
+    subprocess.run(["modprobe", "vhost_vsock"], check=True)
+    program = Path("/run/with_vhost.py")
+    program.write_text(WITH_VHOST)
+    opened = "--open /dev/vhost-vsock:vhost-vsock"
+    store = f"ExecStartPre=+rslctl store --link %i --unit %n {opened}"
+    lines = ("ExecStartPre=", store, "DeviceAllow=/dev/vhost-vsock rw")
+    start(f"python3 {program}", *lines)
+    said = ended()
+    assert "uid is 0: False own open: No such file or directory" in said
+    known = "['shmem', 'mbox', 'manifest']"
+    assert f"vhost has an owner, and the manifest does not know it: {known}" in said
+    program.unlink()

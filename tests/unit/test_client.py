@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rslctl import client
 from rslctl.errors import RslError
+from rslctl.linux import fd_passing
 
 from tests.unit.daemon.support import open_descriptors, play, program
 from tests.unit.daemon.support import path as path
@@ -33,7 +34,10 @@ MEMORY = b'{"base": 0, "size": 4611686018427387904, "offset": 0}'
         (GOOD % (b"1000000000000", b"null", b'["a"]'), "the manifest is not understood"),
         (GOOD % (b"true", b"null", b'["a"]'), "the manifest is not understood"),
         (GOOD % (b"4", b"{}", b'["a"]'), "the manifest is not understood"),
-        (GOOD % (b"4", MEMORY, b'["a"]'), "has no such memory"),
+        (GOOD % (b"4", MEMORY, b'["a"]'), "no descriptor shmem, the manifest has memory"),
+        (GOOD % (b"4", b"null", b'["shmem"]'), "descriptor shmem, the manifest has no memory"),
+        (GOOD % (b"4", b"null", b'["a"]'), "descriptor mbox is missing, or notify0 of 4 vectors"),
+        (GOOD % (b"4", b"null", b'["mbox"]') + b" " * 65536, "longer than 65536 bytes"),
         (GOOD % (b"4", MEMORY, b'["shmem"]'), "map the memory|no such memory"),
         (b"[" * 30000, "the manifest is not understood"),
     ],
@@ -80,27 +84,11 @@ def test_a_link_that_is_closed_takes_no_more(serving: int, path: Path) -> None:
             use()
 
 
-def test_no_program_started_meanwhile_inherits_what_a_broker_gives(
-    serving: int, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[int] = []
-    received = client._received
-
-    def look(broker: socket.socket) -> tuple[bytes, list[int]]:
-        data, fds = received(broker)
-        kept.extend(fd for fd in fds if not os.get_inheritable(fd))
-        return data, fds
-
-    monkeypatch.setattr(client, "_received", look)
-    with client.receive(path) as link:
-        assert sorted(kept) == sorted(link.fds.values())
-
-
 def test_descriptors_that_are_not_open_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_FDNAMES", "manifest")
-    monkeypatch.setattr(client, "_FIRST_FD", 999)
+    monkeypatch.setattr(fd_passing, "START", 999)
     with pytest.raises(RslError, match="cannot use the descriptors that LISTEN_FDS tells of"):
         client.receive()
 

@@ -13,9 +13,9 @@
  * comes as descriptors and a manifest, a JSON document that describes it.
  *
  * No function prints, exits, changes a signal's handling or the environment.
- * A link may be used by several threads: rsl_kick() and the functions that take
- * a const link by any, at any time; rsl_map(), rsl_wait() and rsl_close() by one
- * at a time, the last when nobody uses the link any more.
+ * A link may be used by several threads: rsl_kick(), rsl_wait() and the functions
+ * that take a const link by any, at any time; rsl_map() by one at a time;
+ * rsl_ignore() and rsl_close() when nobody else uses the link.
  */
 #ifndef RSL_H
 #define RSL_H
@@ -34,8 +34,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,13 +65,15 @@
  * @notify: eventfds that notifications signal, by vector; -1 where there is @mbox
  * @kick: eventfds whose signals kick, by vector; -1 where there is @mbox
  * @wait: epoll descriptor over @notify, -1 where there is @mbox
+ * @ignored: vectors that rsl_ignore() left out of rsl_wait()
  * @manifest: text of the manifest, NUL-terminated
  * @manifest_length: its length in bytes without the NUL
  * @error: what rsl_error() returns
  *
  * rsl_receive() fills it in, whatever it held before, and all of it is to be read
  * only. The descriptors, the mapping and the text belong to the link: rsl_close()
- * ends them. To keep a descriptor for longer, dup() it.
+ * ends them. To keep a descriptor for longer, dup() it. No function touches any other
+ * descriptor of the process.
  */
 struct rsl_link {
 	char name[RSL_NAME_SIZE];
@@ -83,6 +87,7 @@ struct rsl_link {
 	int notify[RSL_MAX_VECTORS];
 	int kick[RSL_MAX_VECTORS];
 	int wait;
+	uint32_t ignored;
 	char *manifest;
 	size_t manifest_length;
 	char error[512];
@@ -93,17 +98,20 @@ struct rsl_link {
  * @link: to be filled in
  * @socket_path: socket of the broker, such as /run/rsl/rpu0.sock; a '@' first
  *	stands for an abstract one. NULL: take what the environment announces
- *	(LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), which works once in a process.
+ *	(LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), which succeeds once in a process.
  *
- * From the environment it takes the descriptors with the names of a link and
- * makes them close on exec; others stay as they are, and the caller's. From a
- * broker it waits for as long as the broker takes to answer.
+ * From the environment it takes the descriptors that the manifest names and makes
+ * them close on exec; others stay as they are, and the caller's. From a broker it
+ * waits for as long as the broker takes to answer. It makes @mbox non-blocking, so
+ * that rsl_wait() keeps its timeout where others read the same file.
  *
- * Return: 0, or a negative errno; rsl_error() has a text then, and nothing that
- * was taken stays open, so that no rsl_close() is needed.
+ * Return: 0, or a negative errno; rsl_error() has a text then, and no rsl_close()
+ * is needed. The descriptors of the environment are as they were before; what came
+ * from a broker is closed.
  *
  * ENOENT: nothing in the environment, or it is for another process; or no such
  *	socket.
+ * EALREADY: this process has received its link already.
  * EACCES: the broker refuses, and rsl_error() is what it said; or connect() did.
  * EPROTO: no good manifest, a version of it that is not RSL_VERSION, or other
  *	descriptors than it takes.
@@ -128,8 +136,8 @@ static inline const char *rsl_error(const struct rsl_link *link);
  * stays valid when the link goes away. What is in the memory is the remote's word:
  * copy what you check before you use it.
  *
- * Return: the first byte, or NULL with errno. ENODEV: the link has no shared
- * memory. EOVERFLOW: too large for this process, or for the file. Others are those of mmap().
+ * Return: the first byte, or NULL with errno. EBADF: the link is closed. ENODEV: it has
+ * no shared memory. EOVERFLOW: too large for this process, or for the file. Others are those of mmap().
  */
 static inline void *rsl_map(struct rsl_link *link);
 
@@ -144,7 +152,7 @@ static inline void *rsl_map(struct rsl_link *link);
  * whether the link is still there; rsl_wait() can.
  *
  * Return: 0, or a negative errno. EINVAL: a bit for a vector that the link does not
- * have; nothing is kicked then. ENODEV: the link is gone.
+ * have; nothing is kicked then. ENODEV: the link is gone. EBADF: it is closed.
  */
 static inline int rsl_kick(struct rsl_link *link, uint32_t mask);
 
@@ -157,13 +165,31 @@ static inline int rsl_kick(struct rsl_link *link, uint32_t mask);
  *
  * A notification is told once and none is lost; those of one vector coalesce. A
  * signal does not end or lengthen it: to be woken by one, poll rsl_fd() beside a
- * signalfd.
+ * signalfd. Of several threads or processes that wait with the same descriptors, one
+ * is told of a notification, and each keeps its timeout.
  *
  * Return: 1 with @mask, 0 where the time is over, or a negative errno. ENODEV: the
  * link is gone, for good; told after what was notified before. (With eventfds
  * it is known by the descriptor shmem, so not where that is missing or a memfd.)
+ * EBADF: the link is closed.
  */
 static inline int rsl_wait(struct rsl_link *link, uint32_t *mask, int timeout_ms);
+
+/**
+ * rsl_ignore() - leave vectors out of rsl_wait(), because another has them
+ * @mask: all vectors to leave out from now on; 0 leaves none out
+ *
+ * For a vector whose eventfd a vhost worker was given, or that another process
+ * handles. With eventfds, rsl_wait() and rsl_fd() do not touch those of these vectors:
+ * a notification stays in its eventfd for who reads it. With mbox the kernel tells
+ * every open file, so that rsl_fd() may be ready for one and rsl_wait() drops it.
+ * Processes that share this very file then lose it, too.
+ *
+ * Return: 0, or a negative errno. EINVAL: a bit for a vector that the link does not
+ * have; nothing changes then. EBADF: the link is closed. Others are those of
+ * epoll_ctl().
+ */
+static inline int rsl_ignore(struct rsl_link *link, uint32_t mask);
 
 /**
  * rsl_fd() - the descriptor to wait for in an event loop of your own
@@ -171,7 +197,10 @@ static inline int rsl_wait(struct rsl_link *link, uint32_t *mask, int timeout_ms
  * Poll it for reading, level-triggered; when it is ready call rsl_wait() with a
  * timeout of 0, which may still find nothing. Do not read it.
  *
- * Return: a descriptor of the link, always the same.
+ * Once the link is gone it stays ready, and rsl_wait() returns -ENODEV each time: take
+ * it out of the loop then.
+ *
+ * Return: a descriptor of the link, always the same; -1 if the link is closed.
  */
 static inline int rsl_fd(const struct rsl_link *link);
 
@@ -211,10 +240,25 @@ static inline int rsl_manifest_text(const struct rsl_link *link, const char *pat
 				    char *buffer, size_t size);
 
 /**
+ * rsl_spawn() - start a program that has the link, too
+ * @argv: its name, sought in PATH, and its arguments; NULL ends them
+ *
+ * The child finds the link in its environment as under "rslctl run", in descriptors from
+ * 3 on, and may rsl_receive() it. Other descriptors, the signal mask and the rest of the
+ * environment are inherited as by fork() and execvp(). Both processes have the same open
+ * files: what one waits for, the other is not told. rsl_close() the link if it is the
+ * child's from now on, or rsl_ignore() the vectors that are the child's.
+ *
+ * Return: the process, to be awaited with waitpid(); or a negative errno, of execvp(),
+ * fork() and what comes before them. EBADF: the link is closed.
+ */
+static inline pid_t rsl_spawn(const struct rsl_link *link, char *const argv[]);
+
+/**
  * rsl_close() - give a link back
  *
- * Unmaps the memory, closes the descriptors, frees the manifest. Harmless after a
- * rsl_receive() that failed, and when called again.
+ * Unmaps the memory, closes the link's descriptors and no other, frees the manifest.
+ * Harmless after a rsl_receive() that failed, and when called again.
  */
 static inline void rsl_close(struct rsl_link *link);
 
@@ -225,6 +269,16 @@ static inline void rsl_close(struct rsl_link *link);
 
 /* shmem, and notify and kick of all vectors, or mbox; one more is one too many. */
 #define RSL_MAX_FDS		66
+
+/* The first descriptor that the environment announces. */
+#define RSL_FIRST_FD		3
+
+/*
+ * Whether this process has received its link from the environment: one variable for all
+ * files of the program that include this one.
+ */
+extern int rsl_received;
+__attribute__((weak)) int rsl_received;
 
 /* What is left of a document. Nothing at or behind @end is read. */
 struct rsl_json {
@@ -561,13 +615,19 @@ static inline int rsl_complete(struct rsl_link *link)
 {
 	struct epoll_event event;
 	unsigned int n;
+	int flags;
 
 	if (!link->memory_size != (link->shmem < 0))
 		return rsl_fail(link, -EPROTO, "%s, the manifest has %s", link->shmem < 0 ?
 				"no descriptor shmem" : "descriptor shmem",
 				link->memory_size ? "memory" : "no memory");
-	if (link->mbox >= 0)
+	if (link->mbox >= 0) {
+		/* Another may read between poll() and read() of rsl_wait(). */
+		flags = fcntl(link->mbox, F_GETFL);
+		if (flags < 0 || fcntl(link->mbox, F_SETFL, flags | O_NONBLOCK))
+			return rsl_fail(link, -errno, "descriptor mbox: %s", strerror(errno));
 		return 0;
+	}
 	link->wait = epoll_create1(EPOLL_CLOEXEC);
 	if (link->wait < 0)
 		return rsl_fail(link, -errno, "epoll_create1: %s", strerror(errno));
@@ -625,46 +685,119 @@ static inline int rsl_read_manifest(struct rsl_link *link, int fd)
 	return rc;
 }
 
-/* Take the descriptors with the names of a link's, and "manifest". */
-static inline int rsl_take_named(struct rsl_link *link, const char *names, unsigned long count,
-				 int *manifest)
+/*
+ * The descriptor with this name in LISTEN_FDNAMES: -ENOENT if there is none, -EPROTO if
+ * there are two.
+ */
+static inline int rsl_named(const char *names, const char *name)
 {
-	char name[16];
-	unsigned long n;
-	size_t length;
-	int *slot, fd;
+	size_t length, wanted = strlen(name);
+	int n, found = -ENOENT;
 
 	for (n = 0;; n++, names += length + 1) {
 		length = strcspn(names, ":");
-		if (n < count && length < sizeof(name)) {
-			memcpy(name, names, length);
-			name[length] = '\0';
-			slot = strcmp(name, "manifest") ? rsl_slot(link, name) : manifest;
-			fd = 3 + (int)n;
-			if (slot && *slot >= 0)
-				return rsl_fail(link, -EPROTO, "LISTEN_FDNAMES has %s twice", name);
-			if (slot && fcntl(fd, F_SETFD, FD_CLOEXEC))
-				return rsl_fail(link, -errno, "descriptor %d, %s of LISTEN_FDNAMES: %s",
-						fd, name, strerror(errno));
-			if (slot)
-				*slot = fd;
+		if (length == wanted && !memcmp(names, name, length)) {
+			if (found >= 0)
+				return -EPROTO;
+			found = RSL_FIRST_FD + n;
 		}
 		if (!names[length])
-			break;
+			return found;
 	}
-	if (n + 1 != count)
-		return rsl_fail(link, -EPROTO, "LISTEN_FDNAMES has %lu names for LISTEN_FDS=%lu",
-				n + 1, count);
+}
+
+/* Find the open descriptor with this name; nothing is changed. */
+static inline int rsl_find(struct rsl_link *link, const char *names, const char *name, int *fd)
+{
+	int found = rsl_named(names, name);
+
+	if (found == -EPROTO)
+		return rsl_fail(link, -EPROTO, "LISTEN_FDNAMES has %s twice", name);
+	if (found < 0)
+		return found;
+	if (fcntl(found, F_GETFD) < 0)
+		return rsl_fail(link, -errno, "descriptor %d, %s of LISTEN_FDNAMES: %s", found,
+				name, strerror(errno));
+	*fd = found;
+	return 0;
+}
+
+/* Find the descriptors of the link: those that the manifest names. */
+static inline int rsl_find_all(struct rsl_link *link, const char *names)
+{
+	char path[32], name[16];
+	unsigned int n;
+	int rc, *slot;
+
+	for (n = 0;; n++) {
+		snprintf(path, sizeof(path), "descriptors.%u", n);
+		rc = rsl_manifest_text(link, path, name, sizeof(name));
+		if (rc == -ENOENT)
+			return 0;
+		slot = rc ? NULL : rsl_slot(link, name);
+		if (!slot)
+			continue;
+		if (*slot >= 0)
+			return rsl_fail(link, -EPROTO, "the manifest names descriptor %s twice", name);
+		rc = rsl_find(link, names, name, slot);
+		if (rc && rc != -ENOENT)
+			return rc;
+	}
+}
+
+/* Make the descriptors, which are the link's from now on, close on exec. */
+static inline void rsl_own(struct rsl_link *link)
+{
+	unsigned int n;
+
+	/* Those that are not there fail, and do no harm. */
+	fcntl(link->shmem, F_SETFD, FD_CLOEXEC);
+	fcntl(link->mbox, F_SETFD, FD_CLOEXEC);
+	for (n = 0; n < RSL_MAX_VECTORS; n++) {
+		fcntl(link->notify[n], F_SETFD, FD_CLOEXEC);
+		fcntl(link->kick[n], F_SETFD, FD_CLOEXEC);
+	}
+}
+
+/* Forget the descriptors, which are not the link's. */
+static inline void rsl_disown(struct rsl_link *link)
+{
+	unsigned int n;
+
+	link->shmem = link->mbox = -1;
+	for (n = 0; n < RSL_MAX_VECTORS; n++)
+		link->notify[n] = link->kick[n] = -1;
+}
+
+/* Nothing of the process is changed before all is known to be good. */
+static inline int rsl_from_names(struct rsl_link *link, const char *names)
+{
+	int manifest = -1, rc = rsl_find(link, names, "manifest", &manifest);
+
+	if (rc == -ENOENT)
+		return rsl_fail(link, -EPROTO, "no descriptor manifest in LISTEN_FDNAMES=%s", names);
+	if (!rc)
+		rc = rsl_read_manifest(link, manifest);
+	if (!rc)
+		rc = rsl_find_all(link, names);
+	if (!rc)
+		rc = rsl_complete(link);
+	if (rc) {
+		rsl_disown(link);
+		return rc;
+	}
+	rsl_own(link);
+	close(manifest);
 	return 0;
 }
 
 static inline int rsl_from_environment(struct rsl_link *link)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	const char *names = getenv("LISTEN_FDNAMES");
+	const char *names = getenv("LISTEN_FDNAMES"), *at;
+	unsigned long count, named = 1;
 	char own[24], *end;
-	unsigned long count;
-	int rc, manifest = -1;
+	int rc;
 
 	if (!pid || !fds || !names)
 		return rsl_fail(link, -ENOENT, "no descriptors in the environment: use rslctl run");
@@ -676,13 +809,16 @@ static inline int rsl_from_environment(struct rsl_link *link)
 	count = strtoul(fds, &end, 10);
 	if (!isdigit((unsigned char)*fds) || *end || errno)
 		return rsl_fail(link, -EPROTO, "LISTEN_FDS=%s is no number", fds);
-	rc = rsl_take_named(link, names, count, &manifest);
-	if (!rc && manifest < 0)
-		rc = rsl_fail(link, -EPROTO, "no descriptor manifest in LISTEN_FDNAMES=%s", names);
-	if (!rc)
-		rc = rsl_read_manifest(link, manifest);
-	if (manifest >= 0)
-		close(manifest);
+	for (at = names; *at; at++)
+		named += *at == ':';
+	if (named != count)
+		return rsl_fail(link, -EPROTO, "LISTEN_FDNAMES has %lu names for LISTEN_FDS=%lu",
+				named, count);
+	if (__atomic_exchange_n(&rsl_received, 1, __ATOMIC_ACQ_REL))
+		return rsl_fail(link, -EALREADY, "this process has received its link already");
+	rc = rsl_from_names(link, names);
+	if (rc)
+		__atomic_store_n(&rsl_received, 0, __ATOMIC_RELEASE);
 	return rc;
 }
 
@@ -808,21 +944,17 @@ static inline int rsl_from_broker(struct rsl_link *link, const char *path)
 	for (n = 0; n < count; n++)
 		if (fds[n] >= 0)
 			close(fds[n]);
-	return rc;
+	return rc ? rc : rsl_complete(link);
 }
 
 static inline int rsl_receive(struct rsl_link *link, const char *socket_path)
 {
-	unsigned int n;
 	int rc;
 
 	memset(link, 0, sizeof(*link));
-	link->shmem = link->mbox = link->wait = -1;
-	for (n = 0; n < RSL_MAX_VECTORS; n++)
-		link->notify[n] = link->kick[n] = -1;
+	link->wait = -1;
+	rsl_disown(link);
 	rc = socket_path ? rsl_from_broker(link, socket_path) : rsl_from_environment(link);
-	if (!rc)
-		rc = rsl_complete(link);
 	if (rc)
 		rsl_close(link);
 	return rc;
@@ -844,7 +976,7 @@ static inline void *rsl_map(struct rsl_link *link)
 		return link->map;
 	if (link->shmem < 0 || size != link->memory_size || offset < 0 ||
 	    (uint64_t)offset != link->memory_offset) {
-		errno = link->shmem < 0 ? ENODEV : EOVERFLOW;
+		errno = rsl_fd(link) < 0 ? EBADF : link->shmem < 0 ? ENODEV : EOVERFLOW;
 		return NULL;
 	}
 	/* Behind the end of a file there is nothing but SIGBUS. */
@@ -868,6 +1000,8 @@ static inline int rsl_kick(struct rsl_link *link, uint32_t mask)
 	unsigned int n;
 	int rc = 0;
 
+	if (rsl_fd(link) < 0)
+		return -EBADF;
 	if ((uint64_t)mask >> link->vectors)
 		return -EINVAL;
 	if (link->mbox >= 0)
@@ -893,8 +1027,8 @@ static inline int rsl_take_mbox(struct rsl_link *link, uint32_t *mask, short eve
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (got != sizeof(word))
 		return -EIO;
-	*mask = word;
-	return word != 0;
+	*mask = word & ~link->ignored;
+	return *mask != 0;
 }
 
 /* Read those of the eventfds that are signalled; as rsl_take_mbox(). */
@@ -938,6 +1072,8 @@ static inline int rsl_wait(struct rsl_link *link, uint32_t *mask, int timeout_ms
 	*mask = 0;
 	ready.fd = rsl_fd(link);
 	ready.events = POLLIN;
+	if (ready.fd < 0)
+		return -EBADF;
 	for (;;) {
 		rc = poll(&ready, 1, wait_ms);
 		if (!rc)
@@ -956,6 +1092,30 @@ static inline int rsl_wait(struct rsl_link *link, uint32_t *mask, int timeout_ms
 			wait_ms = left > 0 ? (int)left : 0;
 		}
 	}
+}
+
+static inline int rsl_ignore(struct rsl_link *link, uint32_t mask)
+{
+	struct epoll_event event;
+	unsigned int n;
+	int operation;
+
+	if (rsl_fd(link) < 0)
+		return -EBADF;
+	if ((uint64_t)mask >> link->vectors)
+		return -EINVAL;
+	memset(&event, 0, sizeof(event));
+	event.events = EPOLLIN;
+	for (n = 0; n < link->vectors; n++) {
+		if (!((mask ^ link->ignored) >> n & 1))
+			continue;
+		operation = mask >> n & 1 ? EPOLL_CTL_DEL : EPOLL_CTL_ADD;
+		event.data.u32 = n;
+		if (link->mbox < 0 && epoll_ctl(link->wait, operation, link->notify[n], &event))
+			return -errno;
+		link->ignored ^= (uint32_t)1 << n;
+	}
+	return 0;
 }
 
 static inline int rsl_fd(const struct rsl_link *link)
@@ -982,6 +1142,171 @@ static inline int rsl_ready(void)
 	rc = sendto(sock, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		    length) < 0 ? -errno : 1;
 	close(sock);
+	return rc;
+}
+
+/* What a child is given: its descriptors from RSL_FIRST_FD on, and its environment. */
+struct rsl_child {
+	int fds[RSL_MAX_FDS + 1];
+	int count;
+	char names[1024];
+	char announced[32];
+	char pid[32];
+	char **environment;
+	char *const *argv;
+};
+
+static inline void rsl_give(struct rsl_child *child, int fd, const char *kind, int number)
+{
+	size_t used = strlen(child->names);
+	const char *colon = child->count ? ":" : "=";
+
+	if (fd < 0)
+		return;
+	if (number < 0)
+		snprintf(child->names + used, sizeof(child->names) - used, "%s%s", colon, kind);
+	else
+		snprintf(child->names + used, sizeof(child->names) - used, "%s%s%d", colon, kind,
+			 number);
+	child->fds[child->count++] = fd;
+}
+
+/* A file with the manifest, which is at its start. */
+static inline int rsl_write_manifest(const struct rsl_link *link)
+{
+	/* By number, because libc declares memfd_create() and MFD_CLOEXEC for GNU only. */
+	int fd = (int)syscall(SYS_memfd_create, "rsl-manifest", 1U);
+	size_t done = 0;
+	ssize_t rc;
+
+	while (fd >= 0 && done < link->manifest_length) {
+		rc = pwrite(fd, link->manifest + done, link->manifest_length - done, (off_t)done);
+		if (rc < 0 && errno != EINTR) {
+			rc = -errno;
+			close(fd);
+			return (int)rc;
+		}
+		done += rc > 0 ? (size_t)rc : 0;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* Is this one of the variables of sd_listen_fds_with_names(3)? */
+static inline int rsl_announces(const char *variable)
+{
+	static const char *const names[] = {
+		"LISTEN_FDS=", "LISTEN_FDNAMES=", "LISTEN_PID=", "LISTEN_PIDFDID="
+	};
+	size_t n;
+
+	for (n = 0; n < sizeof(names) / sizeof(*names); n++)
+		if (!strncmp(variable, names[n], strlen(names[n])))
+			return 1;
+	return 0;
+}
+
+/* The environment of this process with the announcement of the descriptors in it. */
+static inline int rsl_announce(struct rsl_child *child)
+{
+	extern char **environ;
+	size_t n, kept = 0;
+
+	for (n = 0; environ && environ[n]; n++)
+		;
+	child->environment = (char **)calloc(n + 4, sizeof(char *));
+	if (!child->environment)
+		return -ENOMEM;
+	for (n = 0; environ && environ[n]; n++)
+		if (!rsl_announces(environ[n]))
+			child->environment[kept++] = environ[n];
+	snprintf(child->announced, sizeof(child->announced), "LISTEN_FDS=%d", child->count);
+	strcpy(child->pid, "LISTEN_PID=");
+	child->environment[kept++] = child->announced;
+	child->environment[kept++] = child->names;
+	child->environment[kept] = child->pid;
+	return 0;
+}
+
+/* In the child: become the program, or tell why not. Calls only what a fork may call. */
+static inline void rsl_become(struct rsl_child *child, int parent)
+{
+	extern char **environ;
+	int n, why, teller, behind = RSL_FIRST_FD + child->count;
+	long pid = (long)getpid(), digit = 1;
+	char *at = child->pid + strlen(child->pid);
+
+	while (pid / digit >= 10)
+		digit *= 10;
+	for (; digit; digit /= 10)
+		*at++ = (char)('0' + pid / digit % 10);
+	*at = '\0';
+	/* All of them out of the way first. */
+	teller = fcntl(parent, F_DUPFD_CLOEXEC, behind);
+	for (n = 0; n < child->count && teller >= 0; n++) {
+		child->fds[n] = fcntl(child->fds[n], F_DUPFD_CLOEXEC, behind);
+		if (child->fds[n] < 0)
+			break;
+	}
+	if (n == child->count) {
+		for (n = 0; n < child->count; n++)
+			dup2(child->fds[n], RSL_FIRST_FD + n);
+		environ = child->environment;
+		execvp(child->argv[0], child->argv);
+	}
+	why = errno;
+	_exit(write(teller < 0 ? parent : teller, &why, sizeof(why)) < 0 ? 126 : 127);
+}
+
+static inline pid_t rsl_fork(struct rsl_child *child)
+{
+	int ends[2], why = 0;
+	ssize_t got;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	pid = fork();
+	if (!pid)
+		rsl_become(child, ends[1]);
+	if (pid < 0)
+		why = errno;
+	close(ends[1]);
+	do
+		got = read(ends[0], &why, sizeof(why));
+	while (got < 0 && errno == EINTR);
+	close(ends[0]);
+	if (pid > 0 && why)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	return why ? -why : pid;
+}
+
+static inline pid_t rsl_spawn(const struct rsl_link *link, char *const argv[])
+{
+	struct rsl_child child;
+	int manifest, n;
+	pid_t rc;
+
+	if (rsl_fd(link) < 0)
+		return -EBADF;
+	manifest = rsl_write_manifest(link);
+	if (manifest < 0)
+		return manifest;
+	memset(&child, 0, sizeof(child));
+	child.argv = argv;
+	strcpy(child.names, "LISTEN_FDNAMES");
+	rsl_give(&child, link->shmem, "shmem", -1);
+	rsl_give(&child, link->mbox, "mbox", -1);
+	for (n = 0; n < RSL_MAX_VECTORS; n++)
+		rsl_give(&child, link->notify[n], "notify", n);
+	for (n = 0; n < RSL_MAX_VECTORS; n++)
+		rsl_give(&child, link->kick[n], "kick", n);
+	rsl_give(&child, manifest, "manifest", -1);
+	rc = rsl_announce(&child);
+	if (!rc)
+		rc = rsl_fork(&child);
+	free(child.environment);
+	close(manifest);
 	return rc;
 }
 

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 from rslctl import client
-from rslctl.daemon import broker, descriptors, execute
+from rslctl.daemon import broker, descriptors
 from rslctl.errors import RslError
+from rslctl.linux import fd_passing
 from rslctl.profile.model import Access
 
 from tests.unit.daemon.support import (
@@ -217,7 +218,7 @@ def test_what_is_no_socket_of_a_unit_is_told(
     monkeypatch.setenv("LISTEN_FDS", "1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, open("/dev/null") as file:
         number = {"closed": 999, "file": file.fileno(), "datagram": datagram.fileno()}[kind]
-        monkeypatch.setattr(execute, "LISTEN_FDS_START", os.dup(number) if number < 999 else 999)
+        monkeypatch.setattr(fd_passing, "START", os.dup(number) if number < 999 else 999)
         with pytest.raises(RslError, match=r"of the service manager|no such socket"):
             broker._inherited()
 

@@ -38,6 +38,8 @@ def test_nobody_can_change_a_manifest_or_the_size_of_the_memory() -> None:
     with daemon, remote:
         with pytest.raises(PermissionError):
             os.pwrite(daemon.fds[manifest.NAME], b"x", 0)
+        # One who only reads need not seek before.
+        assert json.loads(os.read(daemon.fds[manifest.NAME], 65536)) == daemon.document
         for fd in (daemon.fds["shmem"], remote.fds["shmem"]):
             for size in (0, 1 << 30):
                 with pytest.raises(PermissionError):

@@ -4,6 +4,8 @@
  *	Becomes PROGRAM, which has these descriptors from 3 on, LISTEN_PID, and no other.
  * driver link [SOCKET]
  *	Receives a link and does with it what the lines on standard input say.
+ * driver child
+ *	Receives a link, kicks vector 1, and ends with status 0.
  * driver json
  *	Reads documents, to be cut in pieces by a path.
  *
@@ -97,6 +99,34 @@ static void wait_for(struct rsl_link *link, const char *verb, int timeout_ms)
 	printf("%s %d %" PRIu32 " %d\n", verb, rc, mask, (int)((rsl_now_ns() - start) / 1000000));
 }
 
+/* Start a program that has the link, and wait for its end: its status, or why not. */
+static int spawn(const struct rsl_link *link, char *words)
+{
+	char *argv[8] = { NULL };
+	int n, status = 0;
+	pid_t pid;
+
+	for (n = 0; n < 7; n++)
+		argv[n] = strtok(n ? NULL : words, " \n");
+	pid = rsl_spawn(link, argv);
+	if (pid < 0)
+		return (int)pid;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* Receive once more, and close what that gave. */
+static int again(void)
+{
+	struct rsl_link link;
+	int rc;
+
+	memset(&link, 0x55, sizeof(link));
+	rc = rsl_receive(&link, NULL);
+	rsl_close(&link);
+	return rc;
+}
+
 static void do_line(struct rsl_link *link, const char *verb, const char *word, long value)
 {
 	unsigned char *memory = (unsigned char *)link->map;
@@ -120,6 +150,12 @@ static void do_line(struct rsl_link *link, const char *verb, const char *word, l
 		pfd.fd = rsl_fd(link);
 		pfd.events = POLLIN;
 		answer(verb, poll(&pfd, 1, 0));
+	} else if (!strcmp(verb, "fd")) {
+		answer(verb, rsl_fd(link) < 0 ? -EBADF : 0);
+	} else if (!strcmp(verb, "ignore")) {
+		answer(verb, rsl_ignore(link, (uint32_t)value));
+	} else if (!strcmp(verb, "again")) {
+		answer(verb, again());
 	} else if (!strcmp(verb, "ready")) {
 		answer(verb, rsl_ready());
 	} else if (!strcmp(verb, "number")) {
@@ -144,7 +180,7 @@ static void do_line(struct rsl_link *link, const char *verb, const char *word, l
 
 static int with_link(const char *socket_path)
 {
-	char line[128], verb[16], word[64];
+	char line[1024], verb[16], word[64];
 	struct rsl_link link;
 	int before = open_descriptors(), rc;
 
@@ -158,7 +194,12 @@ static int with_link(const char *socket_path)
 	while (!rc && fgets(line, sizeof(line), stdin)) {
 		verb[0] = word[0] = '\0';
 		sscanf(line, "%15s %63s", verb, word);
-		do_line(&link, verb, word, strtol(word, NULL, 0));
+		if (!strcmp(verb, "spawn")) {
+			answer(verb, spawn(&link, line + strlen("spawn")));
+			fflush(stdout);
+		} else {
+			do_line(&link, verb, word, strtol(word, NULL, 0));
+		}
 	}
 	rsl_close(&link);
 	return 0;
@@ -204,6 +245,13 @@ int main(int argc, char **argv)
 		return place(argv[2], argv + 3);
 	if (argc > 1 && !strcmp(argv[1], "link"))
 		return with_link(argc > 2 ? argv[2] : NULL);
+	if (argc > 1 && !strcmp(argv[1], "child")) {
+		struct rsl_link link;
+		int rc = rsl_receive(&link, NULL) || rsl_kick(&link, 2);
+
+		rsl_close(&link);
+		return rc;
+	}
 	if (argc > 1 && !strcmp(argv[1], "json"))
 		return documents();
 	return 2;

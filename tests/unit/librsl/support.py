@@ -118,10 +118,14 @@ class Link:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         #: The errno, how many more descriptors are open than before, and the text.
-        word, rc, opened, self.error = self.line().split(" ", 3)
+        word, self.outcome, opened, self.error = self.line().split(" ", 3)
         assert word == "receive"
-        self.errno, self.opened = -int(rc), int(opened)
-        self.facts = self.line().split()[1:] if self.errno == 0 else []
+        self.opened = int(opened)
+        self.facts = self.line().split()[1:] if self.outcome == "0" else []
+
+    @property
+    def errno(self) -> int:
+        return -int(self.outcome)
 
     def line(self) -> str:
         assert self.process.stdout
@@ -159,8 +163,12 @@ Fds = list[tuple[str, int]]
 class World:
     """The other end of a link, and the ways to hand over this one."""
 
-    def __init__(self, driver: Path, directory: Path, keep: Callable[[int], int]) -> None:
+    def __init__(
+        self, driver: Path, directory: Path, keep: Callable[[int], int], *program: str | Path
+    ) -> None:
+        """The programs that are given links are the driver, or *program* with its protocol."""
         self.driver, self.path, self.keep = driver, directory / "broker.sock", keep
+        self.program: tuple[str | Path, ...] = program or (driver,)
         self.links: list[Link] = []
         self.memory = keep(memfd(bytes(OFFSET + SIZE)))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -184,7 +192,7 @@ class World:
         return self.placed(fds, **environment)
 
     def placed(self, fds: Fds, **environment: str) -> Link:
-        link = Link(hand_over(self.driver, fds, self.driver, "link", **environment))
+        link = Link(hand_over(self.driver, fds, *self.program, "link", **environment))
         self.links.append(link)
         return link
 
@@ -198,7 +206,7 @@ class World:
         if names is None:
             names = json.loads(as_bytes(document))["descriptors"]
         with self.broker(as_bytes(document), [fd for _, fd in self.pairs(names)], piece):
-            link = Link(spawn([self.driver, "link", self.path], []))
+            link = Link(spawn([*self.program, "link", self.path], []))
         self.links.append(link)
         return link
 

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.unit import REPOSITORY
 from tests.unit.librsl.support import DRIVER, EXAMPLE, build
+
+#: A function of this name, and a program that compares two of them.
+WHERE = "int *%s(void)\n{\n\treturn &rsl_received;\n}\n"
+MAIN = "int main(void)\n{\n\treturn one() != two();\n}\n"
 
 
 @pytest.mark.parametrize("source", [EXAMPLE, DRIVER], ids=["example", "driver"])
@@ -37,6 +42,24 @@ def test_the_example_of_the_document_compiles(tmp_path: Path) -> None:
     source = tmp_path / "example.c"
     source.write_text(text.split("```c\n")[1].split("```")[0])
     assert build(source, tmp_path / "example", "cc", "-std=gnu99") == ""
+
+
+@pytest.mark.parametrize("compiler", ["cc", "c++ -x c++"])
+def test_a_program_of_several_files_receives_its_link_once(tmp_path: Path, compiler: str) -> None:
+    """What is received in one file is known in the other."""
+    program, *language = compiler.split()
+    if not shutil.which(program):
+        pytest.skip(f"{program} is missing")
+    (tmp_path / "one.c").write_text("#include <rsl.h>\nint *one(void);\n" + WHERE % "one")
+    (tmp_path / "two.c").write_text(
+        "#include <rsl.h>\nint *one(void);\nint *two(void);\n" + WHERE % "two" + MAIN
+    )
+    for name in ("one", "two"):
+        flags = [*language, "-c"]
+        assert build(tmp_path / f"{name}.c", tmp_path / f"{name}.o", program, *flags) == ""
+    parts = [str(tmp_path / f"{name}.o") for name in ("one", "two")]
+    subprocess.run([program, "-o", str(tmp_path / "both"), *parts], check=True)
+    assert subprocess.run([tmp_path / "both"], check=False).returncode == 0
 
 
 def test_constants_are_those_of_the_kernel(tmp_path: Path) -> None:

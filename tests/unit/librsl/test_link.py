@@ -156,7 +156,7 @@ def test_a_device_that_goes_is_told_by_shmem_after_what_was_notified(world: Worl
     # What can be polled and hang up stands for the open file of the device.
     ours, theirs = socket.socketpair()
     names = eventfd_names(4)
-    document = world.keep(memfd(as_bytes(manifest())))
+    document = world.keep(memfd(as_bytes(manifest(descriptors=["shmem", *names]))))
     fds = [("shmem", theirs.fileno()), *world.pairs(names), ("manifest", document)]
     link = world.placed(fds)
     assert link.errno == 0

@@ -155,6 +155,14 @@ SetenvOption = Annotated[
     list[str] | None,
     typer.Option("--setenv", metavar="NAME[=VALUE]", help="Pass this variable; may be repeated."),
 ]
+OpenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--open",
+        metavar="PATH:NAME",
+        help="Open this file, device or socket for the daemon, too; may be repeated.",
+    ),
+]
 PlayedBoardOption = Annotated[
     str | None,
     typer.Option(

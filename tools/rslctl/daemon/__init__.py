@@ -7,5 +7,6 @@ __all__ = [
     "execute",
     "fdstore",
     "legacy",
+    "open_file",
     "sim",
 ]

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from rslctl.daemon import descriptors, execute, manifest
 from rslctl.errors import RslError, os_error
+from rslctl.linux import fd_passing
 from rslctl.profile.model import Access
 
 #: Directory of the sockets, which are named after the links.
@@ -287,7 +288,7 @@ def _inherited() -> socket.socket:
     if count != "1":
         raise RslError(f"got {count} descriptors from the service manager, not one", hint=hint)
     try:
-        given = socket.socket(fileno=execute.LISTEN_FDS_START)
+        given = socket.socket(fileno=fd_passing.START)
         listens = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise os_error("use the socket of the service manager", error, hint=hint) from error

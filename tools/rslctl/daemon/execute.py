@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Execute a daemon that has the descriptors of a link and no other right.
 
-The descriptors are passed as sd_listen_fds_with_names(3) describes: from number 3 on. LISTEN_FDS
-is their count, LISTEN_FDNAMES their names, and LISTEN_PID the process that they are for.
+The descriptors are passed as sd_listen_fds_with_names(3) describes.
 """
 
 from __future__ import annotations
@@ -15,18 +14,14 @@ import pwd
 import shutil
 import signal
 import termios
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from rslctl.daemon.descriptors import Offer
 from rslctl.errors import RslError, os_error
-from rslctl.linux import syscalls
-
-LISTEN_FDS_START = 3
-
-#: The variables that the service manager set for this process itself.
-_LISTEN = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
+from rslctl.linux import fd_passing, syscalls
 
 #: The variables that a clean environment keeps.
 _KEPT = ("PATH", "LANG", "TZ", "TERM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -106,13 +101,13 @@ def environment(
         RslError: an item of *more* is neither.
     """
     made = {key: value for key, value in base.items() if not clean or key in _KEPT}
-    for key in _LISTEN:
+    for key in fd_passing.VARIABLES:
         made.pop(key, None)
     if who and clean:
         made |= {"HOME": who.home, "LOGNAME": who.name, "USER": who.name, "SHELL": "/bin/sh"}
     for each in more:
         key, equals, value = each.partition("=")
-        if not key or key in _LISTEN or not (equals or key in base):
+        if not key or key in fd_passing.VARIABLES or not (equals or key in base):
             raise RslError(
                 f"--setenv: {each!r} is not NAME=VALUE, nor a variable that is set",
                 hint="as --setenv DEBUG=1",
@@ -139,9 +134,10 @@ def become(
     who: User | None,
     env: dict[str, str],
     *,
+    more: Mapping[str, int] = types.MappingProxyType({}),
     with_parent: bool = False,
 ) -> NoReturn:
-    """Execute *command* in this process, with the descriptors of *offer*, as *who*.
+    """Execute *command* in this process, with the descriptors of *offer* and *more*, as *who*.
 
     If *with_parent* is true, the command gets SIGTERM when the parent of this process ends.
 
@@ -152,15 +148,13 @@ def become(
     program = find_program(command)
     if who and os.geteuid() != 0:
         raise RslError(f"cannot become user {who.name!r}", hint="run it as root")
-    fds = offer.fds if offer else {}
+    fds = {**offer.fds, **more} if offer else {}
     if fds:
-        env["LISTEN_FDS"] = str(len(fds))
-        env["LISTEN_PID"] = str(os.getpid())
-        env["LISTEN_FDNAMES"] = ":".join(fds)
+        env |= fd_passing.announcement(fds)
     try:
         _place(list(fds.values()))
     except OSError as error:
-        raise os_error("pass the link's descriptors", error, hint="see ulimit -n") from error
+        raise os_error("pass the daemon's descriptors", error, hint="see ulimit -n") from error
     if who:
         _leave_terminal()
         drop_rights(who)
@@ -176,11 +170,9 @@ def become(
 
 
 def _place(fds: Sequence[int]) -> None:
-    """Duplicate *fds* to LISTEN_FDS_START and on. Set close-on-exec for all other descriptors."""
-    behind = LISTEN_FDS_START + len(fds)
-    copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, behind) for fd in fds]
-    for number, fd in enumerate(copies, LISTEN_FDS_START):
-        os.dup2(fd, number, inheritable=True)
+    """Place *fds* for the daemon. Set close-on-exec for all other descriptors above 2."""
+    fd_passing.place(fds)
+    behind = fd_passing.START + len(fds)
     for name in os.listdir("/proc/self/fd"):
         if int(name) >= behind:
             try:

@@ -86,8 +86,8 @@ def encode(manifest: dict[str, Any]) -> bytes:
 
 
 def sealed(data: bytes) -> int:
-    """A descriptor of a sealed memfd with *data*, which no process can change."""
+    """A descriptor, at offset 0, of a sealed memfd with *data*, which no process can change."""
     fd = os.memfd_create(f"rsl-{NAME}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(fd, data)
+    os.pwrite(fd, data, 0)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SIZE_SEALS | fcntl.F_SEAL_WRITE)
     return fd

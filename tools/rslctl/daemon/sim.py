@@ -16,8 +16,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from rslctl.daemon import descriptors, execute
@@ -52,6 +52,8 @@ class Program:
     command: Sequence[str]
     env: dict[str, str]
     who: execute.User | None = None
+    #: Descriptors beside those of the link, by name.
+    more: Mapping[str, int] = field(default_factory=dict)
 
 
 def words(text: str) -> list[str]:
@@ -164,7 +166,14 @@ def _become(program: Program, offered: descriptors.Offer, *, alone: bool) -> NoR
             os.setpgid(0, 0)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-        execute.become(program.command, offered, program.who, program.env, with_parent=True)
+        execute.become(
+            program.command,
+            offered,
+            program.who,
+            program.env,
+            more=program.more,
+            with_parent=True,
+        )
     except (RslError, OSError) as error:
         os.write(2, f"rslctl: {error}\n".encode())
     finally:

@@ -7,6 +7,7 @@ here knows of boards or profiles.
 
 __all__ = [
     "devices",
+    "fd_passing",
     "host",
     "inotify",
     "kernel_log",

@@ -29,8 +29,10 @@ def test_run_refuses_an_unknown_user_or_program_before_anything(
 
 def test_a_dry_run_says_what_it_would_execute(rslctl: Rslctl, machine: Machine) -> None:
     machine.with_link()
-    status, out, _ = rslctl("run", "--root", machine.root, "--dry-run", "--", "sh", "-c", "exit 3")
+    options = ("--root", machine.root, "--dry-run", "--open", "/none:x")
+    status, out, _ = rslctl("run", *options, "--", "sh", "-c", "exit 3")
     assert (status, out.split()[:3]) == (0, ["rpu0:", "would", "execute"])
+    assert out.splitlines()[1:] == ["rpu0: would open /none as x"]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,8 @@ def test_a_dry_run_says_what_it_would_execute(rslctl: Rslctl, machine: Machine) 
         (("--remote", "true"), "--board and --remote go together"),
         (("--once-ready",), "--once-ready and --with-remote go with --remote"),
         (("--legacy", "--eventfd"), "--legacy passes no descriptors"),
+        (("--legacy", "--open", "/dev/null:x"), "--legacy passes no descriptors"),
+        (("--open", "/dev/null"), "is not PATH:NAME"),
         (("--legacy", "--board", "sim", "--remote", "x"), "--legacy passes no descriptors"),
         (("--board", "sim", "--remote", "'"), "No closing quotation"),
         (("--board", "sim", "--remote", ""), "the command is empty"),

@@ -8,7 +8,7 @@ import sys
 
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note
-from rslctl.daemon import descriptors, execute, legacy, sim
+from rslctl.daemon import descriptors, execute, legacy, open_file, sim
 from rslctl.errors import RslError, UsageError
 from rslctl.profile import reader
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         LegacyOption,
         LinkOption,
         OnceReadyOption,
+        OpenOption,
         PlayedBoardOption,
         PlayedRemoteOption,
         RootOption,
@@ -41,6 +42,7 @@ def run(
     eventfd: EventfdOption = False,
     clean_env: CleanEnvOption = False,
     setenv: SetenvOption = None,
+    open_files: OpenOption = None,
     board: PlayedBoardOption = None,
     remote: PlayedRemoteOption = None,
     once_ready: OnceReadyOption = False,
@@ -61,6 +63,10 @@ def run(
 
     Example: rslctl run --user nobody -- /usr/bin/my-daemon --verbose
 
+    With --open the daemon gets one more thing, which it may not open itself.
+
+    Example: rslctl run --user nobody --open /dev/vhost-vsock:vhost-vsock -- my-daemon
+
     Example: rslctl run --board sim --remote ./my-remote -- ./my-daemon
 
     Example: rslctl run --legacy -- lkvm run --rsld --pmm --shmem-addr {shmem_addr} ...
@@ -68,7 +74,14 @@ def run(
     machine = host(root)
     who = _user(user, group, groups)
     env = execute.environment(os.environ, who, clean=clean_env, more=setenv or [])
-    _check(board, remote, played=once_ready or with_remote, legacy=as_legacy, eventfd=eventfd)
+    wanted = open_file.parse(open_files or [])
+    _check(
+        board,
+        remote,
+        played=once_ready or with_remote,
+        legacy=as_legacy,
+        passed=eventfd or bool(wanted),
+    )
     if board is not None and remote is not None:
         profile = reader.load(board, machine.root)
         chosen = profile.link(link)
@@ -76,15 +89,16 @@ def run(
         if dry_run:
             print(f"{chosen.name}: would play it between {command[0]} and {other[0]}")
             return
-        status = sim.run(
-            profile,
-            chosen,
-            sim.Program(command, env, who),
-            sim.Program(other, dict(env), who),
-            once_ready=once_ready,
-            with_remote=with_remote,
-            note=note,
-        )
+        with open_file.opened(wanted) as more:
+            status = sim.run(
+                profile,
+                chosen,
+                sim.Program(command, env, who, more),
+                sim.Program(other, dict(env), who),
+                once_ready=once_ready,
+                with_remote=with_remote,
+                note=note,
+            )
         sys.exit(status)
     source = descriptors.Source(machine, link, eventfds=eventfd)
     command = legacy.fill_in(machine, command, source.device) if as_legacy else command
@@ -94,6 +108,8 @@ def run(
     if dry_run:
         as_whom = f"user {who.name} without capabilities" if who else "the calling user"
         print(f"{source.device.name}: would execute {program} as {as_whom}")
+        for each in wanted:
+            print(f"{source.device.name}: would open {each.path} as {each.name}")
         for line in legacy.describe(machine, source.device, command, env) if as_legacy else []:
             print(f"{source.device.name}: {line}")
     elif not machine.live:
@@ -105,13 +121,13 @@ def run(
         legacy.enter(machine, source.device, who, env)
         execute.become(command, None, who, env)
     else:
-        with source() as offered:
+        with source() as offered, open_file.opened(wanted) as more:
             offered.seal()
-            execute.become(command, offered, who, env)
+            execute.become(command, offered, who, env, more=more)
 
 
 def _check(
-    board: str | None, remote: str | None, *, played: bool, legacy: bool, eventfd: bool
+    board: str | None, remote: str | None, *, played: bool, legacy: bool, passed: bool
 ) -> None:
     """Check that the options can be used together."""
     if (board is None) != (remote is None):
@@ -122,7 +138,7 @@ def _check(
         )
     if played and remote is None:
         raise UsageError("--once-ready and --with-remote go with --remote")
-    if legacy and (eventfd or remote is not None):
+    if legacy and (passed or remote is not None):
         raise UsageError("--legacy passes no descriptors, and shows a link of real hardware")
 
 
