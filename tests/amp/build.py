@@ -382,7 +382,7 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     tests = root / "guest/tests"
     for name in ("guest", "bench"):
         shutil.copytree(REPOSITORY / "tests" / name, tests / name)
-    for name in ("__init__.py", "command_line.py", "documents.py"):
+    for name in ("__init__.py", "checkout.py", "command_line.py", "documents.py"):
         shutil.copy(REPOSITORY / "tests" / name, tests)
     shutil.copytree(REPOSITORY / "docs", root / "guest/documents/docs")
     shutil.copy(REPOSITORY / "README.md", root / "guest/documents")

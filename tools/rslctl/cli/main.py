@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -22,6 +23,9 @@ def main() -> NoReturn:
     """
     # A closed descriptor: nobody reads the result.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    # As stderr does: a terminal that cannot show a character shows its number.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             if not quick.run(sys.argv[1:]):

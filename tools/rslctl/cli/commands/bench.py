@@ -17,6 +17,7 @@ from rslctl.cli.options import JsonOption, LinkOption, among, write
 from rslctl.cli.output import note, print_json
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.linux import mbox
+from rslctl.linux.host import read_input
 
 #: Those that leave the link to the module.
 _DEFAULT = ["chardev", "eventfd", "sysfs"]
@@ -147,7 +148,7 @@ def _read(path: Path) -> dict[str, Any]:
         RslError: there is none in the file.
     """
     try:
-        document: dict[str, Any] = decoder.loads(path.read_text())
+        document: dict[str, Any] = decoder.loads(read_input(path))
         report.check(document)
     except OSError as error:
         raise os_error(f"read '{path}'", error) from error
