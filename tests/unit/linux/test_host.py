@@ -120,7 +120,12 @@ def test_a_pipe_is_read_while_somebody_writes_to_it(tmp_path: Path) -> None:
     with pytest.raises(RslError, match=f"'{path}': it is a pipe without a writer"):
         read_input(path)
     ours, theirs = os.pipe()
-    threading.Timer(0.1, lambda: (os.write(theirs, b"late"), os.close(theirs))).start()
+
+    def write() -> None:
+        os.write(theirs, b"late")
+        os.close(theirs)
+
+    threading.Timer(0.1, write).start()
     assert read_input(f"/dev/fd/{ours}") == b"late"
     os.close(ours)
     path = tmp_path / "file"

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 
-from rslctl.cli import quick
+from rslctl.cli import output, quick
 from rslctl.errors import RslError
 
 TYPE_CHECKING = False
@@ -33,9 +33,9 @@ def main() -> NoReturn:
         finally:
             sys.stdout.flush()
     except RslError as error:
-        print(f"rslctl: {error}", file=sys.stderr)
+        output.note(str(error))
         if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+            output.show(f"hint: {error.hint}", sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from rslctl.bench import measure, paths, report
+from rslctl.bench import measure, page, paths, report
 from rslctl.cli.machine import host
 from rslctl.cli.options import JsonOption, LinkOption, among, write
 from rslctl.cli.output import note, print_json
@@ -112,7 +112,7 @@ def bench(
     if json:
         print_json([each for _, each in documents] if runs else documents[0][1])
     if report_to:
-        write({report_to: report.html(_parts(documents)).encode()})
+        write({report_to: page.html(documents).encode()})
     elif not json:
         console = Console()
         for part in _parts(documents):

@@ -22,7 +22,7 @@ from rslctl.cli.options import (
     board_names,
     write,
 )
-from rslctl.cli.output import busy, note, print_json
+from rslctl.cli.output import INDENT, busy, coloured, note, print_json, show
 from rslctl.devicetree import tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host, run
@@ -95,8 +95,8 @@ def doctor_command(
         print_json([asdict(each) for each in found])
     else:
         for each in found:
-            print(f"{each.level}: {each.check}: {each.text}")
-            print(f"    {each.remedy}")
+            show(f"{coloured(each.level, each.level)}: {each.check}: {each.text}")
+            show(each.remedy, indent=INDENT)
         print(_summary(found))
     if report:
         write({report: encoder.dumps(_report(machine, profile, found), indent=2).encode()})
