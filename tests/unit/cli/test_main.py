@@ -99,9 +99,9 @@ def test_nobody_who_reads_is_no_error_that_is_told(tmp_path: Path, redirected: s
 def test_a_character_that_the_terminal_lacks_is_shown_as_its_number(
     tmp_path: Path, words: list[str]
 ) -> None:
-    profile = tmp_path / "caf\xe9.toml"
+    profile = tmp_path / "n\xe9.toml"
     text = (TOOLS / "rslctl/profile/boards/sim.toml").read_text()
-    profile.write_text(text.replace("no hardware", "\u2014 caf\xe9 \U0001f600"))
+    profile.write_text(text.replace("no hardware", "\u2014 n\xe9 \U0001f600"))
     done = subprocess.run(
         [write_starter(tmp_path), "boards", "show", profile, *words],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
@@ -109,7 +109,7 @@ def test_a_character_that_the_terminal_lacks_is_shown_as_its_number(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"\\u2014 caf" in done.stdout
+    assert b"\\u2014 n" in done.stdout
 
 
 #: Sends its own process SIGINT as soon as the module that the environment names is loaded.
