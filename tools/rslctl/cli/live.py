@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import termios
-import tty
 from collections.abc import Callable, Iterator
 
 from rslctl.errors import UsageError
@@ -73,7 +72,10 @@ def _screen() -> Iterator[None]:
     before = termios.tcgetattr(keys)
     ended = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        tty.setcbreak(keys)
+        # Keys come at once and are not shown; Ctrl-C still interrupts.
+        mode = termios.tcgetattr(keys)
+        mode[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(keys, termios.TCSAFLUSH, mode)
         sys.stdout.write(_ENTER)
         yield
     finally:
