@@ -34,7 +34,7 @@ def write_starter(directory: Path) -> Path:
     starter = directory / "rslctl"
     starter.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(TOOLS)!r})\n"
-        "from rslctl.cli.main import main\nmain()\n"
+        f"{(TOOLS / 'bin/rslctl').read_text()}"
     )
     starter.chmod(0o755)
     return starter

@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import checkout
+
 #: Languages of blocks that are run; "console" has the output, too.
 SHELL = ("sh", "console")
 
@@ -41,14 +43,7 @@ class Block:
 
 def find(root: Path) -> list[Path]:
     """The documents below *root*, which is a checkout."""
-    return [
-        path
-        for path in sorted(root.rglob("*.md"))
-        if not any(
-            part in ("build", "node_modules") or part.startswith(".")
-            for part in path.relative_to(root).parts
-        )
-    ]
+    return [path for path in checkout.sources(root) if path.suffix == ".md"]
 
 
 def blocks(path: Path) -> list[Block]:

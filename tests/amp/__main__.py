@@ -25,7 +25,7 @@ def demo() -> None:
 
 def check(arguments: list[str]) -> None:
     """Run all tests."""
-    machine.install(machine.ROOT_PACKAGES)
+    machine.install({**machine.ROOT_PACKAGES, **machine.BROWSER_PACKAGES})
     interpreter = machine.python()
     build.board()
     os.environ[build.MADE] = "1"
@@ -169,7 +169,7 @@ def main() -> None:
     elif name == "check":
         check(arguments)
     elif name == "shell":
-        qemu.shell(build.board())
+        qemu.shell(build.board(uio=False))
     elif name == "check-debug":
         machine.install(machine.KERNEL_PACKAGES)
         check_debug(arguments)

@@ -374,6 +374,9 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     if uio and kernel_name in kernels.KERNELS:
         shutil.copy(kernels.uio_driver(kernel_name), place / "updates")
     _programs(root / "guest/bin")
+    (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
+    # The program of the documents; what it plays, legacyd.c says.
+    (root / "usr/local/bin/lkvm").symlink_to("/guest/bin/legacyd")
     shutil.copytree(kernel / "modules/kernel", place / "kernel")
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         shutil.copy(kernel / "modules" / name, place)
@@ -383,7 +386,7 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     tests = root / "guest/tests"
     for name in ("guest", "bench"):
         shutil.copytree(REPOSITORY / "tests" / name, tests / name)
-    for name in ("__init__.py", "command_line.py", "documents.py"):
+    for name in ("__init__.py", "checkout.py", "command_line.py", "documents.py"):
         shutil.copy(REPOSITORY / "tests" / name, tests)
     shutil.copytree(REPOSITORY / "docs", root / "guest/documents/docs")
     shutil.copy(REPOSITORY / "README.md", root / "guest/documents")

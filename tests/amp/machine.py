@@ -78,6 +78,12 @@ ROOT_PACKAGES = {
     "/usr/sbin/update-binfmts": "binfmt-support",
 }
 
+#: The same, for looking at pages.
+BROWSER_PACKAGES = {
+    "/usr/bin/chromium": "chromium",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
+}
+
 #: The same, for building a whole kernel.
 KERNEL_PACKAGES = {
     "/usr/bin/bc": "bc",

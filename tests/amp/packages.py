@@ -7,18 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests import checkout
 from tests.amp import cache
 from tests.amp.machine import REPOSITORY, python, run
 from tests.amp.say import say, step
-
-#: What a checkout has beside its sources.
-_MADE = (".git", "build", "__pycache__", "*.egg-info", ".hypothesis", ".*_cache", "*.ko", "*.o")
-
-
-def sources(target: Path) -> Path:
-    """A copy of this checkout's sources, as packing writes beside what it packs."""
-    shutil.copytree(REPOSITORY, target, ignore=shutil.ignore_patterns(*_MADE), symlinks=True)
-    return target
 
 
 def _packed(kind: str, target: Path, interpreter: Path) -> Path:
@@ -26,7 +18,9 @@ def _packed(kind: str, target: Path, interpreter: Path) -> Path:
     with tempfile.TemporaryDirectory() as directory:
         made = Path(directory) / "made"
         program = f"from setuptools import build_meta; build_meta.build_{kind}('{made}')"
-        run([interpreter, "-c", program], cwd=sources(Path(directory) / "sources"))
+        # Packing writes beside what it packs.
+        source = checkout.copy(REPOSITORY, Path(directory) / "sources")
+        run([interpreter, "-c", program], cwd=source)
         (file,) = made.iterdir()
         return Path(shutil.move(file, target))
 
@@ -57,7 +51,7 @@ def _wheels() -> Path:
 def debs(target: Path) -> list[Path]:
     """Make the Debian packages in *target*, and the source package that makes them again."""
     shutil.rmtree(target, ignore_errors=True)
-    source = sources(target / "rslctl")
+    source = checkout.copy(REPOSITORY, target / "rslctl")
     shutil.copytree(_wheels(), source / "debian/wheels")
     with step("building the Debian packages"):
         # With Debian's Python, whatever the user's is.

@@ -156,7 +156,10 @@ def test_kick_and_wait_speak_of_the_same_vector(rslctl: Rslctl, link: mbox.LinkD
     time.sleep(0.3)
     assert waiting.poll() is None
     status, out, _ = rslctl("kick", "3", "--json")
-    assert (status, json.loads(out)) == (0, {"link": "rpu0", "vector": 3, "kicked": True})
+    assert (status, json.loads(out)) == (
+        0,
+        {"link": "rpu0", "vector": 3, "kicked": True, "notified": None},
+    )
     assert waiting.wait(30) == 0
     assert json.loads(waiting.stdout.read()) == {"link": "rpu0", "vectors": [3]}
 

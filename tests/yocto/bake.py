@@ -18,6 +18,11 @@ import types
 from pathlib import Path
 from typing import Any
 
+# The parser of shell writes its tables into this directory, where it may not write to its own. They
+# are not found there again, as Python looks for modules where it was started.
+os.makedirs(sys.argv[1], exist_ok=True)
+os.chdir(sys.argv[1])
+
 # bitbake-setup leaves out the server of hashes, which is only for builds that share them.
 for absent in ("hashserv", "hashserv.client"):
     sys.modules[absent] = types.ModuleType(absent)
@@ -38,7 +43,6 @@ def configure(build: Path, settings: dict[str, str]) -> bb.cookerdata.CookerData
     lines = [f'{name} = "{value}"' for name, value in settings.items()]
     lines += ['BBPATH = "${TOPDIR}"', f'BBLAYERS = "{layers}"', f'PYTHON = "{sys.executable}"']
     (conf / "bblayers.conf").write_text("\n".join(lines) + "\n")
-    os.chdir(build)
     parameters = bb.cookerdata.CookerConfiguration()
     parameters.env = {"PATH": os.environ["PATH"], "HOME": str(build)}
     builder = bb.cookerdata.CookerDataBuilder(parameters)

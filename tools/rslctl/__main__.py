@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``python -m rslctl``."""
 
-from rslctl.cli.main import main
+try:
+    from rslctl.cli.main import main
 
-main()
+    main()
+except KeyboardInterrupt:  # while it loads, or while it ends
+    raise SystemExit(130) from None

@@ -25,6 +25,8 @@ def document(scale: int = 1, *, memory: bool = True) -> dict[str, Any]:
         "link": "rpu0",
         "vector": 0,
         "transport": "doorbell",
+        "board": "qemu-virt",
+        "date": "2026-01-02 03:04 UTC",
         "machine": "a",
         "kernel": "6",
         "python": "3",

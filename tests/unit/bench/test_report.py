@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.table import Table
 from rslctl.bench import report
 
@@ -47,42 +43,6 @@ def test_what_is_no_run_is_named(rslctl: Rslctl, tmp_path: Path, text: str, why:
     assert why in err
     status, _, err = rslctl("bench", str(tmp_path / "none.json"))
     assert (status, "No such file" in err) == (1, True)
-
-
-def test_a_page_of_a_run_without_memory_says_nothing_of_it() -> None:
-    assert "MB/s" not in report.html(report.run(document(memory=False)))
-    assert "MB/s" in report.html(report.run(document()))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=4,
-)
-
-
-def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The paths to all values in a document, but for its own."""
-    below: dict[Any, Any] = value if isinstance(value, dict) else {}
-    if isinstance(value, list):
-        below = dict(enumerate(value))
-    found = [each for key, inner in below.items() for each in places(inner, (*path, key))]
-    return [path, *found] if path else found
-
-
-@given(st.sampled_from(places(document())), JSON)
-def test_whatever_a_run_holds_it_is_shown_or_refused(path: tuple[Any, ...], value: Any) -> None:
-    spoilt = copy.deepcopy(document())
-    place: Any = spoilt
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    try:
-        report.check(spoilt)
-    except ValueError as error:
-        assert str(error).isprintable()
-    else:
-        assert report.html(report.run(spoilt))
 
 
 def test_only_what_several_runs_have_is_compared() -> None:

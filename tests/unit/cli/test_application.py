@@ -22,6 +22,7 @@ def test_help_has_an_example_that_is_the_commands(path: tuple[str, ...], rslctl:
 
 def test_the_version_is_told(rslctl: Rslctl) -> None:
     assert rslctl("--version")[1].startswith("rslctl 0.")
+    assert rslctl("-V") == rslctl("--version")
 
 
 def test_every_command_of_the_help_is_loaded_from_its_module() -> None:

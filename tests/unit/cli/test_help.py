@@ -89,3 +89,11 @@ def test_what_is_missing_is_named_with_the_usage(typed: str, missing: str, rslct
     assert "env var" not in err
     _, shown, _ = rslctl(*typed.split(), "-h")
     assert err.splitlines()[0] == shown.splitlines()[0]
+
+
+@pytest.mark.parametrize("words", ["", "kick", "boards", "boards show", "overlay"])
+def test_help_is_a_word_too(words: str, rslctl: Rslctl) -> None:
+    shown = rslctl(*words.split(), "--help")
+    assert shown[::2] == (0, "")
+    assert rslctl("help", *words.split()) == shown
+    assert rslctl("help", "nothing")[:2] == (2, "")

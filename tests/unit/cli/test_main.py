@@ -12,7 +12,7 @@ import pytest
 from rslctl.cli import main, quick
 from rslctl.profile import reader
 
-from tests.command_line import Rslctl, write_starter
+from tests.command_line import TOOLS, Rslctl, write_starter
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,53 @@ def test_nobody_who_reads_is_no_error_that_is_told(tmp_path: Path, redirected: s
         check=False,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_character_that_the_terminal_lacks_is_shown_as_its_number(
+    tmp_path: Path, words: list[str]
+) -> None:
+    profile = tmp_path / "n\xe9.toml"
+    text = (TOOLS / "rslctl/profile/boards/sim.toml").read_text()
+    profile.write_text(text.replace("no hardware", "\u2014 n\xe9 \U0001f600"))
+    done = subprocess.run(
+        [write_starter(tmp_path), "boards", "show", profile, *words],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2014 n" in done.stdout
+
+
+#: Sends its own process SIGINT as soon as the module that the environment names is loaded.
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPTED"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize("name", ["rslctl.cli.main", "rslctl.errors", "typer", "rich"])
+@pytest.mark.parametrize("how", [["-m", "rslctl"], [str(TOOLS / "bin/rslctl")]])
+def test_an_interrupt_while_it_loads_is_none_that_is_told(
+    tmp_path: Path, name: str, how: list[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, *how, "bench"],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "INTERRUPTED": name,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

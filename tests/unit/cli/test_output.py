@@ -7,6 +7,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rslctl.cli import output
 
 from tests.command_line import Rslctl
@@ -37,3 +39,48 @@ def test_a_result_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     document = {"name": "é", "list": [1, None, True]}
     output.print_json(document)
     assert json.loads(capsys.readouterr().out) == document
+
+
+def test_a_long_line_continues_between_words_on_a_terminal_only(
+    search_path: str, rslctl: Rslctl
+) -> None:
+    arguments = ["doctor", "--board", "zcu102"]
+    status, out, _ = rslctl(*arguments)
+    assert status == 1 and any(len(line) > 80 for line in out.splitlines())
+    shown = on_terminal(search_path, *arguments, NO_COLOR="1")
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+    lines = [line.rsplit("\r", 1)[-1] for line in shown.replace("\r\n", "\n").splitlines()]
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+    assert not [line for line in lines if line.endswith(",")]
+    assert " ".join(out.split()) in " ".join(" ".join(lines).split())
+
+
+@given(st.text("ab, ", max_size=200), st.integers(10, 80), st.sampled_from([0, 4]))
+def test_lines_are_no_wider_than_a_terminal_and_do_not_end_in_a_comma(
+    text: str, width: int, indent: int
+) -> None:
+    lines = output.wrapped(text, width, indent)
+    assert " ".join(lines).split() == text.split()
+    for line in lines[:-1]:
+        assert len(line) <= width or " " not in line.strip()
+        assert not line.endswith(",") or " " not in line.strip()
+    assert lines[0].startswith(" " * indent)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three", ["one two", "  three"]),
+        ("one, two three", ["one, two", "  three"]),
+        ("a one, three", ["a", "  one,", "  three"]),
+        ("abcdefghijklmn op", ["abcdefghijklmn", "  op"]),
+        ("\x1b[31merror\x1b[0m: x", ["\x1b[31merror\x1b[0m: x"]),
+    ],
+)
+def test_a_line_of_nine_columns(text: str, lines: list[str]) -> None:
+    assert output.wrapped(text, 9) == lines
+
+
+def test_pairs_and_tables_are_in_columns() -> None:
+    assert output.pairs({"a": "1", "long": "2"}) == ["a     1", "long  2"]
+    assert output.table([["a", "b"], ["100", "2"]]) == ["  a  b", "100  2"]

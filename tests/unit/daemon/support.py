@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -22,11 +23,14 @@ from rslctl.profile.model import Access
 from tests.command_line import TOOLS
 
 BOARD = reader.load("sim")
+#: Of one vector, so that hundreds of answers have fewer descriptors than a user without privilege
+#: may have under way (RLIMIT_NOFILE, often 1024).
+LINK = dataclasses.replace(BOARD.links[0], sim=1)
 
 
 def played() -> descriptors.Offer:
     """A link's descriptors, without hardware."""
-    daemon, remote = descriptors.of_programs(BOARD, BOARD.links[0])
+    daemon, remote = descriptors.of_programs(BOARD, LINK)
     remote.close()
     os.close(daemon.fds.pop("manifest"))
     return daemon

@@ -6,11 +6,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
-from rslctl.linux.host import Host, run
+from rslctl.linux.host import Host, read_input, run
 
 
 @pytest.fixture
@@ -111,3 +112,22 @@ def test_a_command_is_only_run_on_this_machine(host: Host) -> None:
     with pytest.raises(RslError, match=r"'true' would act on this machine, not on '.*/root'"):
         host.run(["true"])
     assert Host().run([sys.executable, "-c", "print(1)"]) == "1\n"
+
+
+def test_a_pipe_is_read_while_somebody_writes_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(RslError, match=f"'{path}': it is a pipe without a writer"):
+        read_input(path)
+    ours, theirs = os.pipe()
+
+    def write() -> None:
+        os.write(theirs, b"late")
+        os.close(theirs)
+
+    threading.Timer(0.1, write).start()
+    assert read_input(f"/dev/fd/{ours}") == b"late"
+    os.close(ours)
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000)
+    assert read_input(path) == path.read_bytes()

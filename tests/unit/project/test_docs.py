@@ -20,7 +20,7 @@ import pytest
 import typer
 from rslctl.cli import application
 
-from tests import documents
+from tests import checkout, documents
 from tests.command_line import Rslctl
 from tests.unit import REPOSITORY
 
@@ -261,14 +261,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-    subprocess.run([pip, "install", "-q", "."], cwd=checkout(place), env=env, check=True)
+    subprocess.run(
+        [pip, "install", "-q", "."],
+        cwd=checkout.copy(ROOT, place / "checkout"),
+        env=env,
+        check=True,
+    )
     return env
-
-
-def checkout(place: Path) -> Path:
-    """A copy of what is in the repository."""
-    skip = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
-    return Path(shutil.copytree(ROOT, place / "checkout", ignore=skip, symlinks=True))
 
 
 @pytest.mark.parametrize("path", of_kind("laptop"), ids=name)
@@ -280,7 +279,7 @@ def test_the_commands_for_this_machine(
         pytest.skip("no C compiler")
     if "-m venv" in text and not importlib.util.find_spec("ensurepip"):
         pytest.skip("no ensurepip: Debian's package python3-venv")
-    with documents.Session(checkout(tmp_path), installed) as session:
+    with documents.Session(checkout.copy(ROOT, tmp_path / "checkout"), installed) as session:
         session.run(path, "laptop")
 
 

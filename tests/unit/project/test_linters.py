@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import checkout
 from tests.unit import REPOSITORY
 
 
@@ -22,7 +23,12 @@ def files() -> list[Path]:
         text=True,
         check=True,
     ).stdout.splitlines()
-    return [path for name in listed if (path := REPOSITORY / name).is_file()]
+    known = {REPOSITORY / name for name in listed}
+    return [path for path in checkout.sources(REPOSITORY) if path in known]
+
+
+def python() -> list[str]:
+    return [str(path) for path in files() if path.suffix == ".py"]
 
 
 def clean(command: list[str]) -> None:
@@ -35,11 +41,11 @@ def module(*words: str) -> list[str]:
 
 
 def test_ruff_finds_nothing() -> None:
-    clean(module("ruff", "check", "."))
+    clean(module("ruff", "check", *python()))
 
 
 def test_ruff_would_format_nothing_else() -> None:
-    clean(module("ruff", "format", "--check", "."))
+    clean(module("ruff", "format", "--check", *python()))
 
 
 def test_mypy_finds_nothing() -> None:

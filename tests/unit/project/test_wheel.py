@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rslctl import __version__
 
+from tests import checkout
 from tests.amp import packages
 from tests.unit import REPOSITORY
 
@@ -45,7 +46,7 @@ def test_the_wheel_has_the_profiles_the_overlays_and_the_licences(made: Path) ->
 def test_the_source_archive_has_what_the_packages_are_made_of(made: Path) -> None:
     with tarfile.open(packages.sdist(made, Path(sys.executable))) as sdist:
         files = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
-    copy = packages.sources(made / "copy")
+    copy = checkout.copy(REPOSITORY, made / "copy")
     wanted = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
     # What is only of use in a checkout, and what setuptools adds.
     unwanted = {name for name in wanted if name.startswith(".")}

@@ -3,6 +3,7 @@
 
 __all__ = [
     "measure",
+    "page",
     "paths",
     "report",
 ]

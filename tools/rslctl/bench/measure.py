@@ -21,10 +21,10 @@ from types import FrameType
 from typing import Any
 
 from rslctl.bench.paths import PATHS, NotificationPath, Uio, check_unused
-from rslctl.errors import UsageError, WaitTimeoutError
+from rslctl.errors import RslError, UsageError, WaitTimeoutError
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
-from rslctl.setup import kickable
+from rslctl.setup import journal, kickable
 
 #: Seconds without an answer after which the remote counts as silent.
 ANSWER_TIMEOUT = 2
@@ -105,6 +105,8 @@ def run(
         "link": link.name,
         "vector": settings.vector,
         "transport": link.transport,
+        "board": _board(host, link),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{platform.machine()} with {os.cpu_count()} CPUs",
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -112,6 +114,14 @@ def run(
         "paths": [_path(name, found) for name, found in samples.items()],
         "memory": _memory(host, link, settings) if link.memory_size else [],
     }
+
+
+def _board(host: Host, link: mbox.LinkDevice) -> str | None:
+    """The profile with which the link was set up; None if it was not, or that is not known."""
+    with contextlib.suppress(RslError):
+        facts = journal.facts(host, link.name)
+        return facts.board if facts else None
+    return None
 
 
 def _round(

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Show measurements as tables and histograms: on a terminal, or as a page of HTML."""
+"""Show measurements as tables and histograms on a terminal. The page of HTML is page.py's."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,12 +14,14 @@ from rslctl.bench.measure import percentile
 
 #: Length of the longest bar of a histogram, in characters.
 _BAR = 40
-_WIDTH = 110
-_MEASURES = {
+#: The measures, in words.
+MEASURES = {
     "round_trip": "round trip, kick to woken process",
     "wake": "interrupt to woken process",
     "kick": "the kick's call alone",
 }
+#: The copies of memory, in words.
+COPIES = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
 
 
 _TIMES = {
@@ -32,7 +33,8 @@ _TIMES = {
 #: The form of a run. A number is the least one that is allowed, a tuple has what may be null. A
 #: list of one item is any number of such items, a longer list exactly these items.
 _RUN = {
-    **dict.fromkeys(("link", "transport", "machine", "kernel"), str),
+    **dict.fromkeys(("link", "transport", "machine", "kernel", "date"), str),
+    "board": (str,),
     "vector": 0,
     "paths": [
         {
@@ -101,7 +103,7 @@ def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
     yield f"{title or 'run'}: link {document['link']}, vector {document['vector']}, " + ", ".join(
         str(document[key]) for key in ("transport", "machine", "kernel")
     )
-    for measure, text in _MEASURES.items():
+    for measure, text in MEASURES.items():
         found = [each for each in document["paths"] if each[measure]]
         if found:
             yield _times([(each["path"], each[measure]) for each in found], text)
@@ -118,29 +120,43 @@ def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
             )
 
 
+def compared(
+    runs: list[tuple[str, dict[str, Any]]], measure: str
+) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
+    """Yield each path with the named times of a measure, of the runs that have it."""
+    for path in dict.fromkeys(each["path"] for _, run in runs for each in run["paths"]):
+        found = [
+            (name, each[measure])
+            for name, run in runs
+            for each in run["paths"]
+            if each["path"] == path and each[measure]
+        ]
+        if found:
+            yield path, found
+
+
 def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableType]:
     """Compare several runs by name: per path and measure, each run against the first."""
-    paths = list(dict.fromkeys(each["path"] for _, run in runs for each in run["paths"]))
-    for measure, text in _MEASURES.items():
-        for path in paths:
-            found = [
-                (name, each[measure])
-                for name, run in runs
-                for each in run["paths"]
-                if each["path"] == path and each[measure]
-            ]
+    for measure, text in MEASURES.items():
+        for path, found in compared(runs, measure):
             if len(found) > 1:
                 yield _times(found, f"{path}: {text}")
 
 
-def html(parts: Iterator[RenderableType]) -> str:
-    """A page of HTML, complete in itself, with what a terminal would show."""
-    console = Console(
-        record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True, legacy_windows=False
-    )
-    for part in parts:
-        console.print(part, highlight=False, markup=False)
-    return console.export_html(inline_styles=True)
+def ratios(times: dict[str, Any], first: dict[str, Any]) -> tuple[float, float, float] | None:
+    """The least, the median and the greatest ratio of the rounds' medians to those of *first*."""
+    found = [
+        mine / its
+        for mine, its in zip(times["p50_of_rounds"], first["p50_of_rounds"], strict=False)
+        if its
+    ]
+    return (min(found), percentile(found, 0.5), max(found)) if found else None
+
+
+def share_of_kicks(path: dict[str, Any]) -> str:
+    """The share of the kicks in a row that coalesced, in percent; "" if it is not known."""
+    coalesced = path["kicks_coalesced"]
+    return "" if coalesced is None else f"{coalesced / path['kicks']:.0%}"
 
 
 def _table(title: str, first: str, *columns: str) -> Table:
@@ -157,16 +173,12 @@ def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
     table = _table(f"{title}, in us", "", *shares, "ratio", "of rounds", "samples")
     first = rows[0][1]
     for name, found in rows:
-        ratios = [
-            mine / its
-            for mine, its in zip(found["p50_of_rounds"], first["p50_of_rounds"], strict=False)
-            if its
-        ]
+        ratio = ratios(found, first)
         table.add_row(
             Text(name),
             *(f"{found[share] / 1000:.1f}" for share in shares),
-            f"{percentile(ratios, 0.5):.2f}" if ratios else "",
-            f"{min(ratios):.2f}-{max(ratios):.2f}" if ratios else "",
+            f"{ratio[1]:.2f}" if ratio else "",
+            f"{ratio[0]:.2f}-{ratio[2]:.2f}" if ratio else "",
             str(found["samples"]),
         )
     return table
@@ -185,9 +197,7 @@ def _histogram(found: dict[str, Any], title: str) -> Table:
 def _kicks(paths: list[dict[str, Any]]) -> Table:
     table = _table("kicks in a row", "", "a second", "of them coalesced")
     for each in paths:
-        coalesced = each["kicks_coalesced"]
-        share = "" if coalesced is None else f"{coalesced / each['kicks']:.0%}"
-        table.add_row(Text(each["path"]), str(each["kicks_per_second"]), share)
+        table.add_row(Text(each["path"]), str(each["kicks_per_second"]), share_of_kicks(each))
     return table
 
 
@@ -195,9 +205,8 @@ def _memory(copies: list[dict[str, Any]]) -> Table:
     table = _table(
         f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "to private memory"
     )
-    names = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
     for each in copies:
         rate = each["bytes_per_second"]
         to_first = f"{rate / copies[0]['bytes_per_second']:.2f}"
-        table.add_row(Text(names.get(each["copy"], each["copy"])), f"{rate / 1e6:.0f}", to_first)
+        table.add_row(Text(COPIES.get(each["copy"], each["copy"])), f"{rate / 1e6:.0f}", to_first)
     return table

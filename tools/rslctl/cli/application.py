@@ -126,7 +126,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def rslctl(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Shared memory and notifications between Linux and a second runtime on the same chip.

@@ -152,7 +152,12 @@ class Group(TyperGroup):
         _without_environment(self)
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        """Read the words. Without any, a group that does nothing by itself shows its help."""
+        """Read the words. Without any, a group that does nothing by itself shows its help.
+
+        "help WORD..." is "WORD... --help".
+        """
+        if args[:1] == ["help"] and not ctx.resilient_parsing:
+            args = [*args[1:], ctx.help_option_names[0]]
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             print(ctx.get_help())
             ctx.exit()

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
-from rslctl.cli import quick
+from rslctl.cli import output, quick
 from rslctl.errors import RslError
 
 TYPE_CHECKING = False
@@ -22,6 +23,9 @@ def main() -> NoReturn:
     """
     # A closed descriptor: nobody reads the result.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    # As stderr does: a terminal that cannot show a character shows its number.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             if not quick.run(sys.argv[1:]):
@@ -29,9 +33,9 @@ def main() -> NoReturn:
         finally:
             sys.stdout.flush()
     except RslError as error:
-        print(f"rslctl: {error}", file=sys.stderr)
+        output.note(str(error))
         if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
+            output.show(f"hint: {error.hint}", sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)

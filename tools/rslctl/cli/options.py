@@ -86,6 +86,15 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="S", help="Seconds to wait at most.", callback=_seconds),
 ]
+WaitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        metavar="S",
+        help="Wait for the answer on the same vector, for S seconds at most.",
+        callback=_seconds,
+    ),
+]
 IntervalOption = Annotated[
     float | None,
     typer.Option(

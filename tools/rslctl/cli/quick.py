@@ -171,4 +171,5 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "SetenvOption": _left_to_typer,
     "TimeoutOption": _timeout,
     "VectorArgument": _number,
+    "WaitOption": _timeout,
 }

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from rslctl.errors import RslError, os_error
+from rslctl.linux.host import read_input
 from rslctl.linux.uapi import LABEL_SIZE, MAX_VECTORS
 from rslctl.profile import transports, virtio
 from rslctl.profile.cores import CORES, seen, spans
@@ -87,7 +88,7 @@ def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
     *seen* are the paths of the profiles that extend this one.
     """
     try:
-        text = path.read_bytes().decode()
+        text = read_input(path).decode()
     except UnicodeDecodeError as error:
         raise RslError(f"{path}:1: is not UTF-8 text") from error
     except OSError as error:

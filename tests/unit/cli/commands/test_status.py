@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 
 from tests.command_line import Rslctl
+from tests.unit.cli.support import on_terminal
 from tests.unit.machine import Machine
 from tests.unit.remotes import set_up
 
@@ -14,9 +15,20 @@ def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
     machine.with_link().with_link("rpu1", number=1, vectors=1)
     status, out, _ = rslctl("status", "--root", machine.root)
     assert status == 0
-    lines = [line.split() for line in out.splitlines()]
-    assert lines[0][:3] == ["link", "rpu0:", "/dev/rsl_mbox0,"]
-    assert ["3", "13", "0", "23"] in lines
+    first, second = out.split("\n\n")
+    assert first.splitlines() == [
+        "link rpu0",
+        "  device      /dev/rsl_mbox0",
+        "  transport   doorbell",
+        "  memory      0x1000000 bytes at 0x70000000",
+        "  open files  0",
+        "  vector  kicks  coalesced  notifications",
+        "       0     10          0             20",
+        "       1     11          0             21",
+        "       2     12          0             22",
+        "       3     13          0             23",
+    ]
+    assert second.startswith("link rpu1\n")
     status, out, _ = rslctl("status", "--root", machine.root, "--json")
     assert [(each["name"], each["vectors"]) for each in json.loads(out)] == [
         ("rpu0", 4),
@@ -39,5 +51,19 @@ def test_status_tells_of_board_remote_and_rates(machine: Machine, rslctl: Rslctl
     assert document["stalled_ms"] == 40
     assert document["counters"][2] == {"kicks": 12, "kicks_coalesced": 0, "notifications": 22}
     assert document["rates"][2] == {"kicks": 0.0, "kicks_coalesced": 0.0, "notifications": 0.0}
-    out = rslctl("status", "--root", machine.root)[1]
-    assert "remote crashed\nstalled: the remote has not taken a kick for 40 ms\n" in out
+    told = "\n  remote      crashed\n  stalled     the remote has not taken a kick for 40 ms\n"
+    assert told in rslctl("status", "--root", machine.root)[1]
+
+
+def test_bad_news_are_red_on_a_terminal_and_lines_fit_80_columns(
+    machine: Machine, search_path: str
+) -> None:
+    set_up(machine).with_remote("crashed")
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/stalled_ms", "40\n")
+    words = ("status", "--interval", "0.01", "--root", str(machine.root))
+    shown = on_terminal(search_path, *words)
+    assert "\x1b[31mcrashed\x1b[0m" in shown
+    plain = on_terminal(search_path, *words, NO_COLOR="1")
+    assert "\x1b[31m" not in plain
+    lines = plain.replace("\r", "").splitlines()
+    assert all(len(line) <= 80 and not line.endswith(",") for line in lines if "\x1b" not in line)

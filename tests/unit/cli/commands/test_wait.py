@@ -11,19 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.command_line import Rslctl
+from tests.unit.cli.support import piped
 from tests.unit.machine import Machine
 
 
 @pytest.fixture
 def remote(machine: Machine) -> Iterator[int]:
     """A descriptor that notifies the link with the masks that are written to it."""
-    machine.with_link()
-    node = machine.root / "dev/rsl_mbox0"
-    node.unlink()
-    os.mkfifo(node)
-    fd = os.open(node, os.O_RDWR)
-    yield fd
-    os.close(fd)
+    with piped(machine) as fd:
+        yield fd
 
 
 def test_a_notification_that_comes_is_told(machine: Machine, rslctl: Rslctl, remote: int) -> None:

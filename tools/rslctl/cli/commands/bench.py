@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from rslctl.bench import measure, paths, report
+from rslctl.bench import measure, page, paths, report
 from rslctl.cli.machine import host
 from rslctl.cli.options import JsonOption, LinkOption, among, write
 from rslctl.cli.output import note, print_json
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.linux import mbox
+from rslctl.linux.host import read_input
 
 #: Those that leave the link to the module.
 _DEFAULT = ["chardev", "eventfd", "sysfs"]
@@ -111,7 +112,7 @@ def bench(
     if json:
         print_json([each for _, each in documents] if runs else documents[0][1])
     if report_to:
-        write({report_to: report.html(_parts(documents)).encode()})
+        write({report_to: page.html(documents).encode()})
     elif not json:
         console = Console()
         for part in _parts(documents):
@@ -147,7 +148,7 @@ def _read(path: Path) -> dict[str, Any]:
         RslError: there is none in the file.
     """
     try:
-        document: dict[str, Any] = decoder.loads(path.read_text())
+        document: dict[str, Any] = decoder.loads(read_input(path))
         report.check(document)
     except OSError as error:
         raise os_error(f"read '{path}'", error) from error

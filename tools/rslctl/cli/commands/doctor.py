@@ -13,7 +13,7 @@ from rslctl import __version__
 from rslctl.boot import installer
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.output import note, print_json
+from rslctl.cli.output import INDENT, coloured, note, print_json, show
 from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, UsageError
 from rslctl.linux.host import Host, run
@@ -86,8 +86,8 @@ def doctor_command(
         print_json([asdict(each) for each in found])
     else:
         for each in found:
-            print(f"{each.level}: {each.check}: {each.text}")
-            print(f"    {each.remedy}")
+            show(f"{coloured(each.level, each.level)}: {each.check}: {each.text}")
+            show(each.remedy, indent=INDENT)
         print(_summary(found))
     if report:
         from rslctl.cli.options import write  # it loads typer, and a report is rare

@@ -11,7 +11,7 @@ from typing import Any
 from rslctl.boot import transaction
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.output import note, print_json
+from rslctl.cli.output import note, print_json, show
 from rslctl.devicetree import tree
 from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.linux.host import Host
@@ -55,7 +55,7 @@ class _Report:
         if not self._json:
             # A closed pipe must not leave a link half set up.
             with contextlib.suppress(BrokenPipeError):
-                print(f"{self._link}: {step}: {result} ({seconds:.2f} s)", flush=True)
+                show(f"{self._link}: {step}: {result} ({seconds:.2f} s)")
 
     def each(self, names: list[str], do: Callable[[str], None]) -> None:
         """Call *do* for each link, also after it failed for another link.

@@ -7,7 +7,7 @@ import sys
 import time
 
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.output import busy, note, print_json
+from rslctl.cli.output import busy, coloured, note, pairs, print_json, show, table
 from rslctl.errors import RslError
 from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
@@ -15,9 +15,15 @@ from rslctl.setup import journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from rslctl.cli.options import IntervalOption, JsonOption, LinkOption, RootOption
+
+#: What is told where no link is up.
+NO_LINK = "no link is up; bring one up with: rslctl setup --board NAME"
+#: The states of a remote that are no good news (drivers/remoteproc/remoteproc_sysfs.c of Linux).
+_MEANING = {"crashed": "error", "absent": "error"}
 
 
 def status(
@@ -34,33 +40,43 @@ def status(
     """
     machine = host(root)
     links = [mbox.pick(machine, link)] if link else mbox.find(machine)
-    before = _counters(machine, links)
+    before = counters(machine, links)
     if interval:
         with busy(f"measuring for {interval:g} s"):
             time.sleep(interval)
-    now = _counters(machine, links) if interval else before
-    shown = []
-    for device in links:
-        counted = [vars(each) for each in now[device.name]]
-        about = {**vars(device), "node": device.node, **_set_up(machine, device)}
-        about["counters"] = counted
-        if interval:
-            about["rates"] = [
-                {key: (value - vars(old)[key]) / interval for key, value in new.items()}
-                for new, old in zip(counted, before[device.name], strict=True)
-            ]
-        shown.append(about)
+    now = counters(machine, links) if interval else before
+    shown = [look(machine, device, now, before, interval) for device in links]
     if json:
         print_json(shown)
     else:
-        for about in shown:
-            _show(about)
+        for line in lines(shown):
+            show(line)
     if not links:
-        note("no link is up; bring one up with: rslctl setup --board NAME")
+        note(NO_LINK)
         sys.exit(1)
 
 
-def _counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbox.Counters]]:
+def look(
+    machine: Host,
+    device: mbox.LinkDevice,
+    now: dict[str, list[mbox.Counters]],
+    before: dict[str, list[mbox.Counters]],
+    seconds: float | None,
+) -> dict[str, Any]:
+    """What docs/reference/status.md says of a link, with rates if *seconds* lie between both."""
+    counted = [vars(each) for each in now[device.name]]
+    about = {**vars(device), "node": device.node, **_set_up(machine, device)}
+    about["counters"] = counted
+    if seconds:
+        about["rates"] = [
+            {key: (value - vars(old)[key]) / seconds for key, value in new.items()}
+            for new, old in zip(counted, before[device.name], strict=True)
+        ]
+    return about
+
+
+def counters(machine: Host, links: list[mbox.LinkDevice]) -> dict[str, list[mbox.Counters]]:
+    """The counters of links, by the links' names."""
     return {device.name: mbox.counters(machine, device) for device in links}
 
 
@@ -82,24 +98,42 @@ def _set_up(machine: Host, device: mbox.LinkDevice) -> dict[str, str | None]:
     return {"board": None, "remote": None}
 
 
-def _show(link: dict[str, Any]) -> None:
+def lines(links: list[dict[str, Any]], vectors: Collection[int] = ()) -> list[str]:
+    """The lines that show links, as :func:`look` describes them; of *vectors* only, if any."""
+    found: list[str] = []
+    for link in links:
+        found += [""] if found else []
+        found.append(f"link {link['name']}")
+        found += [f"  {line}" for line in pairs(_facts(link))]
+        found += [f"  {line}" for line in table(_rows(link, vectors))]
+    return found
+
+
+def _facts(link: dict[str, Any]) -> dict[str, str]:
     size, base = link["memory_size"], link["memory_base"]
-    where = "" if base is None else f"{base:#x}, "
-    memory = f"{where}{size:#x} bytes" if size else "none"
-    print(f"link {link['name']}: {link['node']}, transport {link['transport']},")
-    print(f"shared memory {memory}, open files {link['open_files']}")
-    if link["remote"]:
-        print(f"remote {link['remote']}")
+    where = "" if base is None else f" at {base:#x}"
+    told = {
+        "board": link["board"],
+        "device": link["node"],
+        "transport": link["transport"],
+        "memory": f"{size:#x} bytes{where}" if size else "none",
+        "open files": str(link["open_files"]),
+        "remote": link["remote"] and coloured(link["remote"], _MEANING.get(link["remote"], "")),
+    }
     if link["stalled_ms"]:
-        print(f"stalled: the remote has not taken a kick for {link['stalled_ms']} ms")
+        text = f"the remote has not taken a kick for {link['stalled_ms']} ms"
+        told["stalled"] = coloured(text, "error")
+    return {name: value for name, value in told.items() if value}
+
+
+def _rows(link: dict[str, Any], vectors: Collection[int]) -> list[list[str]]:
     rates = link.get("rates")
     shown = ["kicks", "notifications"]
     rows = [["vector", "kicks", "coalesced", "notifications"]]
     rows[0] += [f"{name}/s" for name in shown] if rates else []
     for vector, each in enumerate(link["counters"]):
-        row = [vector, each["kicks"], each["kicks_coalesced"], each["notifications"]]
-        row += [f"{rates[vector][name]:.1f}" for name in shown] if rates else []
-        rows.append([str(each) for each in row])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(" " + "  ".join(map(str.rjust, row, widths)))
+        if not vectors or vector in vectors:
+            row = [vector, each["kicks"], each["kicks_coalesced"], each["notifications"]]
+            row += [f"{rates[vector][name]:.1f}" for name in shown] if rates else []
+            rows.append([str(cell) for cell in row])
+    return rows
