@@ -178,7 +178,8 @@ def main() -> None:
         check_kernels(arguments)
     elif name == "check-trees":
         os.environ["TREES"] = "1"
-        check(["tests/system/test_trees.py", *arguments])
+        files = ["tests/system/test_trees.py", "tests/system/test_proposals.py"]
+        check([*files, *arguments])
     elif name == "check-million":
         tests = "/guest/tests/guest/test_mailbox.py"
         run(

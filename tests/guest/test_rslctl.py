@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from rslctl.devicetree import tree
-from rslctl.linux import mbox
+from rslctl.devicetree import holes, merged_links, tree
+from rslctl.linux import iomem, mbox
 from rslctl.linux.host import Host
+from rslctl.profile import reader
+from rslctl.profile.cores import BITS_32
 
 from tests.command_line import Rslctl
 from tests.guest.remote import Remote
@@ -45,6 +47,40 @@ def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_a_profile_is_proposed_that_brings_the_board_up(tmp_path: Path, rslctl: Rslctl) -> None:
+    """From the running tree, which has the link, and the kernel's own words."""
+    profile = tmp_path / "mine.toml"
+    status, out, err = rslctl("boards", "propose", "-o", profile)
+    assert (status, out) == (0, "")
+    assert "the profile 'qemu-virt' is for this board, too" in err
+    # Root sees the addresses that the kernel uses.
+    assert "tells no addresses" not in err
+    (found,), (own,) = reader.load(str(profile)).links, reader.load("qemu-virt").links
+    assert (found.name, found.by, found.remote) == (own.name, own.by, own.remote)
+    assert found.memory == own.memory
+    status, out, err = rslctl("setup", "--board", profile, "--json")
+    assert status == 0, err
+    (document,) = json.loads(out)
+    steps = {each["step"]: each["result"] for each in document["steps"]}
+    assert steps["machine matches the profile"] == "ok"
+    assert NODE.is_char_device()
+    assert rslctl("teardown")[0] == 0
+
+
+def test_a_hole_is_found_where_the_running_kernel_uses_nothing(rslctl: Rslctl) -> None:
+    used = iomem.read(Host())
+    assert used.known
+    given = tree.from_machine(Host())
+    # As on a board without the link, whose memory the kernel would use itself.
+    plain = merged_links.without(given)
+    found, said = holes.Holes(plain, holes.Running(used.ram, used.used), 0x1000000).find(
+        0x1000000, BITS_32, []
+    )
+    assert any("the running kernel does not use it" in text for text in said)
+    assert any(each.contains(found) for each in used.ram)
+    assert not any(each.overlaps(found) for each in used.used)
 
 
 def test_setup_does_what_is_missing_and_teardown_undoes_it(rslctl: Rslctl) -> None:

@@ -4,4 +4,4 @@
 No module here changes the machine.
 """
 
-__all__ = ["nodes", "overlay", "remote_dt", "remoteproc", "tree"]
+__all__ = ["holes", "nodes", "overlay", "propose", "remote_dt", "remoteproc", "tree"]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 
-from rslctl.devicetree import interrupts, mailbox_conflicts, remoteproc
+from rslctl.devicetree import interrupts, mailbox_conflicts, merged_links, remoteproc
 from rslctl.devicetree.memory import Memory
 from rslctl.devicetree.nodes import Node, Overlay
 from rslctl.devicetree.tree import Tree
@@ -29,9 +28,6 @@ from rslctl.profile.model import (
     clashes,
 )
 from rslctl.region import Region
-
-#: The compatibles of the nodes that an overlay adds for its links.
-_LINKS = {"rsl,mbox-client", "rsl,mbox-doorbell", "user-mailbox"}
 
 #: The largest phandle that a base may use: the largest of all (Devicetree Specification v0.4,
 #: 2.3.3), less 1000 for those that the overlay adds.
@@ -155,7 +151,9 @@ class _Checks:
     def _nodes_new(self) -> Iterator[str]:
         base = self._base
         targets = {path for node in self._overlay.base_nodes() if (path := base.find(node))}
-        merged = any(_LINKS & set(base.texts(path, "compatible")) for path in base.nodes)
+        merged = any(
+            merged_links.COMPATIBLES & set(base.texts(path, "compatible")) for path in base.nodes
+        )
         for fragment in self._overlay.fragments:
             top = base.find(fragment.target)
             for path in _added(top, fragment.body) if top else ():
@@ -292,14 +290,8 @@ class _Checks:
                     yield f"interrupt: {wanted[spi]}: {kind} {spi} is used by {path}"
 
     def _parents(self) -> str:
-        """The interrupt controllers that a profile could name, the one of most nodes first."""
-        base = self._base
-        found = Counter(
-            base.interrupt_parent(path) for path in base.nodes if "interrupts" in base.nodes[path]
-        )
-        usable = [
-            path for path, _ in found.most_common() if path and not interrupts.problem(base, path)
-        ]
+        """The interrupt controller that a profile could name."""
+        usable = interrupts.parents(self._base)
         hint = f", for example {usable[0]!r}" if usable else ""
         return f", so the profile has to give one: interrupt-parent{hint}"
 

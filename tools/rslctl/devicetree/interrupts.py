@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from rslctl.devicetree.tree import Interrupt, Tree
 
@@ -54,6 +55,14 @@ def problem(tree: Tree, controller: str) -> str:
     if cells > 2 and not any(map(_GIC.fullmatch, names)):
         return f"({', '.join(names)}) takes {cells} cells and is no GIC, whose cells rslctl writes"
     return ""
+
+
+def parents(tree: Tree) -> list[str]:
+    """Return the controllers that a link could have as its parent, that of most nodes first."""
+    found = Counter(
+        tree.interrupt_parent(path) for path in tree.nodes if "interrupts" in tree.nodes[path]
+    )
+    return [path for path, _ in found.most_common() if path and not problem(tree, path)]
 
 
 def same_numbers(tree: Tree, one: str, other: str) -> bool:

@@ -151,17 +151,19 @@ class Memory:
         free = Pool(pool.path, pool.size, pool.alignment, ())
         return free.place(without(self.ram, taken))
 
-    def proposed(self, wanted: Region, others: list[Region]) -> Region | None:
+    def proposed(
+        self, wanted: Region, others: list[Region], ram: list[Region] | None = None
+    ) -> Region | None:
         """Return the free place for a link's region that is nearest to *wanted*.
 
         Nothing fixed, no pool and none of *others* is there. None if RAM has no such place, or
-        the tree does not know where RAM ends.
+        the tree does not know where RAM ends. *ram* is what to take as RAM, in its order.
         """
         pools = self._places(self.fixed, ranges=not self.ram).values()
         step = max(_PROPOSED_ALIGNMENT, wanted.size & -wanted.size)
         step = min(step, 1 << 24)
         found = []
-        for room in without(self.ram, [*self.fixed, *others, *pools]):
+        for room in without(self.ram if ram is None else ram, [*self.fixed, *others, *pools]):
             low = -(-room.base // step) * step
             high = (room.end - wanted.size) // step * step
             if low <= high:

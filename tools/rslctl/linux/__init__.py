@@ -10,6 +10,7 @@ __all__ = [
     "fd_passing",
     "host",
     "inotify",
+    "iomem",
     "kernel_log",
     "mbox",
     "modules",

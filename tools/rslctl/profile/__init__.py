@@ -4,4 +4,4 @@
 The profiles of rslctl itself are in ``boards/``.
 """
 
-__all__ = ["cores", "model", "reader", "virtio", "zynqmp"]
+__all__ = ["cores", "model", "reader", "socs", "virtio", "writer", "zynqmp"]

@@ -70,6 +70,15 @@ def load(name: str, root: Path = Path("/")) -> Board:
     return parse(_document(path, root, ()), path.stem)
 
 
+def from_text(text: str, source: str, name: str) -> Board:
+    """Read a profile that is not a file and extends none; messages call it *source*.
+
+    Raises:
+        RslError: the profile is not valid.
+    """
+    return parse(read(text, source), name)
+
+
 def _find(name: str, root: Path) -> Path:
     profiles = known(root)
     if name in profiles:

@@ -157,12 +157,7 @@ def _ipi_doorbell(ipi: Ipi) -> tuple[Doorbell, RemoteSide]:
         spis=(ours.spi,),
         trigger="level-high",
         size=zynqmp.SIZE,
-        offsets=(
-            ("status", zynqmp.ISR),
-            ("clear", zynqmp.ISR),
-            ("enable", zynqmp.IER),
-            ("disable", zynqmp.IDR),
-        ),
+        offsets=zynqmp.OFFSETS,
         status_masks=(theirs.bit,),
     )
     remote = RemoteSide(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 #: The offsets of an agent's registers in bytes.
 TRIG, ISR, IER, IDR = 0x00, 0x10, 0x18, 0x1C
+#: Those that a doorbell needs, by their names in the device tree.
+OFFSETS = (("status", ISR), ("clear", ISR), ("enable", IER), ("disable", IDR))
 #: The size of an agent's registers in bytes.
 SIZE = 0x20
 

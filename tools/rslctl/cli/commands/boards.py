@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``rslctl boards``, ``rslctl boards show`` and ``rslctl boards check``."""
+"""``rslctl boards``, and below it ``show``, ``check`` and ``propose``."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +13,14 @@ import typer
 
 from rslctl.cli.help import SETTINGS, Command, Group
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.options import JsonOption, RootOption, board_names
-from rslctl.cli.output import print_json
+from rslctl.cli.options import JsonOption, RootOption, board_names, write
+from rslctl.cli.output import busy, note, print_json
+from rslctl.devicetree import holes, overlay, tree
+from rslctl.devicetree import propose as proposals
+from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError, SeveralError, UsageError
+from rslctl.linux import iomem, remoteproc
+from rslctl.linux.host import Host
 from rslctl.profile import reader
 from rslctl.profile.model import Board
 
@@ -130,3 +137,97 @@ def check(
             print(f"{name}: {len(board.links)} link(s), no mistake found")
     if found:
         raise SeveralError(found)
+
+
+#: The largest shared memory that can be asked for, in bytes.
+_LARGEST = 1 << 32
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def _size(text: str) -> int:
+    """Read a number of bytes, as 16M or 0x1000000.
+
+    Raises:
+        UsageError: it is not a size that a shared memory can have.
+    """
+    found = re.fullmatch(r"(0x[0-9a-fA-F]{1,9}|[0-9]{1,10})([KMG]?)", text)
+    size = int(found[1], 0 if found[1].startswith("0x") else 10) * _UNITS[found[2]] if found else 0
+    if not 0 < size <= _LARGEST or size % reader.PAGE_SIZE:
+        raise UsageError(
+            f"--size: {text!r} is not a multiple of {reader.PAGE_SIZE:#x} bytes up to 4G",
+            hint="for example --size 16M, or --size 0x1000000",
+        )
+    return size
+
+
+@app.command(cls=Command)
+def propose(
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base", metavar="FILE.dtb", help="Device tree, instead of the running machine's."
+        ),
+    ] = None,
+    size: Annotated[
+        str, typer.Option("--size", metavar="BYTES", help="Shared memory of each link.")
+    ] = "16M",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.toml", help="Where to, instead of stdout."),
+    ] = None,
+    root: RootOption = ROOT,
+) -> None:
+    """Write a profile for a board: a link for each remote that its device tree knows.
+
+    Comments say what was found, what was assumed, and what has to be looked up.
+
+    Example: rslctl boards propose --base my-board.dtb -o my-board.toml
+    """
+    if output and output.suffix != ".toml":
+        raise UsageError(f"-o: '{output}' is not the name of a profile, which ends in .toml")
+    if base and root != ROOT:
+        raise UsageError("--base is instead of the machine that --root names")
+    wanted, machine = _size(size), host(root)
+    with busy("looking for remotes"):
+        given, running = (overlay.read_base(base)[0], holes.Running()) if base else _facts(machine)
+        made = proposals.propose(given, wanted, running)
+    if not made.text:
+        raise SeveralError([f"{given.source}: {each}" for each in made.refusals()])
+    for each in made.refusals():
+        note(each)
+    for name in _known_for(given, machine.root):
+        note(f"the profile {name!r} is for this board, too: rslctl boards show {name}")
+    if output:
+        write({output: made.text.encode()})
+    else:
+        sys.stdout.write(made.text)
+
+
+def _facts(machine: Host) -> tuple[Tree, holes.Running]:
+    """The tree of the machine, and what its kernel says beside it."""
+    given = tree.from_machine(machine)
+    if not given.nodes:
+        raise RslError("this machine has no device tree", hint="give one: --base FILE.dtb")
+    used = iomem.read(machine)
+    if not used.known:
+        note(f"{machine.where(iomem.PATH)} tells no addresses, so what the kernel uses is unknown")
+    names = {
+        each.node: f"{each.device} ({each.name}, {each.state})"
+        for each in remoteproc.find(machine)
+        if each.node
+    }
+    return given, holes.Running(used.ram, used.used, names)
+
+
+def _known_for(given: Tree, root: Path) -> list[str]:
+    """The names of the profiles that are for the board of a tree."""
+    found = []
+    for name in reader.known(root):
+        try:
+            board = reader.load(name, root)
+        except RslError:
+            continue  # "boards check" is what reports it
+        if set(board.compatible) & set(given.texts("/", "compatible")):
+            found.append(name)
+    return found
