@@ -7,6 +7,7 @@ import hashlib
 
 import pytest
 from rslctl.devicetree import tree
+from rslctl.errors import RslError
 
 from tests.command_line import Rslctl
 from tests.unit.boot.support import (
@@ -119,6 +120,19 @@ def test_overlays_of_the_configuration_are_applied_before_the_check(
     status, _, err = rslctl_install(machine, rslctl)
     assert status == 1
     assert err.startswith("rslctl: /boot/fitImage#conf-board + fitImage#fdt-other: overlap: rpu0: ")
+
+
+def test_an_extlinux_conf_that_boots_the_image_leaves_the_tree_to_it(machine: Machine) -> None:
+    prepare(machine, "fit")
+    conf = machine.write("/boot/extlinux/extlinux.conf", "label a\n\tkernel /fitImage#conf-board\n")
+    before = snapshot(machine)
+    install(machine)
+    assert NEW in images(machine.host.read(IMAGE))
+    uninstall(machine)
+    assert snapshot(machine) == before
+    conf.write_text("label a\n\tkernel /fitImage\n\tfdt /x.dtb\n")
+    with pytest.raises(RslError, match="several boot loaders fit: extlinux, fit"):
+        install(machine)
 
 
 def test_a_file_of_another_kind_is_told(machine: Machine, rslctl: Rslctl) -> None:

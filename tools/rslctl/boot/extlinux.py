@@ -12,6 +12,8 @@ from rslctl.boot import trees
 from rslctl.boot.view import Edit, Loader, Part, View, appended
 from rslctl.errors import RslError
 
+#: A FIT image begins as a device tree blob does.
+FIT_MAGIC = b"\xd0\x0d\xfe\xed"
 #: The bytes that U-Boot's boot/pxe_utils.c adds to the base before it applies an overlay.
 _ROOM = 8192
 
@@ -153,7 +155,23 @@ class Extlinux(_Conf):
             return "is for NVIDIA's L4T (l4t)"
         if path == UBootMenu.conf and _generates(self.view):
             return f"is made by {_MENU_UPDATE} (u-boot-menu)"
+        if image := self._fit(path):
+            return f"boots {image} with a tree of its own (fit)"
         return ""
+
+    def _fit(self, path: str) -> str:
+        """The FIT image that the default label boots without another tree; "" if it does not."""
+        text = self.view.text(path)
+        if not re.search(r"^[ \t]*label[ \t]", text, re.MULTILINE | re.IGNORECASE):
+            return ""
+        label = default_label(text, path)
+        # What follows "#" names the configuration.
+        kernel = label.value("linux").partition("#")[0]
+        if {"fdt", "fdtdir"} & set(label.keys) or not kernel:
+            return ""
+        folder = posixpath.dirname(posixpath.dirname(path))
+        found = self.view.first(self.view.on_partition(folder, kernel))
+        return found.path if found and found.data.startswith(FIT_MAGIC) else ""
 
     def edit(self, file: str, blob: bytes) -> Edit:
         _check_room(blob)

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rslctl.boot import trees
+from rslctl.boot.extlinux import FIT_MAGIC
 from rslctl.boot.view import Edit, Loader, Part, settings
 from rslctl.devicetree import overlay
 from rslctl.devicetree.nodes import Fragment, Node, Overlay, Value, to_blob
@@ -27,7 +28,6 @@ _IMAGES, _CONFIGURATIONS = "/images", "/configurations"
 _PLACES = {"data-size", "data-offset", "data-position"}
 #: Stands for the file in commands.
 _FILE = "image.fit"
-_MAGIC = b"\xd0\x0d\xfe\xed"
 
 
 class Fit(Loader):
@@ -39,7 +39,7 @@ class Fit(Loader):
 
     def unlike(self, path: str) -> str:
         data = self.view.read(path) or b""
-        known = data.startswith(_MAGIC) and b"configurations\0" in data and b"images\0" in data
+        known = data.startswith(FIT_MAGIC) and b"configurations\0" in data and b"images\0" in data
         return "" if known else "is no FIT image"
 
     @cached_property
