@@ -124,29 +124,6 @@ def test_what_is_kept_already_stays_but_for_the_manifest(host: Host, manager: Ma
     assert {name for name in kept if now[name] != kept[name]} == {"manifest"}
 
 
-def test_what_is_opened_beside_the_link_is_kept_anew_each_time(
-    host: Host, manager: Manager, tmp_path: Path
-) -> None:
-    source = Played(MEMORY, eventfds=False)
-    (tmp_path / "file").write_text("")
-    for first in (True, False, False):
-        fd = os.open(tmp_path / "file", os.O_RDONLY)
-        manager.told.clear()
-        assert fdstore.keep(host, UNIT, source, {"extra": fd}) is first
-        os.close(fd)
-        assert [*manager.kept] == [*source.names[:-1], "manifest", "extra"]
-        assert os.fstat(manager.kept["extra"]).st_ino == os.stat(tmp_path / "file").st_ino
-    assert (manager.told.count("FDSTORE FDNAME"), source.made) == (2, 1)
-
-
-def test_what_a_unit_keeps_of_an_earlier_time_is_told(host: Host, manager: Manager) -> None:
-    source = Played(MEMORY, eventfds=False)
-    assert fdstore.keep(host, UNIT, source, {"extra": 0})
-    with pytest.raises(RslError, match=r"keeps 4 descriptors for .*, not 3$") as error:
-        fdstore.keep(host, UNIT, source)
-    assert error.value.hint == f"systemctl stop {UNIT} drops those of an earlier --open"
-
-
 def test_eventfds_whose_end_nothing_tells_are_made_anew(host: Host, manager: Manager) -> None:
     source = Played(None, eventfds=True)
     for _ in range(2):

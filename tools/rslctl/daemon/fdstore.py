@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import select
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rslctl.daemon import manifest
 from rslctl.daemon.descriptors import Offer, Source
@@ -23,14 +22,11 @@ from rslctl.linux.host import Host
 _TIMEOUT = 30.0
 
 
-def keep(
-    host: Host, unit: str, source: Source, more: Mapping[str, int] = types.MappingProxyType({})
-) -> bool:
+def keep(host: Host, unit: str, source: Source) -> bool:
     """Store descriptors of a link with the manager for *unit*. Returns False if it has them.
 
     Systemd drops the descriptors of a device that is gone. Then all descriptors are made anew. The
-    manifest is always made anew, because the profile may have changed. Each time *more* replaces
-    the descriptors of these names.
+    manifest is always made anew, because the profile may have changed.
 
     Raises:
         RslError: this process does not belong to a unit, the unit stores no descriptors, or the
@@ -42,7 +38,7 @@ def keep(
             "there is no service manager to keep descriptors: NOTIFY_SOCKET is not set",
             hint="this is for ExecStartPre= of a unit with FileDescriptorStoreMax=",
         )
-    wanted = len(source.names) + len(more)
+    wanted = len(source.names)
     # Without memory no descriptor tells whether the link of an eventfd still exists.
     lasting = bool(source.about.memory) or not source.eventfds
     if _kept(host, unit) == wanted and lasting:
@@ -50,18 +46,16 @@ def keep(
             told.fds[manifest.NAME] = manifest.sealed(
                 manifest.encode(manifest.document(source.about, source.names))
             )
-            _send(address, {**told.fds, **more})
+            _send(address, told, [manifest.NAME])
         return False
     with source() as offer:
         offer.seal()
-        _send(address, {**offer.fds, **more}, LINK_NAMES)
+        _send(address, offer, LINK_NAMES)
     kept = _kept(host, unit)
     if kept != wanted:
         raise RslError(
             f"the service manager keeps {kept} descriptors for {unit}, not {wanted}",
-            hint=f"set FileDescriptorStoreMax={wanted} or more and NotifyAccess=exec in the unit"
-            if kept < wanted
-            else f"systemctl stop {unit} drops those of an earlier --open",
+            hint=f"set FileDescriptorStoreMax={wanted} or more and NotifyAccess=exec in the unit",
         )
     return True
 
@@ -71,12 +65,12 @@ def _kept(host: Host, unit: str) -> int:
     return int(shown.strip() or 0)
 
 
-def _send(address: str, fds: Mapping[str, int], places: Sequence[str] = ()) -> None:
-    """Store *fds* instead of those of the same names, and of *places*; wait for the manager."""
+def _send(address: str, offer: Offer, places: Sequence[str]) -> None:
+    """Replace the stored descriptors called *places* by *offer*, and wait for the manager."""
     try:
-        for name in {**dict.fromkeys(places), **fds}:
+        for name in places:
             sd_notify.send(address, f"FDSTOREREMOVE=1\nFDNAME={name}")
-        for name, fd in fds.items():
+        for name, fd in offer.fds.items():
             sd_notify.send(address, f"FDSTORE=1\nFDNAME={name}", [fd])
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         try:

@@ -25,20 +25,19 @@ def test_what_is_kept_is_told_by_its_names(
 ) -> None:
     asked: list[str] = []
 
-    def keep(_: Host, unit: str, __: object, more: dict[str, int]) -> bool:
-        asked.extend([unit, *more])
+    def keep(_: Host, unit: str, __: object) -> bool:
+        asked.append(unit)
         return done
 
     here.with_link(vectors=1)
     monkeypatch.setattr(fdstore, "keep", keep)
-    names = "shmem notify0 kick0 manifest null"
-    more = ["--eventfd", "--open", "/dev/null:null"]
-    assert rslctl("store", "--unit", "a@b.service", *more) == (
+    names = "shmem notify0 kick0 manifest"
+    assert rslctl("store", "--unit", "a@b.service", "--eventfd") == (
         0,
         f"rpu0: {said} for a@b.service: {names}\n",
         "",
     )
-    assert asked == ["a@b.service", "null"]
+    assert asked == ["a@b.service"]
 
 
 def test_outside_a_unit_it_says_what_it_is_for(
