@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,15 +54,15 @@ def test_another_board_than_the_one_that_is_named(rslctl: Rslctl) -> None:
 def test_kicks_that_nobody_answers(rslctl: Rslctl) -> None:
     """A doorbell says nothing of whether a kick was taken, as a controller that is done at once."""
     assert rslctl("setup", *BOARD)[0] == 0
+    assert "stalled" not in findings(rslctl)
     remote = Remote(mbox.pick(Host(), "rpu0"))
     Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
     try:
         remote.answer(0)
-        assert "stalled" not in findings(rslctl)
         assert rslctl("kick", "3")[0] == 0
         status, out, _ = rslctl("doctor")
         assert status == 1
-        assert "error: stalled: rpu0: 1 kicks and never a notification" in out
+        assert re.search("error: stalled: rpu0: [0-9]+ kicks and never a notification", out)
         remote.answer(0xF)
         assert rslctl("kick", "3")[0] == 0
         Remote.until(lambda: "stalled" not in findings(rslctl), "an answer was not counted")
