@@ -88,7 +88,8 @@ def doorbell(base: Tree, memory: Region) -> tuple[model.Doorbell, NodeRef | None
     }
     free = next(number for number in range(1, 1000) if number not in used)
     taken = [region for path in base.nodes for region in base.regions(path)]
-    rooms = without([Region(0x10000, (1 << 32) - 0x10000)], [*taken, memory])
+    end = 1 << (40 if base.cell("/", "#address-cells", 2) > 1 else 32)
+    rooms = without([Region(0x10000, end - 0x10000)], [*taken, memory])
     block = next(Region(each.base, 4) for each in rooms if not each.base % 4 and each.size >= 4)
     parent = None if root else NodeRef(paths=(parents[0],))
     return model.Doorbell(block.base, (1,), (free,), "level-high"), parent
