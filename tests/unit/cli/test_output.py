@@ -21,7 +21,7 @@ COLOUR = r"\x1b\[(?:\d+;)*(?:3[0-8]|9[0-7]|4[0-8]|10[0-7])[;m]"
 def test_colours_are_for_terminals_and_where_they_are_wanted(
     search_path: str, rslctl: Rslctl
 ) -> None:
-    arguments = ["overlay", "--board", "zcu102"]
+    arguments = ["doctor", "--board", "zcu102"]
     coloured = on_terminal(search_path, *arguments)
     assert re.search(COLOUR, coloured)
     assert not re.search(COLOUR, on_terminal(search_path, *arguments, NO_COLOR="1"))
