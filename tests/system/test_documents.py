@@ -22,7 +22,7 @@ ZCU102 = "zynqmp-zcu102-rev1.0.dtb"
 #: Commands that files are enough for; setup is told to change nothing.
 RUN = ("boards", "doctor", "layout", "overlay", "remote-dt", "setup")
 #: Documents whose commands all need the board itself.
-NOT_HERE = ("legacy.md", "performance.md", "your-own-daemon.md")
+NOT_HERE = ("daemon.md", "legacy.md", "performance.md", "your-own-daemon.md")
 #: "Done, and a reboot is needed."
 REBOOT = 3
 
