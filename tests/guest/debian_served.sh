@@ -12,7 +12,7 @@ test -z "$(who)"
 journalctl --no-pager -o cat -u 'rsl-*'
 journalctl --no-pager -o cat -u rsl-daemon@rpu0 | grep '^daemon: 1000 round trips on 4 vectors'
 test "$(stat -Lc '%G %a' /dev/rsl/rpu0)" = 'rsl 660'
-rslctl status | tee /dev/stderr | grep 'open files [1-9]'
+rslctl status | tee /dev/stderr | grep -E 'open files +[1-9]'
 test "$(stat -c %u "/proc/$(systemctl show --value -p MainPID rsl-daemon@rpu0)")" != 0
 # 0.0 is the safest.
 systemd-analyze --no-pager security --threshold=19 rsl-daemon@rpu0 >/run/security
