@@ -51,12 +51,14 @@ def test_it_is_in_the_third_quarter_of_ram() -> None:
     assert hole(board("x", {}))[0] == Region(0x70000000, SIZE)
 
 
-def test_it_is_beside_what_is_reserved_or_in_use() -> None:
-    beside = board("x", {**reserved(0x70000000, SIZE), "/fb@71000000": {"reg": (0x71000000, SIZE)}})
-    found = hole(beside)[0]
-    assert found in (Region(0x6F000000, SIZE), Region(0x72000000, SIZE))
-    idle = board("x", reserved(0x70000000, SIZE, status="disabled"))
-    assert hole(idle)[0] == Region(0x70000000, SIZE)
+@pytest.mark.parametrize("status", ["okay", "reserved", "disabled"])
+def test_it_is_beside_what_is_reserved_or_in_use(status: str) -> None:
+    """Where it would be otherwise, and on one side of that."""
+    framebuffer: Nodes = {"/fb@70000000": {"reg": (0x70000000, 2 * SIZE), "status": status}}
+    for nodes in (framebuffer, reserved(0x70000000, 2 * SIZE, status=status)):
+        found = hole(board("x", nodes))[0]
+        free = Region(0x70000000 if status == "disabled" else 0x6F000000, SIZE)
+        assert found == free
 
 
 def test_it_is_where_the_core_reaches() -> None:
