@@ -81,6 +81,13 @@ _IMX8M = (
     Range(0x20200000, 0x00900000, 0x40000),
     Range(0x40000000, 0x40000000, 0x80000000),
 )
+#: What the Cortex-M4s and the Cortex-M7s of the family have.
+_IMX8M_M4 = (
+    Range(0x1FFE0000, 0x007E0000, 0x20000),
+    Range(0x20000000, 0x00800000, 0x20000),
+    *_IMX8M,
+)
+_IMX8M_M7 = (Range(0, 0x007E0000, 0x20000), Range(0x20000000, 0x00800000, 0x20000), *_IMX8M)
 
 #: The cores by name. Names are the family's and the core's; a number tells cores of a kind apart
 #: that have memory of their own.
@@ -117,27 +124,19 @@ CORES = {
     ),
     "imx8mm-m4": _imx(
         "fsl,imx8mm-cm4",
-        Range(0x1FFE0000, 0x007E0000, 0x20000),
-        Range(0x20000000, 0x00800000, 0x20000),
-        *_IMX8M,
+        *_IMX8M_M4,
     ),
     "imx8mq-m4": _imx(
         "fsl,imx8mq-cm4",
-        Range(0x1FFE0000, 0x007E0000, 0x20000),
-        Range(0x20000000, 0x00800000, 0x20000),
-        *_IMX8M,
+        *_IMX8M_M4,
     ),
     "imx8mn-m7": _imx(
         "fsl,imx8mn-cm7",
-        Range(0, 0x007E0000, 0x20000),
-        Range(0x20000000, 0x00800000, 0x20000),
-        *_IMX8M,
+        *_IMX8M_M7,
     ),
     "imx8mp-m7": _imx(
         "fsl,imx8mp-cm7",
-        Range(0, 0x007E0000, 0x20000),
-        Range(0x20000000, 0x00800000, 0x20000),
-        *_IMX8M,
+        *_IMX8M_M7,
     ),
     "imx8qm-m4-0": _imx(
         "fsl,imx8qm-cm4",
