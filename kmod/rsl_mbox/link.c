@@ -210,7 +210,7 @@ static void rsl_mbox_count_delivered(struct rsl_mbox *link, u32 mask)
 }
 
 /*
- * Count the time that a delivery took. Where it is most of a window, the vectors are
+ * Count the time that a delivery took. Where it is too much of a window, the vectors are
  * masked to which it is due: those with no less than an equal part of the deliveries.
  */
 static void rsl_mbox_count_spent(struct rsl_mbox *link, u32 mask, ktime_t since)
