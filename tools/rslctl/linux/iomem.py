@@ -7,38 +7,58 @@ The file is /proc/iomem. Without the capability CAP_SYS_ADMIN all its addresses 
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 
 from rslctl.linux.host import Host
 from rslctl.region import Region
 
 PATH = "/proc/iomem"
 
-_LINE = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : (.*)")
-_RAM = "System RAM"
+#: The name of the RAM that the kernel has.
+RAM = "System RAM"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A line of the file."""
+
+    #: The level of the line: 0 at the top.
+    depth: int
+    region: Region
+    name: str
+
+
+def resources(text: str) -> list[Resource]:
+    """Parse the file; what is no resource is left out."""
+    found = []
+    for line in text.splitlines():
+        span, _, name = line.partition(" : ")
+        first, _, last = span.strip().partition("-")
+        try:
+            region = Region(int(first, 16), int(last, 16) - int(first, 16) + 1)
+        except ValueError:
+            continue
+        found.append(Resource((len(line) - len(line.lstrip())) // 2, region, name.strip()))
+    return found
+
+
+def tells(found: list[Resource]) -> bool:
+    """Whether the resources have addresses, and not 0 alone."""
+    return any(each.region.end > 1 for each in found)
 
 
 class Iomem:
-    """The lines of the file."""
+    """The RAM that the kernel has, and what is used."""
 
     def __init__(self, text: str) -> None:
-        found = [match for line in text.splitlines() if (match := _LINE.fullmatch(line))]
-        regions = [(each[3], int(each[1], 16), int(each[2], 16)) for each in found]
+        found = resources(text)
         #: Whether the file tells addresses.
-        self.known = any(end for _, _, end in regions)
+        self.known = tells(found)
+        known = [each for each in found if self.known and each.region.size > 0]
         #: The regions of RAM that the kernel has; reserved parts are in them or beside them.
-        self.ram = self._named(regions, of_ram=True)
+        self.ram = tuple(each.region for each in known if each.name == RAM)
         #: All others: the kernel itself, what it reserved, and devices.
-        self.used = self._named(regions, of_ram=False)
-
-    def _named(self, regions: list[tuple[str, int, int]], *, of_ram: bool) -> tuple[Region, ...]:
-        if not self.known:
-            return ()
-        return tuple(
-            Region(first, last - first + 1)
-            for name, first, last in regions
-            if (name == _RAM) == of_ram and last >= first
-        )
+        self.used = tuple(each.region for each in known if each.name != RAM)
 
 
 def read(host: Host) -> Iomem:

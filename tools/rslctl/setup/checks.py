@@ -11,7 +11,7 @@ from typing import Literal
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree, parent
 from rslctl.errors import RslError
-from rslctl.linux import platform_bus
+from rslctl.linux import iomem, platform_bus
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import Board, Doorbell, Ipi, Link
 from rslctl.region import Region
@@ -21,7 +21,6 @@ from rslctl.region import Region
 Level = Literal["error", "warning", "unknown"]
 
 _DEFERRED = "/sys/kernel/debug/devices_deferred"
-_IOMEM = "/proc/iomem"
 _RESERVED = "/reserved-memory"
 _RSL = ("rsl,mbox-client", "rsl,mbox-doorbell", "user-mailbox")
 
@@ -122,29 +121,6 @@ def _reserved(board: Board, tree: Tree, what: str, region: Region) -> Iterator[F
             )
 
 
-@dataclass(frozen=True)
-class _Resource:
-    """A line of /proc/iomem."""
-
-    #: The level of the line: 0 at the top.
-    depth: int
-    region: Region
-    name: str
-
-
-def _resources(text: str) -> list[_Resource]:
-    found = []
-    for line in text.splitlines():
-        span, _, name = line.partition(" : ")
-        first, _, last = span.strip().partition("-")
-        try:
-            region = Region(int(first, 16), int(last, 16) - int(first, 16) + 1)
-        except ValueError:
-            continue
-        found.append(_Resource((len(line) - len(line.lstrip())) // 2, region, name.strip()))
-    return found
-
-
 def _taken(host: Host, what: str, region: Region, *, refused: bool) -> Iterator[Finding]:
     """Check that the kernel does not use the region as System RAM.
 
@@ -152,16 +128,16 @@ def _taken(host: Host, what: str, region: Region, *, refused: bool) -> Iterator[
     that (__reserved_mem_reserve_reg() in drivers/of/of_reserved_mem.c of
     Linux).
     """
-    text = content(host, _IOMEM)
+    text = content(host, iomem.PATH)
     # For users other than root, all addresses in the file are 0.
-    resources = _resources(text or "")
-    if not any(each.region.end > 1 for each in resources):
+    resources = iomem.resources(text or "")
+    if not iomem.tells(resources):
         why = "shows no addresses" if resources else "is not there or cannot be read"
-        yield Finding("memory", "unknown", f"'{host.path(_IOMEM)}' {why}", "run it as root")
+        yield Finding("memory", "unknown", f"'{host.path(iomem.PATH)}' {why}", "run it as root")
         return
     kept = [each.region for each in resources if each.depth and each.name.lower() == "reserved"]
     for each in resources:
-        ram = not each.depth and each.name == "System RAM" and each.region.overlaps(region)
+        ram = not each.depth and each.name == iomem.RAM and each.region.overlaps(region)
         if ram and not any(inner.contains(region) for inner in kept):
             text = f"{what} is System RAM ({_range(each.region)}): Linux gives it to programs"
             remedy = "reserve it with no-map, or keep Linux off it with mem=, and reboot"
