@@ -70,7 +70,9 @@
  * (stm32-ipcc.c: stm32_ipcc_send_data()); it is a word of memory that nobody reads.
  *
  * Parameter "window": microseconds between what a handler sees of a message and its
- * call of mbox_chan_received_data(), where real ones copy the message.
+ * call of mbox_chan_received_data(), where real ones copy the message. Parameter
+ * "monitor": microseconds of an acknowledgment of no-sync ones, which is a call to the
+ * secure monitor (zynqmp-ipi-mailbox.c: zynqmp_ipi_send_data()).
  */
 #include <linux/bitops.h>
 #include <linux/delay.h>
@@ -103,6 +105,10 @@
 static unsigned int window;
 module_param(window, uint, 0644);
 MODULE_PARM_DESC(window, "Microseconds between a message and its callback");
+
+static unsigned int monitor = 15;
+module_param(monitor, uint, 0644);
+MODULE_PARM_DESC(monitor, "Microseconds of an acknowledgment by the secure monitor");
 
 /**
  * struct rsl_mbox_sim_message - what read returns and write takes
@@ -383,9 +389,8 @@ static bool sim_acknowledge(struct sim *sim, struct sim_channel *channel)
 	unsigned long flags;
 	bool owed;
 
-	/* The ZynqMP's acknowledgment is a call to the secure monitor. */
 	if (READ_ONCE(channel->unacknowledged) && sim->no_sync)
-		ndelay(15 * NSEC_PER_USEC);
+		udelay(READ_ONCE(monitor));
 	raw_spin_lock_irqsave(&sim->lock, flags);
 	owed = channel->unacknowledged;
 	if (owed)
