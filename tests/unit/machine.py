@@ -24,8 +24,12 @@ class Machine:
         self.host = Host(root)
         self.board = reader.load("qemu-virt")
 
+    def path(self, name: str) -> Path:
+        """The path of a file of this machine, in which no link is followed yet."""
+        return Path(self.host.where(name))
+
     def write(self, name: str, content: str | bytes) -> Path:
-        path = self.host.path(name)
+        path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
@@ -43,9 +47,9 @@ class Machine:
                 self.write(f"{base}/phandle", number.to_bytes(4, "big"))
         self.write(f"{DEVICE_TREE}/compatible", b"linux,dummy-virt\0")
         self.write("/proc/iomem", "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n")
-        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        device = self.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         device.mkdir(parents=True)
-        tree = self.host.path(DEVICE_TREE + "/rsl-mbox@8020040")
+        tree = self.path(DEVICE_TREE + "/rsl-mbox@8020040")
         (device / "of_node").symlink_to(tree)
         return self
 
@@ -54,7 +58,7 @@ class Machine:
         for each in ("rsl_mbox_doorbell", "rsl_mbox_mailbox"):
             self.write(f"/sys/bus/platform/drivers/{each}/unbind", "")
         driver = self.write(f"/sys/bus/platform/drivers/{name}/bind", "").parent
-        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        device = self.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         (device / "driver").symlink_to(driver)
         return self
 
@@ -79,8 +83,8 @@ class Machine:
             self.write(f"{base}/vector{n}/notifications", f"{20 + n}\n")
             self.write(f"{base}/vector{n}/storms", "0\n")
             self.write(f"{base}/vector{n}/masked", "\n")
-        device = self.host.path("/sys/bus/platform/devices/8020040.rsl-mbox")
-        self.host.path(f"{base}/device").symlink_to(device)
+        device = self.path("/sys/bus/platform/devices/8020040.rsl-mbox")
+        self.path(f"{base}/device").symlink_to(device)
         self.write(f"/dev/rsl_mbox{number}", b"")
         return self
 
@@ -108,13 +112,13 @@ class Machine:
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:
         """A remote processor of the node /remote."""
         self.write(f"{DEVICE_TREE}/remote/compatible", b"vendor,remoteproc\0")
-        device = self.host.path("/sys/bus/platform/devices/remote")
+        device = self.path("/sys/bus/platform/devices/remote")
         device.mkdir(parents=True)
-        (device / "of_node").symlink_to(self.host.path(f"{DEVICE_TREE}/remote"))
+        (device / "of_node").symlink_to(self.path(f"{DEVICE_TREE}/remote"))
         base = "/sys/class/remoteproc/remoteproc0"
         attributes = {"name": "r5", "state": state, "firmware": firmware, "recovery": "enabled"}
         for key, value in attributes.items():
             self.write(f"{base}/{key}", f"{value}\n")
-        self.host.path(f"{base}/device").symlink_to(device)
+        self.path(f"{base}/device").symlink_to(device)
         self.write(f"/lib/firmware/{firmware}", b"\x7fELF")
         return self

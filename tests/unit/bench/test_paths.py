@@ -57,7 +57,7 @@ def test_uio_takes_only_the_first_vector_of_a_doorbell(
     machine.write(f"{DEVICE_TREE}/other/label", b"rpu0\0")
     of_node = machine.root / "sys/bus/platform/devices/8020040.rsl-mbox/of_node"
     of_node.unlink()
-    of_node.symlink_to(machine.host.path(f"{DEVICE_TREE}/{node}"))
+    of_node.symlink_to(machine.path(f"{DEVICE_TREE}/{node}"))
     link = mbox.pick(machine.host, None)
     with (
         pytest.raises(RslError, match=f"vector {vector} of link 'rpu0' is nothing for UIO"),

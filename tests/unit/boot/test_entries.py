@@ -97,7 +97,7 @@ def test_the_entry_of_a_new_kernel_gets_it_and_that_of_the_old_one_loses_it(
     assert machine.host.read(f"{ENTRIES}/debian-6.12.1.conf").decode() == ENTRY
     assert merged(machine, "/boot/efi/debian/6.13.0/rslctl-qemu-virt.dtb")
     # The old kernel is removed with all that is its.
-    machine.host.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
+    machine.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
     assert rslctl("overlay", "install", "--root", machine.root)[0] == 0
     assert rslctl_uninstall(machine, rslctl)[0] == 3
     new = machine.host.read(f"{ENTRIES}/debian-6.13.0.conf").decode()
@@ -110,7 +110,7 @@ def test_an_entry_that_went_with_its_kernel_is_in_nobodys_way(
 ) -> None:
     prepare(machine, "systemd-boot")
     install(machine)
-    machine.host.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
+    machine.path(f"{ENTRIES}/debian-6.12.1.conf").unlink()
     machine.write("/boot/efi/debian/6.1.0/board.dtb", dtc(BASE))
     assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
     assert rslctl_uninstall(machine, rslctl)[0] == 3

@@ -42,10 +42,10 @@ def test_extlinux_loads_it_for_the_default_label_alone(machine: Machine) -> None
     assert text == EXTLINUX.replace(fdt, f"\tfdtoverlays {FILE}\n{fdt}")
     blob = tree.from_blob(machine.host.read(f"/boot/extlinux/{FILE}"), "blob")
     assert "/fragment@0/__overlay__/rsl-mbox@8020040" in blob
-    (backup,) = machine.host.path("/var/lib/rslctl/overlay/qemu-virt").glob("[0-9]*")
+    (backup,) = machine.path("/var/lib/rslctl/overlay/qemu-virt").glob("[0-9]*")
     assert backup.read_text() == EXTLINUX
     # Who may not read the file may not read what it was either.
-    for path in (backup, machine.host.path("/boot/extlinux/extlinux.conf")):
+    for path in (backup, machine.path("/boot/extlinux/extlinux.conf")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -57,7 +57,7 @@ def test_u_boot_menu_gets_a_file_and_a_fragment_that_names_it_in_a_list(
     assert status == 3
     assert f"to do: run u-boot-update in '{machine.root}'\n" in out
     assert machine.host.exists(f"/boot/dtbo/{FILE}")
-    fragment = machine.host.path("/etc/u-boot-menu/conf.d/zz-rslctl-qemu-virt.conf")
+    fragment = machine.path("/etc/u-boot-menu/conf.d/zz-rslctl-qemu-virt.conf")
     for named, expected in (("", ""), ("a.dtbo b.dtbo", f"a.dtbo b.dtbo {FILE}")):
         script = f'U_BOOT_FDT_OVERLAYS="{named}"; . {fragment}; printf %s "$U_BOOT_FDT_OVERLAYS"'
         assert Host().run(["sh", "-euc", script]) == expected
@@ -122,7 +122,7 @@ def test_overlays_that_the_label_has_are_applied_before_the_check(
         "overlaps /reserved-memory/other@70000000" in err
     )
     assert snapshot(machine) == before
-    machine.host.path("/boot/o/a.dtbo").unlink()
+    machine.path("/boot/o/a.dtbo").unlink()
     status, out, _ = rslctl_install(machine, rslctl)
     assert status == 3
     assert (

@@ -78,7 +78,7 @@ def test_u_boot_update_is_run_and_what_it_made_is_looked_at(
     prepare(machine, "u-boot-menu")
     before = snapshot(machine)
     ran: list[list[str]] = []
-    conf = machine.host.path("/boot/extlinux/extlinux.conf")
+    conf = machine.path("/boot/extlinux/extlinux.conf")
 
     def update(_: Host, command: list[str] | tuple[str, ...], **__: str) -> str:
         ran.append(list(command))
@@ -103,12 +103,12 @@ def test_u_boot_update_is_run_and_what_it_made_is_looked_at(
 @needs_dtc
 def test_a_tree_is_replaced_by_the_merged_one_also_behind_a_link(machine: Machine) -> None:
     prepare(machine, "dtb")
-    machine.host.path("/boot/current.dtb").symlink_to("/boot/board.dtb")
+    machine.path("/boot/current.dtb").symlink_to("/boot/board.dtb")
     install(machine, installer.How(dtb="/boot/current.dtb"))
     merged = tree.from_blob(machine.host.read("/boot/board.dtb"), "merged")
     assert "/rsl-mbox@8020040" in merged
     assert machine.host.link_target("/boot/current.dtb") == "/boot/board.dtb"
-    assert stat.S_IMODE(machine.host.path("/boot/board.dtb").stat().st_mode) == 0o600
+    assert stat.S_IMODE(machine.path("/boot/board.dtb").stat().st_mode) == 0o600
 
 
 @needs_dtc
@@ -166,7 +166,7 @@ def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
     prepare(machine, "armbian")
     before = snapshot(machine)
     at = 0
-    while killed(machine, at, lambda: install(machine)) and snapshot(machine) == before:
+    while killed(at, lambda: install(machine)) and snapshot(machine) == before:
         uninstall(machine)
         at += 1
     half = snapshot(machine)
@@ -189,7 +189,7 @@ class _Fault:
     def __call__(self, host: Host, name: str, data: bytes, **more: Any) -> None:
         self.left -= 1
         if self.left == -1:
-            raise RslError(f"cannot write '{host.path(name)}': No space left on device")
+            raise RslError(f"cannot write '{host.where(name)}': No space left on device")
         self.put(host, name, data, **more)
 
 
@@ -233,7 +233,7 @@ def test_what_cannot_be_taken_back_after_a_failure_is_told(
     assert "Input/output error; and it could not be taken back: '" in err
     assert "hint: rslctl overlay uninstall tries that again" in err
     monkeypatch.undo()
-    machine.host.path(f"/boot/extlinux/{FILE}").unlink()
+    machine.path(f"/boot/extlinux/{FILE}").unlink()
     rslctl_uninstall(machine, rslctl)
     assert snapshot(machine) == before
 

@@ -12,7 +12,7 @@ import pytest
 from rslctl.boot import live, transaction
 from rslctl.devicetree import nodes, overlay, tree
 from rslctl.errors import SeveralError
-from rslctl.linux.host import DEVICE_TREE
+from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile import model, reader
 from rslctl.profile.model import NodeRef
 
@@ -65,19 +65,15 @@ class Kernel:
     dtbo: bool = True
     keeps: bool = False
 
-    def mkdir(self, path: Path, *_: object, **__: object) -> None:
-        MKDIR(path, parents=True, exist_ok=path.parent != self.directory)
-        if path.parent == self.directory:
-            (path / "status").write_text(f"{self.answers}\n")
-            if self.dtbo:
-                (path / "dtbo").touch()
+    def mkdir(self, path: Path) -> None:
+        path.mkdir()
+        (path / "status").write_text(f"{self.answers}\n")
+        if self.dtbo:
+            (path / "dtbo").touch()
 
     def rmdir(self, path: Path) -> None:
         if not self.keeps:
             shutil.rmtree(path)
-
-
-MKDIR = Path.mkdir
 
 
 @pytest.fixture
@@ -85,10 +81,20 @@ def kernel(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     for path, properties in TREE.items():
         for key, value in properties.items():
             machine.write(f"{DEVICE_TREE}{path}/{key}", value)
-    made = Kernel(machine.host.path(OVERLAYS))
+    made = Kernel(machine.path(OVERLAYS))
     made.directory.mkdir(parents=True)
-    monkeypatch.setattr(Path, "mkdir", lambda *words, **more: made.mkdir(*words, **more))
-    monkeypatch.setattr(Path, "rmdir", lambda path: made.rmdir(path))
+    make_directory = Host.make_directory
+
+    def mkdir(host: Host, name: str, mode: int = 0o777) -> None:
+        if name.startswith(f"{OVERLAYS}/"):
+            made.mkdir(Path(host.where(name)))
+        else:
+            make_directory(host, name, mode)
+
+    monkeypatch.setattr(Host, "make_directory", mkdir)
+    monkeypatch.setattr(
+        Host, "remove_directory", lambda host, name: made.rmdir(Path(host.where(name)))
+    )
     return made
 
 
@@ -164,7 +170,7 @@ def test_a_kernel_without_the_interface_is_told_with_its_path(
     for command in ("apply", "remove"):
         status, _, err = run(rslctl, machine, command)
         assert status == 1
-        assert f"there is no '{machine.host.path(OVERLAYS)}'\nhint: rslctl overlay install" in err
+        assert f"there is no '{machine.path(OVERLAYS)}'\nhint: rslctl overlay install" in err
 
 
 @pytest.mark.parametrize(
@@ -178,7 +184,7 @@ def test_a_kernel_without_the_interface_is_told_with_its_path(
 def test_what_is_only_done_at_boot_is_refused_before_anything_is_written(
     machine: Machine, kernel: Kernel, rslctl: Rslctl, file: str, message: str
 ) -> None:
-    machine.host.path(DEVICE_TREE + file).unlink()
+    machine.path(DEVICE_TREE + file).unlink()
     status, _, err = run(rslctl, machine, "apply")
     assert status == 1
     assert err.startswith(f"rslctl: {message}")
@@ -188,7 +194,7 @@ def test_what_is_only_done_at_boot_is_refused_before_anything_is_written(
 
 def bind(machine: Machine, path: str) -> None:
     device = machine.write("/sys/bus/platform/devices/x/uevent", "").parent
-    (device / "of_node").symlink_to(machine.host.path(DEVICE_TREE + path))
+    (device / "of_node").symlink_to(machine.path(DEVICE_TREE + path))
     (device / "driver").symlink_to(machine.root)
 
 
@@ -255,7 +261,7 @@ def test_what_a_killed_apply_left_is_in_nobodys_way(
     machine: Machine, kernel: Kernel, rslctl: Rslctl
 ) -> None:
     kernel.answers = "unapplied"
-    (kernel.directory / "qemu-virt").mkdir()
+    kernel.mkdir(kernel.directory / "qemu-virt")
     kernel.answers = "applied"
     assert run(rslctl, machine, "apply")[:2] == (0, "overlay qemu-virt: applied\n")
 
@@ -283,7 +289,7 @@ def test_a_machine_that_was_booted_with_the_overlay_needs_none(
     tmp_path: Path, rslctl: Rslctl
 ) -> None:
     machine = Machine(tmp_path).with_device_tree()
-    machine.host.path(OVERLAYS).mkdir(parents=True)
+    machine.path(OVERLAYS).mkdir(parents=True)
     assert run(rslctl, machine, "apply")[:2] == (0, "overlay qemu-virt: already applied\n")
     assert machine.host.names(OVERLAYS) == []
     assert transaction.names(machine.host) == []

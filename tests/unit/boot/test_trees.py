@@ -81,7 +81,7 @@ def test_trees_that_need_different_overlays_are_told_apart_by_the_running_machin
         f"{directory}/vendor/two.dtb, and the overlay differs for them\n"
         "hint: --base FILE.dtb says which it is; in U-Boot: printenv fdtfile\n"
     )
-    given = machine.host.path(f"{directory}/vendor/one.dtb")
+    given = machine.path(f"{directory}/vendor/one.dtb")
     assert rslctl(*command, "--base", given)[0] == 3
     first = machine.host.read("/boot/extlinux/rslctl-mine.dtbo")
     assert rslctl("overlay", "uninstall", "--root", machine.root)[0] == 3
@@ -104,7 +104,7 @@ def test_the_directory_of_a_new_kernel_makes_it_stale(
     machine: Machine, rslctl: Rslctl, directory: str
 ) -> None:
     assert rslctl_install(machine, rslctl)[0] == 3
-    machine.host.path(directory).rename(machine.host.path("/boot/old"))
+    machine.path(directory).rename(machine.path("/boot/old"))
     _, out, _ = rslctl("overlay", "list", "--json", "--root", machine.root)
     assert '"stale"' in out
     machine.write(f"{directory}/moved.dtb", dtc(OTHER))

@@ -60,7 +60,7 @@ def test_a_path_counts_from_the_partition(
 
 def test_a_link_is_followed_and_one_that_leads_to_itself_is_told(machine: Machine) -> None:
     machine.write("/boot/dtb-1", "")
-    machine.host.path("/boot/dtb").symlink_to("dtb-1")
+    machine.path("/boot/dtb").symlink_to("dtb-1")
     view = View(machine.host)
     assert view.resolve("/boot/dtb") == "/boot/dtb-1"
     link = machine.root / "boot/loop"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rslctl.cli.board import chosen
 from rslctl.errors import RslError, UsageError
+from rslctl.linux.host import Host
 from rslctl.profile import reader
 
 from tests.command_line import Rslctl
@@ -32,15 +33,15 @@ def test_a_board_without_hardware_is_not_set_up(rslctl: Rslctl, machine: Machine
 
 
 def test_a_board_is_taken_on_the_transport_that_is_asked_for() -> None:
-    assert chosen("zcu102", None).links[0].transport == "mailbox"
-    assert chosen("zcu102", "doorbell").links[0].transport == "doorbell"
+    assert chosen("zcu102", None, Host()).links[0].transport == "mailbox"
+    assert chosen("zcu102", "doorbell", Host()).links[0].transport == "doorbell"
 
 
 def test_a_transport_that_there_is_not_is_named() -> None:
     with pytest.raises(UsageError, match="--transport: 'pigeon' is not one of mailbox, doorbell"):
-        chosen("zcu102", "pigeon")
+        chosen("zcu102", "pigeon", Host())
     with pytest.raises(RslError, match="no link of board 'qemu-virt' has a mailbox") as error:
-        chosen("qemu-virt", "mailbox")
+        chosen("qemu-virt", "mailbox", Host())
     assert error.value.hint == "it has rpu0: doorbell"
 
 
@@ -48,4 +49,4 @@ def test_a_machines_own_board_goes_before_that_of_rslctl(tmp_path: Path) -> None
     own = tmp_path / "etc/rslctl/boards/zcu102.toml"
     own.parent.mkdir(parents=True)
     own.write_text('extends = "zcu102"\ndescription = "ours"\n')
-    assert chosen("zcu102", None, tmp_path).description == "ours"
+    assert chosen("zcu102", None, Host(tmp_path)).description == "ours"

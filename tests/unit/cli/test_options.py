@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,32 @@ def test_what_is_no_regular_file_is_written_as_it_is(tmp_path: Path) -> None:
     assert os.read(reading, 10) == b"data"
     os.close(reading)
     assert fifo.is_fifo()
+
+
+def test_who_puts_a_link_in_the_place_of_the_temporary_file_changes_no_other_file(
+    tmp_path: Path,
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    program = (
+        "import os, sys\nplace = sys.argv[1]\nprint(flush=True)\nwhile True:\n"
+        "  for name in (name for name in os.listdir(place) if name[0] == '.'):\n"
+        "    try: os.unlink(f'{place}/{name}'); os.symlink('../victim', f'{place}/{name}')\n"
+        "    except OSError: pass\n"
+    )
+    place = tmp_path / "place"
+    place.mkdir()
+    with subprocess.Popen([sys.executable, "-c", program, place], stdout=subprocess.PIPE) as racer:
+        assert racer.stdout
+        racer.stdout.readline()
+        for _ in range(3_000):
+            with contextlib.suppress(FileNotFoundError):
+                (place / "file").unlink()  # it may be such a link
+            with contextlib.suppress(RslError):
+                options.write({place / "file": b"x"})
+        racer.kill()
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
 
 
 def test_a_word_is_completed_to_the_names_that_begin_with_it() -> None:

@@ -11,6 +11,8 @@ import pwd
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from multiprocessing import Pipe
@@ -290,3 +292,44 @@ def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
     with pytest.raises(RslError, match="Address already in use"), broker.listening(path):
         pass
     assert path.read_text() == "precious"
+
+
+def test_the_socket_is_for_all_users_from_its_birth(path: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        with broker.listening(path):
+            assert path.stat().st_mode & 0o777 == 0o666
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(mask)
+
+
+def test_who_puts_a_link_in_the_sockets_place_changes_no_other_file(path: Path) -> None:
+    victim = path.parent / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    os.symlink(victim, path.parent / "link")
+    program = (
+        "import os, sys\nlink, path = sys.argv[1:]\nprint(flush=True)\nwhile True:\n"
+        "    try:\n        os.unlink(path); os.symlink('victim', path); os.unlink(path)\n"
+        "    except OSError: pass\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path.parent / "link", path], stdout=subprocess.PIPE
+    ) as racer:
+        assert racer.stdout
+        racer.stdout.readline()
+        for _ in range(2_000):
+            with contextlib.suppress(RslError), broker.listening(path):
+                pass
+        racer.kill()
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
+
+
+def test_no_directory_is_made_for_a_socket(path: Path) -> None:
+    with (
+        pytest.raises(RslError, match="No such file or directory"),
+        broker.listening(path.parent / "a/b"),
+    ):
+        pass
+    assert not (path.parent / "a").exists()

@@ -66,6 +66,7 @@ def test_a_link_that_is_named_need_not_be_up_yet(machine: Machine) -> None:
 
 def test_what_is_no_device_of_a_link_is_not_given_away(machine: Machine) -> None:
     machine.with_link()
+    assert machine.host.exists("/dev")  # from now on it has the root open
     before = os.listdir("/proc/self/fd")
     for eventfds in (False, True):
         source = descriptors.Source(machine.host, "rpu0", eventfds=eventfds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
-from rslctl.linux.host import Host, read_input, run
+from rslctl.linux.host import Host, run
 
 
 @pytest.fixture
@@ -37,6 +37,56 @@ def test_no_link_leads_out_of_the_root(host: Host, tmp_path: Path) -> None:
     assert list((tmp_path / "victim").iterdir()) == []
     with pytest.raises(RslError):
         host.read("/boot/extlinux/none")
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o777, 0o1777])
+@pytest.mark.parametrize("name", ["state", "state/file"])
+def test_what_others_can_write_is_not_believed(host: Host, name: str, mode: int) -> None:
+    host.check_own("/none", "file")
+    (host.root / "state").mkdir()
+    host.check_own("/state", "file")
+    (host.root / "state/file").touch()
+    host.check_own("/state", "file")
+    (host.root / name).chmod(mode)
+    with pytest.raises(RslError, match=f"/{name}' belongs to user .* and has mode {mode:04o}"):
+        host.check_own("/state", "file")
+
+
+def test_only_a_sticky_directory_above_may_be_everybodys(host: Host) -> None:
+    (host.root / "boot").chmod(0o1777)
+    (host.root / "boot/state").mkdir()
+    host.check_own("/boot/state")
+    (host.root / "boot").chmod(0o777)
+    with pytest.raises(RslError, match=r"/boot' belongs to user .* and has mode 0777"):
+        host.check_own("/boot/state")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("name", ["state", "state/file"])
+def test_what_belongs_to_another_user_is_not_believed(host: Host, name: str) -> None:
+    (host.root / "state").mkdir()
+    (host.root / "state/file").touch()
+    os.chown(host.root / name, 12345, -1)
+    with pytest.raises(RslError, match=f"/{name}' belongs to user 12345"):
+        host.check_own("/state", "file")
+    os.chown(host.root, 12345, -1)  # whose image it is
+    host.check_own("/state", "file")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(host: Host) -> None:
+    os.mkfifo(host.root / "boot/pipe")
+    with pytest.raises(RslError, match="boot/pipe': it is a pipe"):
+        host.read("/boot/pipe")
+    with pytest.raises(RslError, match="No such device or address"):
+        host.write_attribute("/boot/pipe", "x")
+    assert host.names("/boot/pipe") == []
+
+
+def test_a_new_file_runs_as_nobody_else(host: Host) -> None:
+    (host.root / "boot/file").touch()
+    (host.root / "boot/file").chmod(0o4755)
+    host.put("/boot/file", b"x")
+    assert stat.S_IMODE((host.root / "boot/file").stat().st_mode) == 0o755
 
 
 def test_a_link_is_removed_and_not_what_it_leads_to(host: Host) -> None:
@@ -112,22 +162,3 @@ def test_a_command_is_only_run_on_this_machine(host: Host) -> None:
     with pytest.raises(RslError, match=r"'true' would act on this machine, not on '.*/root'"):
         host.run(["true"])
     assert Host().run([sys.executable, "-c", "print(1)"]) == "1\n"
-
-
-def test_a_pipe_is_read_while_somebody_writes_to_it(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    with pytest.raises(RslError, match=f"'{path}': it is a pipe without a writer"):
-        read_input(path)
-    ours, theirs = os.pipe()
-
-    def write() -> None:
-        os.write(theirs, b"late")
-        os.close(theirs)
-
-    threading.Timer(0.1, write).start()
-    assert read_input(f"/dev/fd/{ours}") == b"late"
-    os.close(ours)
-    path = tmp_path / "file"
-    path.write_bytes(b"x" * 100_000)
-    assert read_input(path) == path.read_bytes()

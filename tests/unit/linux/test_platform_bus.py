@@ -26,7 +26,7 @@ def test_a_device_of_no_node_has_none(machine: Machine) -> None:
     machine.write("/sys/bus/platform/devices/plain/uevent", "")
     assert platform_bus.node_of(machine.host, "/sys/bus/platform/devices/plain") == ""
     outside = machine.write("/sys/firmware/elsewhere/x", "").parent
-    (machine.host.path("/sys/bus/platform/devices/plain") / "of_node").symlink_to(outside)
+    (machine.path("/sys/bus/platform/devices/plain") / "of_node").symlink_to(outside)
     assert platform_bus.node_of(machine.host, "/sys/bus/platform/devices/plain") == ""
 
 

@@ -22,7 +22,7 @@ def test_a_remote_that_runs_something_else_is_named(machine: Machine) -> None:
 def test_a_crashed_remote_is_restarted_to_be_stopped_where_it_can_be(machine: Machine) -> None:
     set_up(machine).with_remote("crashed")
     processor = remoteproc.at(machine.host, "/remote")
-    program = machine.host.path("/lib/firmware/remote.elf")
+    program = machine.path("/lib/firmware/remote.elf")
     program.rename(program.with_suffix(".hidden"))
     with pytest.raises(RslError, match=r"can only be stopped once it was restarted; there is no"):
         remoteproc.stop(machine.host, processor)

@@ -21,7 +21,7 @@ def with_uio(machine: Machine, number: int, base: int) -> None:
     machine.write(f"{directory}/name", f"link{number}\n")
     machine.write(f"{directory}/maps/map0/addr", f"{base:#018x}\n")
     machine.write(f"{directory}/maps/map0/size", "0x1000\n")
-    machine.host.path(f"{directory}/device").symlink_to(device)
+    machine.path(f"{directory}/device").symlink_to(device)
 
 
 def test_devices_are_found_in_the_order_of_their_numbers(machine: Machine) -> None:
@@ -59,5 +59,5 @@ def test_nobody_on_this_machine_uses_the_device_of_another(machine: Machine) -> 
     with_uio(machine, 0, 0x70000000)
     machine.write("/dev/uio0", "")
     (device,) = uio.find(machine.host)
-    with machine.host.path("/dev/uio0").open():
+    with machine.path("/dev/uio0").open():
         assert uio.users(machine.host, device) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
+from rslctl.linux.host import Host
 from rslctl.profile import cores, reader
 from rslctl.profile.cores import CORES, Range, seen
 from rslctl.region import Region
@@ -122,6 +123,6 @@ def test_firmware_that_linux_cannot_load_is_refused() -> None:
 def test_the_boards_that_come_with_rslctl_say_what_their_remote_is(
     name: str, tmp_path: Path
 ) -> None:
-    for link in reader.load(name, tmp_path).links:
+    for link in reader.load(name, Host(tmp_path)).links:
         assert link.core
         assert all(link.seen(region) for _, region in link.regions())

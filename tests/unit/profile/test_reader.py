@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rslctl.errors import RslError
+from rslctl.linux.host import Host
 from rslctl.profile import model, reader, toml
 from rslctl.profile.model import NodeRef
 from rslctl.region import Region
@@ -262,9 +263,26 @@ def test_what_cannot_be_extended_is_named(tmp_path: Path, text: str, message: st
 def test_a_machines_own_profiles_come_first(tmp_path: Path) -> None:
     write(tmp_path / "etc/rslctl/boards/mine.toml", PROFILE)
     write(tmp_path / "etc/rslctl/boards/zcu102.toml", PROFILE)
-    assert set(reader.known(tmp_path)) == {"mine", *reader.built_in()}
-    assert reader.load("mine", tmp_path).description == "a board"
-    assert reader.load("zcu102", tmp_path).description == "a board"
+    assert set(reader.known(Host(tmp_path))) == {"mine", *reader.built_in()}
+    assert reader.load("mine", Host(tmp_path)).description == "a board"
+    assert reader.load("zcu102", Host(tmp_path)).description == "a board"
+
+
+def test_an_image_cannot_lead_to_profiles_outside_of_it(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside/mine.toml", PROFILE)
+    image = tmp_path / "image"
+    (image / "etc/rslctl").mkdir(parents=True)
+    (image / "etc/rslctl/boards").symlink_to(outside.parent)
+    assert set(reader.known(Host(image))) == set(reader.built_in())
+    (image / "etc/rslctl/boards").unlink()
+    (image / "etc/rslctl/boards").mkdir()
+    (image / "etc/rslctl/boards/mine.toml").symlink_to(outside)
+    with pytest.raises(RslError, match=r"cannot read .*mine.toml': No such file"):
+        reader.load("mine", Host(image))
+    (image / "etc/rslctl/boards/mine.toml").unlink()
+    write(image / "etc/rslctl/boards/mine.toml", f'extends = "../../../../{outside}"\n')
+    with pytest.raises(RslError, match="No such file"):
+        reader.load("mine", Host(image))
 
 
 def test_a_board_of_ones_own_takes_less_than_25_lines() -> None:
@@ -277,9 +295,9 @@ def test_a_board_of_ones_own_takes_less_than_25_lines() -> None:
 
 def test_a_machines_own_profile_may_extend_the_one_it_goes_before(tmp_path: Path) -> None:
     write(tmp_path / "etc/rslctl/boards/zcu102.toml", 'extends = "zcu102"\ndescription = "ours"\n')
-    assert reader.load("zcu102", tmp_path).description == "ours"
+    assert reader.load("zcu102", Host(tmp_path)).description == "ours"
     # Those that extend it have it, too.
-    assert reader.load("kv260", tmp_path).links == reader.load("zcu102").links
+    assert reader.load("kv260", Host(tmp_path)).links == reader.load("zcu102").links
 
 
 def test_names_that_cannot_be_printed_and_links_in_circles_are_refused(tmp_path: Path) -> None:

@@ -32,20 +32,20 @@ def whole(machine: Machine) -> Machine:
 
 
 def with_uio(machine: Machine, driver: str | None, number: int = 0, base: int = 0x70000000) -> None:
-    device = machine.host.path("/sys/bus/platform/devices/70000000.shmem")
+    device = machine.path("/sys/bus/platform/devices/70000000.shmem")
     device.mkdir(parents=True)
-    (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/shmem@70000000"))
+    (device / "of_node").symlink_to(machine.path(f"{DEVICE_TREE}/shmem@70000000"))
     machine.write("/sys/bus/platform/drivers/uio_pdrv_genirq/bind", "")
     if driver is None:
         return
-    (device / "driver").symlink_to(machine.host.path(f"/sys/bus/platform/drivers/{driver}"))
+    (device / "driver").symlink_to(machine.path(f"/sys/bus/platform/drivers/{driver}"))
     if driver != "uio_pdrv_genirq":
         return
     directory = f"/sys/class/uio/uio{number}"
     machine.write(f"{directory}/name", "rpu0\n")
     machine.write(f"{directory}/maps/map0/addr", f"{base:#x}\n")
     machine.write(f"{directory}/maps/map0/size", "0x1000000\n")
-    machine.host.path(f"{directory}/device").symlink_to(device)
+    machine.path(f"{directory}/device").symlink_to(device)
 
 
 def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
@@ -54,9 +54,9 @@ def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
     machine.write(f"{DEVICE_TREE}/mailbox/#mbox-cells", (1).to_bytes(4, "big"))
     places = {"mailbox": driver, "rpmsg": other}
     for name, bound in places.items():
-        device = machine.host.path(f"/sys/bus/platform/devices/{name}")
+        device = machine.path(f"/sys/bus/platform/devices/{name}")
         device.mkdir(parents=True)
-        (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/{name}"))
+        (device / "of_node").symlink_to(machine.path(f"{DEVICE_TREE}/{name}"))
         if bound:
             (device / "driver").symlink_to(f"/drivers/{name}-driver")
     machine.write(f"{DEVICE_TREE}/rpmsg/mboxes", bytes([0, 0, 0, 77, 0, 0, 0, 2]))
@@ -69,7 +69,7 @@ def with_mailbox(machine: Machine, *, driver: bool, other: bool) -> model.Board:
 
 def no_tree(machine: Machine) -> None:
     """The tree that Linux makes for itself where ACPI describes the machine."""
-    shutil.rmtree(machine.host.path(DEVICE_TREE))
+    shutil.rmtree(machine.path(DEVICE_TREE))
     machine.write(f"{DEVICE_TREE}/#address-cells", (2).to_bytes(4, "big"))
     machine.write("/sys/firmware/acpi/tables/DSDT", b"")
 
@@ -79,7 +79,7 @@ def other_board(machine: Machine) -> None:
 
 
 def unsigned(machine: Machine) -> None:
-    shutil.rmtree(machine.host.path("/sys/module/rsl_mbox"))
+    shutil.rmtree(machine.path("/sys/module/rsl_mbox"))
     machine.write("/sys/module/module/parameters/sig_enforce", "Y\n")
     release = os.uname().release
     machine.write(f"/lib/modules/{release}/modules.dep", "updates/rsl_mbox.ko:\n")
@@ -103,9 +103,9 @@ def without_driver(machine: Machine) -> model.Board:
 def linux_has_it(machine: Machine) -> model.Board:
     """A serial port that the remote's program has, too."""
     machine.write(f"{DEVICE_TREE}/serial@1/compatible", b"cdns,uart-r1p8\0")
-    device = machine.host.path("/sys/bus/platform/devices/1.serial")
+    device = machine.path("/sys/bus/platform/devices/1.serial")
     device.mkdir(parents=True)
-    (device / "of_node").symlink_to(machine.host.path(f"{DEVICE_TREE}/serial@1"))
+    (device / "of_node").symlink_to(machine.path(f"{DEVICE_TREE}/serial@1"))
     (device / "driver").symlink_to("/drivers/xuartps")
     return with_link(machine, remote_devices=(NodeRef("uart1", ("/serial@1",)),))
 
@@ -164,7 +164,7 @@ def other_kernel(machine: Machine) -> None:
 
 
 def unbound(machine: Machine) -> None:
-    (machine.host.path(LINK) / "device").unlink()
+    (machine.path(LINK) / "device").unlink()
     machine.write("/sys/kernel/debug/devices_deferred", "8020040.rsl-mbox\n")
 
 
@@ -190,12 +190,12 @@ def uio_held(machine: Machine) -> None:
 
 def uio_driver_absent(machine: Machine) -> None:
     with_uio(machine, None)
-    machine.host.path("/sys/bus/platform/drivers/uio_pdrv_genirq/bind").unlink()
-    machine.host.path("/sys/bus/platform/drivers/uio_pdrv_genirq").rmdir()
+    machine.path("/sys/bus/platform/drivers/uio_pdrv_genirq/bind").unlink()
+    machine.path("/sys/bus/platform/drivers/uio_pdrv_genirq").rmdir()
 
 
 def no_node(machine: Machine) -> None:
-    machine.host.path("/dev/rsl_mbox0").unlink()
+    machine.path("/dev/rsl_mbox0").unlink()
 
 
 def storm(machine: Machine) -> None:
@@ -261,7 +261,7 @@ def unfinished(machine: Machine) -> None:
 
 def gone(machine: Machine) -> None:
     machine.with_journal({})
-    (machine.host.path(LINK) / "device").unlink()
+    (machine.path(LINK) / "device").unlink()
 
 
 def tap_down(machine: Machine) -> None:

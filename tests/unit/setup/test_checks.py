@@ -42,7 +42,7 @@ def test_a_machine_that_does_not_match_is_refused_with_what_differs(
 ) -> None:
     machine.with_device_tree()
     if content is None:
-        machine.host.path(DEVICE_TREE + file).unlink()
+        machine.path(DEVICE_TREE + file).unlink()
     else:
         machine.write(DEVICE_TREE + file, content)
     machine.with_driver()

@@ -75,7 +75,7 @@ def test_a_healthy_board_with_a_remote_has_no_finding(machine: Machine) -> None:
     whole(machine).with_journal({"remoteproc": "/remote", "start": "setup"})
     machine.with_remote("attached", "unknown")
     machine.write("/sys/class/remoteproc/remoteproc0/recovery", "disabled\n")
-    machine.host.path("/lib/firmware/unknown").unlink()
+    machine.path("/lib/firmware/unknown").unlink()
     assert look(machine) == []
 
 
@@ -100,7 +100,7 @@ def test_a_remote_that_somebody_else_started_again_is_told(
 
 def test_a_log_that_may_not_be_read_leaves_the_restarts_unknown(machine: Machine) -> None:
     restarted(whole(machine))
-    machine.host.path("/dev/kmsg").unlink()
+    machine.path("/dev/kmsg").unlink()
     (found,) = [each for each in look(machine) if each.check == "remote-restarted"]
     assert (found.level, "cannot read the kernel's log" in found.text) == ("unknown", True)
 
@@ -131,7 +131,7 @@ def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
     now = tree.from_machine(machine.host)
     patient = doctor.Patient(machine.host, board, board.links, now, only="rpu1")
     assert "link-gone" not in {each.check for each in doctor.look(patient)}
-    machine.host.path("/run/rslctl/rpu0.json").unlink()
+    machine.path("/run/rslctl/rpu0.json").unlink()
     status, _, err = rslctl("doctor", "--link", "rpu1", "--root", machine.root)
     assert (status, "without a board, no link is known" in err) == (2, True)
 

@@ -16,7 +16,7 @@ from rslctl.setup.journal import facts as facts_of
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
-from tests.unit.setup.support import down
+from tests.unit.setup.support import down, written
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"entries": [3]}', '{"entries": [{}]}'])
@@ -69,7 +69,7 @@ def test_what_another_link_leaves_is_undone_last(machine: Machine) -> None:
 def test_everybody_may_read_what_setup_did(machine: Machine) -> None:
     journal = Journal(machine.host, "rpu0")
     journal.finish()
-    assert machine.host.path(journal.file).stat().st_mode & 0o777 == 0o644
+    assert machine.path(journal.file).stat().st_mode & 0o777 == 0o644
 
 
 PLANS = st.dictionaries(
@@ -149,3 +149,42 @@ def test_a_link_that_is_taken_down_leaves_no_file(machine: Machine) -> None:
     made.begin_undoing()
     made.drop_last()
     assert machine.host.names("/run/rslctl") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "plan"),
+    [
+        ("owner", {"node": "/etc/shadow2", "inode": 0, "uid": 0, "gid": 0, "mode": 0o666}),
+        ("owner", {"node": "/dev/../etc/shadow2", "inode": 0, "uid": 0, "gid": 0, "mode": 0o666}),
+        ("owner", {"node": "/dev/uio0", "inode": 0, "uid": 0, "gid": 0, "mode": 0o4755}),
+        ("module", {"modules": ["ext4"]}),
+        ("module", {"modules": ["rsl_mbox", "../x"]}),
+        ("driver", {"device": "../x", "driver": "a", "before": None, "override": None}),
+        ("driver", {"device": "a", "driver": "..", "before": None, "override": None}),
+        ("driver", {"device": "a", "driver": "b", "before": "c/d", "override": None}),
+    ],
+)
+def test_only_what_setup_could_have_done_is_undone(
+    machine: Machine, rslctl: Rslctl, step: str, plan: dict[str, object]
+) -> None:
+    precious = machine.write("/etc/shadow2", "x")
+    precious.chmod(0o600)
+    if "inode" in plan:
+        plan = {**plan, "inode": precious.stat().st_ino}
+    written(machine, "rpu0", {"step": step, "plan": plan})
+    status, _, err = rslctl("teardown", "--root", machine.root)
+    assert (status, "rpu0.json' is damaged: " in err) == (1, True), err
+    assert precious.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journal_that_others_could_write_is_not_believed(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    machine.with_device_tree().with_link()
+    written(machine, "rpu0", {"step": "module", "plan": {"modules": ["rsl_mbox"]}})
+    machine.with_facts("rpu0", board="x")
+    (machine.root / "run/rslctl").chmod(0o777)
+    for command in ("setup --board zcu102", "teardown", "status"):
+        status, _, err = rslctl(*command.split(), "--root", machine.root)
+        assert "has mode 0777, so others can write" in err, command
+        assert status == (command != "status")

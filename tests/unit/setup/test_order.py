@@ -127,7 +127,7 @@ def test_watching_ends_with_the_remote(machine: Machine, monkeypatch: pytest.Mon
 def test_watching_ends_when_somebody_restarts_the_remote(machine: Machine) -> None:
     set_up(machine).with_remote("running")
     began = time.monotonic()
-    threading.Timer(0.1, lambda: machine.host.path(STATE).write_text("running\n")).start()
+    threading.Timer(0.1, lambda: machine.path(STATE).write_text("running\n")).start()
     order.watch(machine.host, order.of(machine.host, "rpu0"), print)
     assert time.monotonic() - began < 60
 

@@ -27,9 +27,9 @@ def said(machine: Machine, board: model.Board) -> list[str]:
 
 
 def device(machine: Machine, node: str, driver: str) -> None:
-    place = machine.host.path(f"/sys/bus/platform/devices/{node[1:]}")
+    place = machine.path(f"/sys/bus/platform/devices/{node[1:]}")
     place.mkdir(parents=True, exist_ok=True)
-    (place / "of_node").symlink_to(machine.host.path(DEVICE_TREE + node))
+    (place / "of_node").symlink_to(machine.path(DEVICE_TREE + node))
     if driver:
         (place / "driver").symlink_to(f"/drivers/{driver}")
 
@@ -94,8 +94,8 @@ def test_a_remote_that_the_kernel_has_needs_nothing_else(machine: Machine) -> No
     board = without_driver(whole(machine))
     machine.with_remote("offline")
     machine.host.remove("/sys/bus/platform/devices/remote/of_node")
-    place = machine.host.path("/sys/bus/platform/devices/remote/of_node")
-    place.symlink_to(machine.host.path(f"{DEVICE_TREE}{R5}"))
+    place = machine.path("/sys/bus/platform/devices/remote/of_node")
+    place.symlink_to(machine.path(f"{DEVICE_TREE}{R5}"))
     assert said(machine, board) == []
 
 
@@ -143,7 +143,7 @@ def test_a_device_of_the_remotes_that_is_linuxs_too_is_told(
         machine.write(f"{DEVICE_TREE}/serial@1/status", status_of)
         now = tree.from_machine(machine.host)
         assert remote_checks.devices(machine.host, now, board.links[0]) == []
-    machine.host.path(f"{DEVICE_TREE}/serial@1/status").unlink()
+    machine.path(f"{DEVICE_TREE}/serial@1/status").unlink()
     machine.host.remove("/sys/bus/platform/devices/1.serial/driver")
     now = tree.from_machine(machine.host)
     (found,) = remote_checks.devices(machine.host, now, board.links[0])

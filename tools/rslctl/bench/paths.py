@@ -149,11 +149,11 @@ class Sysfs(CharDevice):
 
     def open(self, stack: contextlib.ExitStack) -> None:
         super().open(stack)
-        path = self.host.where(f"{mbox.CLASS}/{self.link.device}/kick")
+        path = f"{mbox.CLASS}/{self.link.device}/kick"
         try:
-            self._kick = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            self._kick = self.host.open(path, os.O_WRONLY)
         except OSError as error:
-            raise os_error(f"open '{path}'", error) from error
+            raise os_error(f"open '{self.host.where(path)}'", error) from error
         stack.callback(os.close, self._kick)
         self._text = str(self.vector).encode()
 
@@ -180,14 +180,13 @@ class Uio(NotificationPath):
         found = uio.of_device(self.host, device)
         if found is None:
             raise RslError(f"{uio.DRIVER} made no device of {node}")
-        path = self.host.where(found.path)
         registers = f"/sys/class/uio/{found.device}/maps/map0"
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._fd = self.host.open(found.path, os.O_RDWR)
             stack.callback(os.close, self._fd)
             memory = mmap.mmap(self._fd, found.maps[0].size)
         except OSError as error:
-            raise os_error(f"open '{path}'", error) from error
+            raise os_error(f"open '{self.host.where(found.path)}'", error) from error
         offset += int(self.host.read_text(f"{registers}/offset"), 16)
         self._register = ctypes.c_uint32.from_buffer(memory, offset)
         stack.callback(self._forget)
@@ -277,7 +276,7 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
     driver = platform_bus.driver_of(host, device) or ""
     override = platform_bus.override(host, device)
     bound = {"device": device, "driver": uio.DRIVER, "before": driver, "override": override}
-    node = os.stat(host.where(link.node))
+    node = host.stat(link.node)
     signals = {number: signal.signal(number, _ended) for number in _SIGNALS}
     try:
         with lock.locked(host, _TIMEOUT, lambda _: None), contextlib.ExitStack() as undoing:
@@ -322,8 +321,9 @@ def _settle(journal: Journal, complete: bool, entries: list[UndoPlan]) -> None:
         journal.finish()
 
 
-def _own(host: Host, link: mbox.LinkDevice, before: os.stat_result) -> None:
+def _own(host: Host, link: mbox.LinkDevice, before: os.stat_result | None) -> None:
     """Give the new device node the owner and the mode of the old one."""
     what = f"the device of link {link.name!r}"
     devices.wait(host, mbox.SUBSYSTEM, what, lambda: host.exists(link.node), _TIMEOUT)
-    host.own(link.node, before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode))
+    if before:
+        host.own(link.node, before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode))

@@ -297,7 +297,9 @@ def _menu_setting(view: View, key: str, default: str) -> str:
                 line,
             )
             if said is None:
-                raise RslError(f"'{view.host.path(file)}': cannot tell {key} from {line.strip()!r}")
+                raise RslError(
+                    f"'{view.host.where(file)}': cannot tell {key} from {line.strip()!r}"
+                )
             value = said["a"] or said["b"] or said["c"] or ""
     return value or default
 
@@ -332,7 +334,7 @@ class UBootMenu(Loader):
         script = self.view.text(_MENU_UPDATE)
         if "U_BOOT_FDT_OVERLAYS" not in script or "/etc/u-boot-menu/conf.d" not in script:
             raise RslError(
-                f"'{self.view.host.path(_MENU_UPDATE)}' is too old for overlays",
+                f"'{self.view.host.where(_MENU_UPDATE)}' is too old for overlays",
                 hint="u-boot-menu 4.2.0 is the first that can, or use --dtb FILE.dtb",
             )
         _check_room(blob)

@@ -84,9 +84,7 @@ class FlashKernel(Loader):
         return [part]
 
     def _below(self, folder: str, name: str) -> list[str]:
-        top = self.view.host.path(folder)
-        paths = sorted(top.rglob(name)) if top.is_dir() else []
-        return [f"{folder}/{path.relative_to(top)}" for path in paths]
+        return [f"{at}/{name}" for at, files, _ in self.view.host.walk(folder) if name in files]
 
     def target(self) -> str:
         name, tree = self._name(), self.trees()[0].path
@@ -102,10 +100,10 @@ class FlashKernel(Loader):
         return Edit({target: blob}, command, kernels)
 
     def check_installed(self, file: str) -> None:
-        copied = self.view.host.path(f"/boot/dtb-{self._release()}")
+        copied = f"/boot/dtb-{self._release()}"
         merged = FlashKernel(View(self.view.host)).trees()[0].data
-        if copied.exists() and copied.read_bytes() != merged:
+        if self.view.host.exists(copied) and self.view.host.read(copied) != merged:
             raise RslError(
-                f"flash-kernel did not copy the merged tree to '{copied}'",
+                f"flash-kernel did not copy the merged tree to '{self.view.host.where(copied)}'",
                 hint="rslctl overlay uninstall takes back what was written",
             )

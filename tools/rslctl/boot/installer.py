@@ -120,7 +120,7 @@ def _foretell(view: View, work: _Work, report: Report) -> None:
     """Report what would be done."""
     for path, data in work.edit.files.items():
         if view.read(path) != data:
-            report(f"would write {view.host.path(path)}")
+            report(f"would write {view.host.where(path)}")
     if work.edit.command:
         report(f"would run {' '.join(work.edit.command)}")
 
@@ -133,7 +133,7 @@ def _check_replaceable(host: Host, record: Record) -> None:
     """
     name = file_of(record.name).removesuffix(".dtbo").encode()
     lost = [
-        str(host.path(each.path))
+        host.where(each.path)
         for each in transaction.foreign(host, record)
         if (now := transaction.content(host, each.path)) is not None
         and not each.generated
@@ -254,7 +254,7 @@ def _write(host: Host, name: str, work: _Work, report: Report) -> None:
         transaction.begin(host, record)
         for change in record.changes:
             host.put(change.path, edit.files[change.path])
-            report(f"wrote {host.path(change.path)}")
+            report(f"wrote {host.where(change.path)}")
         ran = True
         _run(host, edit.command, report)
         if host.live:
@@ -302,7 +302,7 @@ def uninstall(host: Host, name: str, *, force: bool, dry_run: bool, report: Repo
         return False
     if dry_run:
         for change in reversed(record.changes):
-            report(f"would put back {host.path(change.path)}")
+            report(f"would put back {host.where(change.path)}")
         if record.about.get("command"):
             report(f"would run {record.about['command']}")
     else:
@@ -320,7 +320,7 @@ def _take_back(
     report: Report,
 ) -> None:
     for path in transaction.restore(host, record, force=force, leave=leave):
-        report(f"put back {host.path(path)}")
+        report(f"put back {host.where(path)}")
     if run:
         _run(host, tuple(record.about["command"].split()), report)
     transaction.forget(host, record.name)

@@ -35,7 +35,7 @@ def check_interface(host: Host, name: str) -> None:
     """
     if not host.exists(INTERFACE):
         raise RslError(
-            f"this kernel takes no overlays at run time: there is no '{host.path(INTERFACE)}'",
+            f"this kernel takes no overlays at run time: there is no '{host.where(INTERFACE)}'",
             hint=f"rslctl overlay install --board {name} has it applied at boot; "
             "or is configfs not mounted at /sys/kernel/config?",
         )
@@ -125,11 +125,11 @@ def _bound_problems(host: Host, board: Board, machine: Tree) -> list[str]:
 
 def _bound(host: Host, path: str) -> bool:
     """Whether a device of the node *path* has a driver."""
-    wanted = os.path.realpath(host.path(DEVICE_TREE + path))
+    wanted = host.real(DEVICE_TREE + path)
     for bus in host.names("/sys/bus"):
         for name in host.names(f"/sys/bus/{bus}/devices"):
             device = f"/sys/bus/{bus}/devices/{name}"
-            if os.path.realpath(host.path(f"{device}/of_node")) == wanted:
+            if host.real(f"{device}/of_node") == wanted:
                 return host.link_target(f"{device}/driver") is not None
     return False
 
@@ -188,15 +188,15 @@ def apply(host: Host, board: Board, *, dry_run: bool = False) -> bool:
         _rmdir(host, board.name)  # left over if another rslctl was killed
     directory = f"{INTERFACE}/{board.name}"
     try:
-        host.path(directory).mkdir()
+        host.make_directory(directory)
     except OSError as error:
-        raise os_error(f"make '{host.path(directory)}'", error) from error
+        raise os_error(f"make '{host.where(directory)}'", error) from error
     try:
         _write(host, f"{directory}/dtbo", blob)
         status = _status(host, board.name)
         if status != APPLIED:
             raise RslError(
-                f"the kernel did not apply the overlay: '{host.path(directory)}/status' is "
+                f"the kernel did not apply the overlay: '{host.where(directory)}/status' is "
                 f"{status!r}",
                 hint="the kernel log (dmesg) says why",
             )
@@ -210,7 +210,7 @@ def apply(host: Host, board: Board, *, dry_run: bool = False) -> bool:
 def _write(host: Host, name: str, blob: bytes) -> None:
     # The kernel applies the blob when the file is closed.
     try:
-        fd = os.open(host.path(name), os.O_WRONLY)
+        fd = host.open(name, os.O_WRONLY)
         try:
             while blob:
                 blob = blob[os.write(fd, blob) :]
@@ -218,17 +218,17 @@ def _write(host: Host, name: str, blob: bytes) -> None:
             os.close(fd)
     except OSError as error:
         raise os_error(
-            f"write '{host.path(name)}'", error, hint="the kernel log (dmesg) says why"
+            f"write '{host.where(name)}'", error, hint="the kernel log (dmesg) says why"
         ) from error
 
 
 def _rmdir(host: Host, name: str) -> None:
-    directory = host.path(f"{INTERFACE}/{name}")
+    directory = f"{INTERFACE}/{name}"
     try:
-        directory.rmdir()
+        host.remove_directory(directory)
     except OSError as error:
         raise os_error(
-            f"remove '{directory}'", error, hint="the kernel log (dmesg) says why"
+            f"remove '{host.where(directory)}'", error, hint="the kernel log (dmesg) says why"
         ) from error
 
 
@@ -251,7 +251,7 @@ def remove(host: Host, board: Board, *, dry_run: bool = False) -> bool:
     _rmdir(host, board.name)
     if board.name in applied(host):
         raise RslError(
-            f"the kernel still has '{host.path(INTERFACE)}/{board.name}'",
+            f"the kernel still has '{host.where(INTERFACE)}/{board.name}'",
             hint="the kernel log (dmesg) says why",
         )
     return True

@@ -12,11 +12,10 @@ import contextlib
 import hashlib
 import json
 import posixpath
-import stat
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from rslctl.errors import RslError, SeveralError, os_error
+from rslctl.errors import RslError, SeveralError
 from rslctl.linux.host import Host
 
 STATE = "/var/lib/rslctl/overlay"
@@ -68,7 +67,7 @@ def digest(data: bytes | None) -> str:
 
 def content(host: Host, path: str) -> bytes | None:
     """The content of a file; None if it does not exist."""
-    return host.read(path) if host.path(path).is_file() else None
+    return host.read(path) if host.is_file(path) else None
 
 
 def names(host: Host) -> list[str]:
@@ -82,6 +81,8 @@ def load(host: Host, name: str) -> Record | None:
     Raises:
         RslError: it is damaged.
     """
+    for directory, file in ((STATE, ""), (f"{STATE}/{name}", _RECORD)):
+        host.check_own(directory, file)
     data = content(host, f"{STATE}/{name}/{_RECORD}")
     if data is None:
         return None
@@ -89,10 +90,13 @@ def load(host: Host, name: str) -> Record | None:
         parsed = json.loads(data)
         parsed["changes"] = tuple(Change(**each) for each in parsed["changes"])
         parsed["directories"] = tuple(parsed["directories"])
-        return Record(**parsed)
+        record = Record(**parsed)
+        if record.name != name or any(each.mode & ~0o777 for each in record.changes):
+            raise ValueError("rslctl does not write such a record")
+        return record
     except (ValueError, KeyError, TypeError) as error:
         raise RslError(
-            f"'{host.path(f'{STATE}/{name}/{_RECORD}')}' is damaged: {error}",
+            f"'{host.where(f'{STATE}/{name}/{_RECORD}')}' is damaged: {error}",
             hint="put the files beside it back by hand, then remove the directory",
         ) from error
 
@@ -119,11 +123,10 @@ def prepare(
         if old is None:
             directories += _missing(host, path)
         else:
-            try:
-                now = host.path(path).stat()
-            except OSError as error:
-                raise os_error(f"look at '{host.path(path)}'", error) from error
-            mode = stat.S_IMODE(now.st_mode)
+            now = host.stat(path)
+            if now is None:
+                raise RslError(f"'{host.where(path)}' has just been removed")
+            mode = now.st_mode & 0o777
             change = replace(
                 change, mode=mode, uid=now.st_uid, gid=now.st_gid, mtime_ns=now.st_mtime_ns
             )
@@ -201,13 +204,13 @@ def restore(host: Host, record: Record, *, force: bool = False, leave: bool = Fa
     lost = [each.path for each in others if each not in kept]
     if lost and not force:
         raise SeveralError(
-            [f"'{host.path(path)}' was changed by somebody else since" for path in lost],
+            [f"'{host.where(path)}' was changed by somebody else since" for path in lost],
             hint=f"take the change out, or --force: what was there before is in "
-            f"'{host.path(record.directory)}'",
+            f"'{host.where(record.directory)}'",
         )
     put_back = []
     for change in reversed(record.changes):
-        host.remove(host.temporary(change.path))
+        host.remove_temporary(change.path)
         if change in kept or digest(content(host, change.path)) == change.before:
             continue
         if change.before:
@@ -217,7 +220,7 @@ def restore(host: Host, record: Record, *, force: bool = False, leave: bool = Fa
         put_back.append(change.path)
     for path in reversed(record.directories):
         with contextlib.suppress(OSError):  # not empty: another program uses it now
-            host.path(path).rmdir()
+            host.remove_directory(path)
     return put_back
 
 
@@ -238,4 +241,4 @@ def forget(host: Host, name: str) -> None:
     for each in host.names(directory):
         host.remove(f"{directory}/{each}")
     with contextlib.suppress(OSError):  # it does not exist, or has other files
-        host.path(directory).rmdir()
+        host.remove_directory(directory)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,15 +108,11 @@ def matching(view: View, parts: list[Part]) -> list[Part]:
 def find(view: View, directories: list[str]) -> list[Part]:
     """The trees that the machine may boot of those in the first of *directories* that exists."""
     for directory in directories:
-        top = view.host.path(directory)
-        if not top.is_dir():
+        if not view.host.is_directory(directory):
             continue
         found = []
-        for at, folders, files in os.walk(top):
-            folders.sort()
-            relative = os.path.relpath(at, top)
-            below = directory if relative == "." else f"{directory.rstrip('/')}/{relative}"
-            names = [name for name in sorted(files) if name.endswith(".dtb")]
+        for below, files, _ in view.host.walk(directory):
+            names = [name for name in files if name.endswith(".dtb")]
             names = [name for name in names if name in view.trees] or names
             found += [part for name in names if (part := view.part(f"{below}/{name}"))]
         return matching(view, found)

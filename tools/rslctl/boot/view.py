@@ -74,7 +74,7 @@ class View:
             if target is None:
                 return path
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        raise RslError(f"'{self.host.path(path)}' is a link that leads to itself")
+        raise RslError(f"'{self.host.where(path)}' is a link that leads to itself")
 
     def folders(self) -> Iterator[str]:
         """The directories in which a boot partition may be mounted."""
@@ -90,8 +90,8 @@ class View:
 
     def own_partition(self, folder: str) -> bool:
         """Whether a partition of its own is mounted on the directory *folder*."""
-        at = self.host.path(folder or "/")
-        return at.exists() and at.stat().st_dev != self.host.path("/").stat().st_dev
+        at, root = self.host.stat(folder or "/"), self.host.stat("/")
+        return at is not None and root is not None and at.st_dev != root.st_dev
 
     def on_partition(self, folder: str, said: str) -> list[str]:
         """The paths that *said* may mean, which counts from the top of a partition.
@@ -157,7 +157,7 @@ class Loader:
     @property
     def source(self) -> str:
         """The name of the configuration file in messages."""
-        return f"'{self.view.host.path(self.config)}'"
+        return f"'{self.view.host.where(self.config)}'"
 
     def unlike(self, path: str) -> str:
         """Why the file *path*, which exists, is not this loader's; "" if it is."""

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rslctl.devicetree import overlay
 from rslctl.errors import RslError, UsageError
+from rslctl.linux.host import Host
 from rslctl.profile import reader
 from rslctl.profile.model import TRANSPORTS, Board
 
 
-def chosen(board: str, transport: str | None, root: Path = Path("/")) -> Board:
-    """Load the profile *board*, with *transport* instead of its own if one is given.
+def chosen(board: str, transport: str | None, machine: Host) -> Board:
+    """Load the profile *board* of *machine*, with *transport* instead of its own if one is given.
 
     Raises:
         RslError: there is no such profile, or a link does not offer the transport.
     """
-    loaded = reader.load(board, root)
+    loaded = reader.load(board, machine)
     played = [link.name for link in loaded.links if link.sim]
     if played:
         raise RslError(

@@ -261,10 +261,11 @@ def write(files: dict[Path, bytes]) -> None:
             target = Path(os.path.realpath(path))
             fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             made[target] = Path(name)
+            mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
             with open(fd, "wb") as file:
                 file.write(data)
-            mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
-            made[target].chmod(stat.S_IMODE(mode))
+                # Not by the name, which may lead elsewhere in a directory of another user.
+                os.fchmod(fd, stat.S_IMODE(mode) & 0o777)
         for target, temporary in made.items():
             path = target
             temporary.replace(target)

@@ -49,6 +49,9 @@ UNTAKEN_MAX = 256
 #: Seconds between two checks of the untaken answers.
 _SWEEP = 1.0
 
+#: The signals that end the broker.
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -214,16 +217,15 @@ class _ToldToEnd(BaseException):
 @contextlib.contextmanager
 def until_told_to_end() -> Iterator[None]:
     """Leave the block when SIGTERM or SIGINT comes."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
 
     def end(*_: object) -> None:
-        for number in numbers:  # one signal is enough
+        for number in _ENDING:  # one signal is enough
             signal.signal(number, signal.SIG_IGN)
         raise _ToldToEnd
 
-    for number in numbers:
+    for number in _ENDING:
         signal.signal(number, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # the parent process may have blocked them
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # the parent process may have blocked them
     with contextlib.suppress(_ToldToEnd):
         yield
 
@@ -256,7 +258,8 @@ def serve(broker: Broker, listener: socket.socket) -> None:
 def listening(path: Path) -> Iterator[socket.socket]:
     """The socket from the service manager, or a new one at *path* that is removed at the end.
 
-    Every user may connect. The policy decides then whether the client gets the link.
+    Its directory has to exist. Every user may connect. The policy decides then whether the client
+    gets the link.
 
     Raises:
         RslError: another process serves there, or the socket cannot be made.
@@ -265,21 +268,36 @@ def listening(path: Path) -> Iterator[socket.socket]:
         yield _inherited()
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        # A signal in between would leave the socket behind.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _make_way(path)
-            listener.bind(str(path))
-            path.chmod(0o666)
-            listener.listen(socket.SOMAXCONN)
-        except OSError as error:
-            raise os_error(f"listen at '{path}'", error) from error
-        made = path.stat().st_ino
-        try:
-            yield listener
+            made = _bind(listener, path)
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                yield listener
+            finally:
+                with contextlib.suppress(OSError):
+                    if path.stat().st_ino == made:
+                        path.unlink()
         finally:
-            with contextlib.suppress(OSError):
-                if path.stat().st_ino == made:
-                    path.unlink()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _bind(listener: socket.socket, path: Path) -> int:
+    """Bind a socket to *path*, for all users, and return the inode of its file."""
+    try:
+        _make_way(path)
+        # In the directory of another user, only the mode at the birth is sure to be the
+        # socket's: later the name may lead to another file.
+        mask = os.umask(0o111)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(socket.SOMAXCONN)
+        return path.stat(follow_symlinks=False).st_ino
+    except OSError as error:
+        raise os_error(f"listen at '{path}'", error) from error
 
 
 def _inherited() -> socket.socket:

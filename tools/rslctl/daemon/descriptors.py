@@ -61,7 +61,7 @@ def known(host: Host, link: str) -> tuple[str | None, Link | None]:
     facts = journal.Journal.load(host, link).facts if link in journal.Journal.links(host) else None
     if facts is None:
         return None, None
-    board = reader.load(facts.board, host.root)
+    board = reader.load(facts.board, host)
     return board.name, board.link(link)
 
 
@@ -81,10 +81,8 @@ class Source:
 
     def _stamp(self) -> int:
         """A number that changes when the link is set up anew."""
-        try:
-            return self._host.path(f"{journal.STATE}/{self.name}.json").stat().st_mtime_ns
-        except OSError:
-            return 0
+        state = self._host.stat(f"{journal.STATE}/{self.name}.json")
+        return state.st_mtime_ns if state else 0
 
     def _look(self) -> tuple[mbox.LinkDevice, manifest.About]:
         stamp = self._stamp()

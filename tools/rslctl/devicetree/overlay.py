@@ -22,7 +22,8 @@ from rslctl.devicetree.nodes import (
 )
 from rslctl.devicetree.tree import Tree, from_blob
 from rslctl.errors import RslError, SeveralError, os_error
-from rslctl.linux.host import read_input, run
+from rslctl.linux import given_file
+from rslctl.linux.host import run
 from rslctl.profile import zynqmp
 from rslctl.profile.model import (
     TRIGGERS,
@@ -355,7 +356,7 @@ def read_base(path: Path) -> tuple[Tree, bytes]:
         RslError: the file cannot be read or is not a device tree blob.
     """
     try:
-        data = read_input(path)
+        data = given_file.read(path)
     except OSError as error:
         raise os_error(f"read base device tree '{path}'", error) from error
     return from_blob(data, str(path), kernel_of(path)), data

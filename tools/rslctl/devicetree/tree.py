@@ -283,14 +283,13 @@ def from_machine(host: Host) -> Tree:
     Raises:
         RslError: the tree cannot be read.
     """
-    top = host.where(DEVICE_TREE)
     nodes: dict[str, dict[str, bytes]] = {}
     try:
-        for directory, _, files, fd in os.fwalk(top) if os.path.isdir(top) else ():
-            path = directory[len(top) :] or "/"
-            nodes[path] = {name: _property(name, fd) for name in sorted(files)}
+        for directory, files, fd in host.walk(DEVICE_TREE):
+            path = directory[len(DEVICE_TREE) :] or "/"
+            nodes[path] = {name: _property(name, fd) for name in files}
     except OSError as error:
-        raise os_error(f"read the device tree in '{top}'", error) from error
+        raise os_error(f"read the device tree in '{host.where(DEVICE_TREE)}'", error) from error
     kernel = os.uname().release if host.live else ""
     return Tree("the running device tree", nodes, kernel=kernel)
 

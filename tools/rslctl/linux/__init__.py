@@ -8,6 +8,7 @@ here knows of boards or profiles.
 __all__ = [
     "devices",
     "fd_passing",
+    "given_file",
     "host",
     "inotify",
     "iomem",

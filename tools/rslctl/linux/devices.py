@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
@@ -27,10 +26,10 @@ def below(host: Host, subsystem: str, parent: str) -> str | None:
 
     None if there is no such device.
     """
-    above = os.path.realpath(host.path(parent))
+    above = host.real(parent)
     for name in host.names(f"/sys/class/{subsystem}"):
-        device = host.path(f"/sys/class/{subsystem}/{name}/device")
-        if device.exists() and os.path.realpath(device) == above:
+        device = f"/sys/class/{subsystem}/{name}/device"
+        if host.exists(device) and host.real(device) == above:
             return name
     return None
 

@@ -15,14 +15,19 @@ from rslctl.errors import RslError, os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # imports for types only would make each command start later
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import TypeVar
+
+    from rslctl.linux.beneath import Beneath
+
+    Result = TypeVar("Result")
 
 #: The directory in which the kernel shows the running device tree.
 DEVICE_TREE = "/sys/firmware/devicetree/base"
 
-#: The largest number of links that Linux follows in one path (path_resolution(7)).
-_LINKS_MAX = 40
+#: The flags of a file that must not exist yet.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Host:
@@ -34,6 +39,7 @@ class Host:
         """Call *watch* with a description of each change of the kernel's state, before it."""
         self.watch = watch
         self._root = os.fspath(root).rstrip("/")
+        self._beneath: Beneath | None = None
 
     @property
     def root(self) -> Path:
@@ -46,54 +52,77 @@ class Host:
         """Whether this is the running machine, and not an image or the directory of a test."""
         return not self._root
 
-    def path(self, name: str) -> Path:
-        """:meth:`where` as a Path."""
-        from pathlib import Path  # slow to load, and few commands need it
-
-        return Path(self.where(name))
-
     def where(self, name: str) -> str:
-        """Return the path by which this process opens the file *name* of the machine.
+        """Return the path of the file *name* of the machine, for messages.
 
-        *name* is an absolute path on the machine. Where the root is not "/", symbolic links are
-        resolved below the root, as the machine itself would resolve them.
+        *name* is an absolute path on the machine. Only the methods of this class open it: the path
+        may have links that lead out of the root.
+        """
+        return self._root + name
+
+    def open(self, name: str, flags: int, mode: int = 0o666) -> int:
+        """Open a file as open(2) does, close-on-exec, and return the descriptor.
+
+        Below another root than "/", symbolic links mean what they mean to the machine, and nothing
+        that happens meanwhile leads out of the root.
 
         Raises:
+            OSError: the file cannot be opened.
             RslError: symbolic links form a loop.
         """
-        if self.live:
-            return self._root + name
-        return self._below([part for part in name.split("/") if part not in ("", ".")])
+        # O_NONBLOCK: a pipe that somebody has put there is nothing to wait for.
+        flags |= os.O_CLOEXEC | (os.O_NOFOLLOW | os.O_NONBLOCK if self._root else 0)
+        return self._do(name, lambda last, at: os.open(last, flags, mode, dir_fd=at))
 
-    def own_path(self, name: str) -> str:
-        """Return the path as :meth:`where` does, but do not follow *name* if it is a link."""
-        directory, _, last = name.rstrip("/").rpartition("/")
-        return f"{self.where(directory).rstrip('/')}/{last}"
+    def real(self, name: str) -> str:
+        """Return the absolute path of *name* on the machine, without symbolic links.
 
-    def _below(self, parts: list[str]) -> str:
-        """Resolve the path of *parts*, links included, below the root."""
-        at = self._root
-        links = 0
-        while parts:
-            part = parts.pop(0)
-            if part == "..":
-                at = os.path.dirname(at) if at != self._root else at
-                continue
-            here = f"{at}/{part}"
-            if not os.path.islink(here):
-                at = here
-                continue
-            links += 1
-            if links > _LINKS_MAX:
-                raise RslError(f"'{here}' is a link that leads to itself")
-            target = os.readlink(here)
-            # A link target may already contain the path of the root.
-            inside = target.startswith(f"{self._root}/")
-            if target.startswith("/"):
-                at = self._root
-            target = target.removeprefix(self._root) if inside else target
-            parts = [each for each in target.split("/") if each not in ("", ".")] + parts
-        return at
+        Raises:
+            OSError: a directory on the way cannot be searched.
+            RslError: symbolic links form a loop.
+        """
+        return self._below().real(name) if self._root else os.path.realpath(name)
+
+    def _below(self) -> Beneath:
+        """The paths below another root than "/"."""
+        if self._beneath is None:
+            from rslctl.linux.beneath import Beneath  # the running machine needs none
+
+            self._beneath = Beneath(self._root)
+        return self._beneath
+
+    def _do(
+        self,
+        name: str,
+        action: Callable[[str, int | None], Result],
+        *,
+        follow: bool = True,
+        make: bool = False,
+    ) -> Result:
+        """Call *action* with the last part of the path *name*, and its directory's descriptor.
+
+        Below another root the last part is no symbolic link any more if *follow* is true, unless
+        it becomes one meanwhile: *action* must not follow it. On the running machine *action* gets
+        the whole path, and None. With *make* the missing directories are made.
+        """
+        if not self._root:
+            if make:
+                os.makedirs(os.path.dirname(name), exist_ok=True)
+            return action(name, None)
+        return self._below().do(name, action, follow=follow, make=make)
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """Return the state of a file; None if it does not exist.
+
+        Raises:
+            RslError: the file cannot be looked up, for example without permission.
+        """
+        try:
+            return self._do(name, _state)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise os_error(f"look at '{self.where(name)}'", error) from error
 
     def exists(self, name: str) -> bool:
         """Return whether the file *name* exists.
@@ -101,13 +130,48 @@ class Host:
         Raises:
             RslError: the file cannot be looked up, for example without permission.
         """
+        return self.stat(name) is not None
+
+    def is_file(self, name: str) -> bool:
+        """Return whether *name* is a regular file. Raises as :meth:`exists`."""
+        state = self.stat(name)
+        return state is not None and stat.S_ISREG(state.st_mode)
+
+    def is_directory(self, name: str) -> bool:
+        """Return whether *name* is a directory. Raises as :meth:`exists`."""
+        state = self.stat(name)
+        return state is not None and stat.S_ISDIR(state.st_mode)
+
+    def may(self, name: str, access: int) -> bool:
+        """Return whether this process may open a file as access(2) says: os.R_OK, os.W_OK."""
         try:
-            os.stat(self.where(name))
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return False
-            raise os_error(f"look at '{self.where(name)}'", error) from error
-        return True
+            fd = self.open(name, os.O_PATH)
+        except OSError:
+            return False
+        try:
+            return os.access(f"/proc/self/fd/{fd}", access)
+        finally:
+            os.close(fd)
+
+    def walk(self, directory: str) -> Iterator[tuple[str, list[str], int]]:
+        """Yield each directory from *directory* downwards: its path, its files, a descriptor.
+
+        Names are sorted. No symbolic link to a directory is followed. Nothing is yielded if
+        *directory* is missing.
+
+        Raises:
+            OSError: a directory cannot be read.
+        """
+        try:
+            fd = self.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            for at, folders, files, below in os.fwalk(".", dir_fd=fd, onerror=_raise):
+                folders.sort()
+                yield directory.rstrip("/") + at[1:], sorted(files), below
+        finally:
+            os.close(fd)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file.
@@ -116,7 +180,9 @@ class Host:
             RslError: the file cannot be read.
         """
         try:
-            with open(self.where(name), "rb", buffering=0) as file:
+            with open(self.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+                if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                    raise RslError(f"cannot read '{self.where(name)}': it is a pipe")
                 return file.read()
         except OSError as error:
             raise os_error(f"read '{self.where(name)}'", error) from error
@@ -137,7 +203,7 @@ class Host:
         """
         self.watch(f"write {text.strip()!r} to '{self.where(name)}'")
         try:
-            fd = os.open(self.where(name), os.O_WRONLY)
+            fd = self.open(name, os.O_WRONLY)
             try:
                 os.write(fd, text.encode())
             finally:
@@ -152,11 +218,53 @@ class Host:
             RslError: the file cannot be removed.
         """
         try:
-            os.unlink(self.own_path(name))
+            self._do(name, lambda last, at: os.unlink(last, dir_fd=at), follow=False)
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise os_error(f"remove '{self.own_path(name)}'", error) from error
+            raise os_error(f"remove '{self.where(name)}'", error) from error
+
+    def make_directory(self, name: str, mode: int = 0o777) -> None:
+        """Make a directory of *mode*, less the umask, and those above it that are missing.
+
+        Raises:
+            OSError: it cannot be made, or exists.
+        """
+        self._do(name, lambda last, at: os.mkdir(last, mode, dir_fd=at), make=True)
+
+    def check_own(self, directory: str, name: str = "") -> None:
+        """Check that nobody but root can have made what rslctl is to believe.
+
+        That is the file *name* in *directory*, which the user of this process may have made, too,
+        and the owner of the root. What is missing is no error.
+
+        Raises:
+            RslError: another user could have made it.
+        """
+        root = self.stat("/")
+        owners = (0, os.geteuid(), root.st_uid if root else 0)
+        file = f"{directory}/{name}"
+        for each in (os.path.dirname(directory), directory, *([file] if name else [])):
+            state = self.stat(each)
+            if state is None:
+                return
+            mode = stat.S_IMODE(state.st_mode)
+            shared = each not in (directory, file) and mode & stat.S_ISVTX
+            if state.st_uid not in owners or (mode & 0o022 and not shared):
+                raise RslError(
+                    f"'{self.where(each)}' belongs to user {state.st_uid} and has mode {mode:04o}, "
+                    "so others can write what rslctl would believe",
+                    hint=f"it has to be root's, and not writable by others; look at what is in "
+                    f"'{self.where(directory)}' before you mend it",
+                )
+
+    def remove_directory(self, name: str) -> None:
+        """Remove a directory.
+
+        Raises:
+            OSError: it is not there, or not empty.
+        """
+        self._do(name, lambda last, at: os.rmdir(last, dir_fd=at), follow=False)
 
     def names(self, directory: str) -> list[str]:
         """Return the sorted names in a directory; an empty list if it does not exist.
@@ -165,7 +273,11 @@ class Host:
             RslError: the directory cannot be read.
         """
         try:
-            return sorted(os.listdir(self.where(directory)))
+            fd = self.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                return sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -174,7 +286,7 @@ class Host:
     def link_target(self, name: str) -> str | None:
         """Return the unresolved target of a symbolic link; None if *name* is no link."""
         try:
-            return os.readlink(self.own_path(name))
+            return self._do(name, lambda last, at: os.readlink(last, dir_fd=at), follow=False)
         except OSError:
             return None
 
@@ -188,9 +300,14 @@ class Host:
         text = "" if mode is None else f" and mode {mode:04o}"
         self.watch(f"give '{path}' owner {uid}, group {gid}{text}")
         try:
-            os.chown(path, uid, gid)
-            if mode is not None:
-                os.chmod(path, mode)
+            fd = self.open(name, os.O_PATH)
+            try:
+                same = f"/proc/self/fd/{fd}"  # fchown(2) takes no O_PATH, this does: proc(5)
+                os.chown(same, uid, gid)
+                if mode is not None:
+                    os.chmod(same, mode)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise os_error(f"change owner and mode of '{path}'", error) from error
 
@@ -209,13 +326,18 @@ class Host:
         self.watch(f"run '{' '.join(command)}'")
         return run(command, hint=hint)
 
-    def temporary(self, name: str) -> str:
-        """Return the name of the temporary file that :meth:`put` writes before it renames it.
+    def remove_temporary(self, name: str) -> None:
+        """Remove the temporary file that a killed :meth:`put` of *name* may have left.
 
-        A killed process may leave this file behind. The next put overwrites it.
+        Raises:
+            RslError: it cannot be removed.
         """
-        directory, _, last = name.rpartition("/")
-        return f"{directory}/.{last}.rslctl-new"
+        try:
+            self._do(name, lambda last, at: os.unlink(_temporary(last), dir_fd=at))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise os_error(f"remove '{self.where(_temporary(name))}'", error) from error
 
     def put(
         self,
@@ -233,30 +355,54 @@ class Host:
         Raises:
             RslError: the file cannot be written; it is unchanged then.
         """
-        import contextlib  # only commands that write need it
 
-        target, temporary = self.where(name), self.where(self.temporary(name))
-        try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            if os.path.exists(target):
-                old = os.stat(target)
-                mode = stat.S_IMODE(old.st_mode) if mode is None else mode
+        def replace(last: str, at: int | None) -> None:
+            nonlocal mode, owner
+            old = None
+            with contextlib.suppress(FileNotFoundError):
+                old = _state(last, at)
+            if old:
+                mode = old.st_mode & 0o777 if mode is None else mode
                 owner = owner or (old.st_uid, old.st_gid)
+            temporary = _temporary(last)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=at)
+            fd = os.open(temporary, _NEW, 0o666, dir_fd=at)
             try:
-                with open(temporary, "wb", buffering=0) as file:
-                    _give(file.fileno(), mode, owner)
-                    _write_all(file.fileno(), data)
+                with open(fd, "wb", buffering=0) as file:
+                    _give(fd, mode, owner)
+                    _write_all(fd, data)
+                    if mtime_ns is not None:
+                        os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(file.fileno())
-                if mtime_ns is not None:
-                    os.utime(temporary, ns=(mtime_ns, mtime_ns))
-                os.replace(temporary, target)
+                os.replace(temporary, last, src_dir_fd=at, dst_dir_fd=at)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    os.unlink(temporary)
+                    os.unlink(temporary, dir_fd=at)
                 raise
-            _sync(os.path.dirname(target))
+            _sync(os.path.dirname(last) or ".", at)
+
+        import contextlib  # only commands that write need it
+
+        try:
+            self._do(name, replace, make=True)
         except OSError as error:
-            raise os_error(f"write '{target}'", error) from error
+            raise os_error(f"write '{self.where(name)}'", error) from error
+
+
+def _state(last: str, at: int | None) -> os.stat_result:
+    """The state of a file, as :meth:`Host._do` wants it."""
+    return os.stat(last, dir_fd=at, follow_symlinks=at is None)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _temporary(path: str) -> str:
+    """The file that :meth:`Host.put` writes before it renames it."""
+    directory, slash, last = path.rpartition("/")
+    return f"{directory}{slash}.{last}.rslctl-new"
 
 
 def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
@@ -274,31 +420,13 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _sync(directory: str) -> None:
+def _sync(directory: str, at: int | None) -> None:
     """Write a directory's entries to the disk."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def read_input(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of a file that the user names: of a pipe, what its writers write.
-
-    Raises:
-        RslError: it is a pipe to which nobody writes, so that to open it would wait for ever.
-        OSError: the file cannot be opened or read.
-    """
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", 0) as file:
-        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-            first = file.read(1)
-            if first == b"":
-                raise RslError(f"cannot read '{os.fspath(path)}': it is a pipe without a writer")
-        else:
-            first = b""
-        os.set_blocking(file.fileno(), True)
-        return (first or b"") + file.readall()
 
 
 def run(command: Sequence[str], *, hint: str = "") -> str:

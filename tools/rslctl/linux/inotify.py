@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-from pathlib import Path
 
 from rslctl.errors import os_error
 
@@ -20,7 +19,7 @@ _IN_MODIFY = 0x2
 class Writes:
     """A watch for writes to a file, from its creation on; usable in ``with``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         """Watch *path*.
 
         Raises:

@@ -37,7 +37,7 @@ def records(host: Host) -> Iterator[Record]:
     """
     path = host.where(_KMSG)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = host.open(_KMSG, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise os_error(f"read the kernel's log '{path}'", error) from error
     try:

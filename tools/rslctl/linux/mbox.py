@@ -130,7 +130,7 @@ def _read(host: Host, device: str) -> LinkDevice:
 def _base(host: Host, device: str) -> int | None:
     """The physical address of the shared memory, if this user may know it."""
     name = f"{CLASS}/{device}/memory_base"
-    if not os.access(host.where(name), os.R_OK):
+    if not host.may(name, os.R_OK):
         return None
     return int(host.read_text(name), 16)
 
@@ -236,7 +236,7 @@ class Mailbox:
         self.link = link
         path = host.where(link.node)
         try:
-            self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = host.open(link.node, flags | os.O_NONBLOCK)
         except OSError as error:
             hint = ""
             if isinstance(error, FileNotFoundError):

@@ -18,9 +18,9 @@ _NONE = "(null)"
 
 def node_of(host: Host, directory: str) -> str:
     """Return the device tree path of the device with the sysfs *directory*; "" without a node."""
-    link = host.where(f"{directory}/of_node")
-    path = os.path.relpath(os.path.realpath(link), os.path.realpath(host.where(DEVICE_TREE)))
-    if not os.path.exists(link) or path.startswith(".."):
+    link = f"{directory}/of_node"
+    path = os.path.relpath(host.real(link), host.real(DEVICE_TREE))
+    if not host.exists(link) or path.startswith(".."):
         return ""
     return "/" if path == "." else f"/{path}"
 

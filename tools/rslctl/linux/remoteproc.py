@@ -123,7 +123,7 @@ def check_startable(host: Host, processor: RemoteProcessor, firmware: str) -> No
     wanted = firmware or processor.firmware
     if not has_firmware(host, wanted):
         raise RslError(
-            f"there is no firmware '{host.path(FIRMWARE)}/{wanted}' for {processor.device}",
+            f"there is no firmware '{host.where(FIRMWARE)}/{wanted}' for {processor.device}",
             hint="put the remote's program there, an ELF file",
         )
 
@@ -224,7 +224,7 @@ def _restart(host: Host, processor: RemoteProcessor) -> None:
     if not has_firmware(host, processor.firmware):
         raise RslError(
             f"{processor.device} has crashed, and can only be stopped once it was restarted; there "
-            f"is no firmware '{host.path(FIRMWARE)}/{processor.firmware}' for that",
+            f"is no firmware '{host.where(FIRMWARE)}/{processor.firmware}' for that",
             hint="put the remote's program back",
         )
     host.write_attribute(f"{CLASS}/{processor.device}/recovery", "recover")

@@ -54,8 +54,7 @@ def at(host: Host, node: str) -> UioDevice | None:
 def of_device(host: Host, device: str) -> UioDevice | None:
     """Return the UIO device of the platform device called *device*; None if it has none."""
     for name in host.names(CLASS):
-        above = os.path.realpath(host.path(f"{CLASS}/{name}/device"))
-        if os.path.basename(above) == device:
+        if os.path.basename(host.real(f"{CLASS}/{name}/device")) == device:
             return _read(host, name)
     return None
 
@@ -65,11 +64,11 @@ def users(host: Host, uio: UioDevice) -> list[int]:
 
     Processes that the caller may not inspect are left out.
     """
-    if not host.live or not host.exists(uio.path):
+    node = host.stat(uio.path)
+    if not host.live or node is None:
         return []
-    number = host.path(uio.path).stat().st_rdev
     pids = [name for name in host.names("/proc") if name.isdecimal()]
-    return [int(pid) for pid in pids if number in _device_numbers(host, pid)]
+    return [int(pid) for pid in pids if node.st_rdev in _device_numbers(host, pid)]
 
 
 def _device_numbers(host: Host, pid: str) -> set[int]:
@@ -78,8 +77,9 @@ def _device_numbers(host: Host, pid: str) -> set[int]:
     for directory in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
         with contextlib.suppress(RslError):  # the process has ended, or we may not inspect it
             for name in host.names(directory):
-                with contextlib.suppress(OSError):
-                    found.add(host.path(f"{directory}/{name}").stat().st_rdev)
+                with contextlib.suppress(RslError):
+                    state = host.stat(f"{directory}/{name}")
+                    found.add(state.st_rdev if state else 0)
     return found
 
 

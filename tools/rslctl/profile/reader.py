@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from rslctl.errors import RslError, os_error
-from rslctl.linux.host import read_input
+from rslctl.linux import given_file
+from rslctl.linux.host import Host
 from rslctl.linux.uapi import LABEL_SIZE, MAX_VECTORS
 from rslctl.profile import transports, virtio
 from rslctl.profile.cores import CORES, seen, spans
@@ -42,7 +44,9 @@ FIRMWARE = re.compile(r"(?!/|.*\.\.)[A-Za-z0-9._+@/-]*")
 
 _BUILT_IN = Path(__file__).parent / "boards"
 #: The directory of the machine's own profiles.
-_LOCAL = "etc/rslctl/boards"
+_LOCAL = "/etc/rslctl/boards"
+#: The machine that this process runs on.
+_THIS = Host()
 #: A link's name is also part of device tree labels.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -52,22 +56,53 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in _BUILT_IN.glob("*.toml"))
 
 
-def known(root: Path = Path("/")) -> dict[str, Path]:
-    """Return the file of each profile name; the machine's own profile replaces a built-in one."""
-    paths = [*_BUILT_IN.glob("*.toml"), *(root / _LOCAL).glob("*.toml")]
-    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+@dataclass(frozen=True)
+class File:
+    """The file of a profile: one of *host*'s own, or one that this process names."""
+
+    path: Path
+    host: Host | None = None
+
+    def __str__(self) -> str:
+        return self.host.where(str(self.path)) if self.host else str(self.path)
+
+    def read(self) -> bytes:
+        return self.host.read(str(self.path)) if self.host else given_file.read(self.path)
+
+    def beside(self, name: str) -> File:
+        return File(self.path.parent / name, self.host)
+
+    def real(self) -> str:
+        """The path without symbolic links, by which two names of one file are told."""
+        if self.host and not self.host.live:
+            return self.host.where(self.host.real(str(self.path)))
+        return os.path.realpath(self.path)
 
 
-def load(name: str, root: Path = Path("/")) -> Board:
+def known(host: Host = _THIS) -> dict[str, File]:
+    """Return the file of each profile name; the machine's own profile replaces a built-in one.
+
+    Raises:
+        RslError: the directory of the machine's own profiles cannot be read.
+    """
+    files = {path.stem: File(path) for path in _BUILT_IN.glob("*.toml")}
+    own = [Path(_LOCAL, name) for name in host.names(_LOCAL) if name.endswith(".toml")]
+    files |= {path.stem: File(path, host) for path in own}
+    return dict(sorted(files.items()))
+
+
+def load(name: str, host: Host = _THIS) -> Board:
     """Read the profile *name*, or the file *name* if that ends in ``.toml``.
+
+    *host* is the machine that has its own profiles; a file is looked for by this process.
 
     Raises:
         RslError: the profile does not exist, cannot be read or is not valid.
     """
-    path = Path(name) if name.endswith(".toml") else _find(name, root)
-    if not path.stem.isprintable():
-        raise RslError(f"{str(path)!a}: the name of a profile has to be printable")
-    return parse(_document(path, root, ()), path.stem)
+    file = File(Path(name)) if name.endswith(".toml") else _find(name, host)
+    if not file.path.stem.isprintable():
+        raise RslError(f"{str(file)!a}: the name of a profile has to be printable")
+    return parse(_document(file, host, ()), file.path.stem)
 
 
 def from_text(text: str, source: str, name: str) -> Board:
@@ -79,8 +114,8 @@ def from_text(text: str, source: str, name: str) -> Board:
     return parse(read(text, source), name)
 
 
-def _find(name: str, root: Path) -> Path:
-    profiles = known(root)
+def _find(name: str, host: Host) -> File:
+    profiles = known(host)
     if name in profiles:
         return profiles[name]
     close = difflib.get_close_matches(name, profiles, 1)
@@ -91,34 +126,34 @@ def _find(name: str, root: Path) -> Path:
     )
 
 
-def _document(path: Path, root: Path, seen: tuple[str, ...]) -> Document:
+def _document(file: File, host: Host, seen: tuple[str, ...]) -> Document:
     """Read a profile and lay it over the profile that it extends.
 
     *seen* are the paths of the profiles that extend this one.
     """
     try:
-        text = read_input(path).decode()
+        text = file.read().decode()
     except UnicodeDecodeError as error:
-        raise RslError(f"{path}:1: is not UTF-8 text") from error
+        raise RslError(f"{file}:1: is not UTF-8 text") from error
     except OSError as error:
-        raise os_error(f"read board profile '{path}'", error) from error
-    document = read(text, str(path))
+        raise os_error(f"read board profile '{file}'", error) from error
+    document = read(text, str(file))
     if "extends" not in document.values:
         return document
     table = Table(document, (), document.values)
     name = table.text("extends")
     try:
-        below = path.parent / name if name.endswith(".toml") else _find(name, root)
+        below = file.beside(name) if name.endswith(".toml") else _find(name, host)
     except RslError as error:
         raise table.error("extends", f"{error} ({error.hint})") from error
-    seen = (*seen, os.path.realpath(path))
+    seen = (*seen, file.real())
     # The machine's own profile may extend the built-in profile of the same name.
-    if os.path.realpath(below) == seen[-1] and name in built_in():
-        below = _BUILT_IN / f"{name}.toml"
-    if os.path.realpath(below) in seen:
+    if below.real() == seen[-1] and name in built_in():
+        below = File(_BUILT_IN / f"{name}.toml")
+    if below.real() in seen:
         raise table.error("extends", f"{name!r} extends this profile in turn")
     del document.values["extends"]
-    return overlay(_document(below, root, seen), document)
+    return overlay(_document(below, host, seen), document)
 
 
 # Reading

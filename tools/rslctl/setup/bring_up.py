@@ -282,7 +282,7 @@ def _take_back(
     """
     step = STEPS.get(entry["step"])
     if step is None:
-        raise RslError(f"'{host.path(journal.file)}' has an unknown step {entry['step']!r}")
+        raise RslError(f"'{host.where(journal.file)}' has an unknown step {entry['step']!r}")
     left = step is steps.ModuleLoaded and bool(others)
     if left:
         result = f"left to link {others[0].link}"

@@ -59,7 +59,7 @@ def _no_tree(host: Host, check: str) -> Finding:
     return Finding(
         check,
         "unknown",
-        f"no running device tree in '{host.path(DEVICE_TREE)}'",
+        f"no running device tree in '{host.where(DEVICE_TREE)}'",
         "run it on the board; an image does not have it",
     )
 
@@ -133,7 +133,7 @@ def _taken(host: Host, what: str, region: Region, *, refused: bool) -> Iterator[
     resources = iomem.resources(text or "")
     if not iomem.tells(resources):
         why = "shows no addresses" if resources else "is not there or cannot be read"
-        yield Finding("memory", "unknown", f"'{host.path(iomem.PATH)}' {why}", "run it as root")
+        yield Finding("memory", "unknown", f"'{host.where(iomem.PATH)}' {why}", "run it as root")
         return
     kept = [each.region for each in resources if each.depth and each.name.lower() == "reserved"]
     for each in resources:

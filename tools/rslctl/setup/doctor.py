@@ -282,15 +282,14 @@ def _unread(on: Patient) -> Iterator[Finding]:
 
 def _permission(on: Patient) -> Iterator[Finding]:
     for device in on.devices:
-        path = on.host.path(device.node)
-        if not path.exists():
+        if not on.host.exists(device.node):
             yield Finding(
                 "node",
                 "error",
                 f"{device.name}: {device.node} is not there though the kernel has the link",
                 "is devtmpfs mounted on /dev, or udev running?",
             )
-        elif not os.access(path, os.R_OK | os.W_OK):
+        elif not on.host.may(device.node, os.R_OK | os.W_OK):
             yield Finding(
                 "permission",
                 "error",

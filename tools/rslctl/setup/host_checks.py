@@ -40,7 +40,7 @@ def device_tree(host: Host, tree: Tree) -> Iterator[Finding]:
     yield Finding(
         "no-tree",
         "error",
-        f"this machine has no device tree in '{host.path(DEVICE_TREE)}': {why}",
+        f"this machine has no device tree in '{host.where(DEVICE_TREE)}': {why}",
         remedy,
     )
 
@@ -50,7 +50,7 @@ def board(host: Host, wanted: Board, tree: Tree) -> Iterator[Finding]:
     names = tree.texts("/", "compatible")
     if set(names) & set(wanted.compatible):
         return
-    fitting = [name for name in reader.known(host.root) if _fits(name, host, names)]
+    fitting = [name for name in reader.known(host) if _fits(name, host, names)]
     yield Finding(
         "board",
         "error",
@@ -64,7 +64,7 @@ def board(host: Host, wanted: Board, tree: Tree) -> Iterator[Finding]:
 
 def _fits(name: str, host: Host, names: list[str]) -> bool:
     try:
-        return bool(set(reader.load(name, host.root).compatible) & set(names))
+        return bool(set(reader.load(name, host).compatible) & set(names))
     except RslError:
         return False
 
@@ -88,7 +88,11 @@ def signature(host: Host, module: str) -> Iterator[Finding]:
 def run_directory(host: Host) -> Iterator[Finding]:
     """Check that setup's journal can be written."""
     try:
-        found = os.statvfs(host.where(RUN))
+        fd = host.open(RUN, os.O_PATH)
+        try:
+            found = os.statvfs(fd)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         if host.live:
             yield Finding(

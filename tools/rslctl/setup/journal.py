@@ -78,6 +78,7 @@ class Journal:
         import json  # loading json takes longer than most commands run
 
         journal = cls(host, link)
+        host.check_own(STATE, f"{link}.json")
         if host.exists(journal.file):
             try:
                 document = json.loads(host.read(journal.file))
@@ -186,6 +187,7 @@ def facts(host: Host, link: str) -> Facts | None:
         RslError: the file is damaged.
     """
     file = _facts_file(link)
+    host.check_own(STATE, f"{link}.facts")
     if not host.exists(file):
         return None
     lines = host.read(file).decode(errors="surrogateescape").removesuffix("\n").split("\n")
@@ -210,6 +212,6 @@ def _text(link: str, known: Facts) -> str:
 
 def _damaged(host: Host, file: str, why: str) -> RslError:
     return RslError(
-        f"'{host.path(file)}' is damaged: {why}",
+        f"'{host.where(file)}' is damaged: {why}",
         hint="remove it; what setup did before is then left as it is",
     )

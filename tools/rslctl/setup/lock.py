@@ -29,16 +29,13 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         WaitTimeoutError: another process still holds the lock; the message names the process.
         RslError: the state directory or the lock file cannot be created.
     """
-    directory = host.path(STATE)
     try:
-        if not directory.exists():
-            directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o755)  # for all users, whatever the umask: status reads it
+        _make_state(host)
         # Only root may open the lock, so no other user can hold it.
-        fd = os.open(host.path(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = host.open(_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         hint = TMPFS if error.errno in (errno.EROFS, errno.ENOSPC, errno.ENOENT) else ""
-        raise os_error(f"lock '{directory}'", error, hint=hint) from error
+        raise os_error(f"lock '{host.where(STATE)}'", error, hint=hint) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,6 +47,17 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         yield
     finally:
         os.close(fd)
+
+
+def _make_state(host: Host) -> None:
+    """Make the state directory, which all users may read whatever the umask: for status."""
+    mask = os.umask(0o022)
+    try:
+        host.make_directory(STATE, 0o755)
+    except FileExistsError:
+        host.check_own(STATE)
+    finally:
+        os.umask(mask)
 
 
 class _LateError(Exception):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.linux import mbox, remoteproc
@@ -236,21 +235,19 @@ def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
     from rslctl.linux import inotify  # it loads ctypes, and only this needs it
 
     processor = remote.processor(host)
-    path = host.path(f"{remoteproc.CLASS}/{processor.device}/state")
-    with inotify.Writes(path) as writes:
-        inode = _inode(path)
+    path = f"{remoteproc.CLASS}/{processor.device}/state"
+    with inotify.Writes(host.where(path)) as writes:
+        inode = _inode(host, path)
         note(f"watching the remote of link {remote.link}")
         while (state := remoteproc.state_of(host, processor)) in remoteproc.RUNNING:
             # A stop with an immediate start does not show in the state, but it is a write. A driver
             # that was unbound and bound again has made another device of the same name.
-            if writes.wait(_WATCH_INTERVAL) or _inode(path) != inode:
+            if writes.wait(_WATCH_INTERVAL) or _inode(host, path) != inode:
                 return remoteproc.state_of(host, processor)
     return state
 
 
-def _inode(path: Path) -> int:
+def _inode(host: Host, path: str) -> int:
     """The number of a file; 0 if it is gone."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0
+    state = host.stat(path)
+    return state.st_ino if state else 0

@@ -9,6 +9,7 @@ is called twice.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,6 +25,19 @@ from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
 from rslctl.setup import checks
 from rslctl.setup.journal import Journal, UndoPlan
+
+#: The modules that setup loads; those that they need have other names.
+_MODULES = ("rsl_mbox", "uio_pdrv_genirq")
+
+
+def _check_could(do: str, what: str, pattern: str) -> None:
+    """Check that an undo plan has what a step of setup could itself have written there.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not re.fullmatch(pattern, what):
+        raise ValueError(f"setup could not {do} {what!r}")
 
 
 @dataclass(frozen=True)
@@ -188,7 +202,10 @@ class ModuleLoaded(Step):
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
         undone = False
+        for name in plan["modules"]:
+            _check_could("unload", str(name), r"[a-z0-9_]+")
         first, *others = plan["modules"]
+        _check_could("unload", first, "|".join(_MODULES))
         for name in (first, *others):
             # Other modules may use a dependency by now.
             if modules.loaded(host, name) and not (name in others and modules.used(host, name)):
@@ -257,6 +274,8 @@ class DriverBound(Step):
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
         device, before = plan["device"], plan["before"]
+        for name in (device, plan["driver"], before or "none"):
+            _check_could("bind", name, r"(?!\.\.?$)[^/\n]+")
         if not host.exists(platform_bus.path(device)):
             return False
         undone = False
@@ -341,10 +360,16 @@ class DeviceOwned(Step):
     def _node(self) -> str:
         return f"/dev/{self._there.device() or 'the device'}"
 
+    def _state(self) -> os.stat_result:
+        state = self.host.stat(self._node())
+        if state is None:
+            raise RslError(f"there is no '{self.host.where(self._node())}'")
+        return state
+
     def check(self) -> bool:
         if self._there.device() is None:
             return False
-        now, wanted = self.host.path(self._node()).stat(), self.target.ownership
+        now, wanted = self._state(), self.target.ownership
         return (
             wanted.uid in (None, now.st_uid)
             and wanted.gid in (None, now.st_gid)
@@ -353,7 +378,7 @@ class DeviceOwned(Step):
 
     def plan(self) -> UndoPlan:
         node = self._node()
-        now = self.host.path(node).stat()
+        now = self._state()
         return {
             "node": node,
             "inode": now.st_ino,
@@ -369,9 +394,11 @@ class DeviceOwned(Step):
 
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
-        path = host.path(plan["node"])
+        _check_could("give away", plan["node"], r"/dev/(uio|rsl_mbox)[0-9]+")
+        _check_could("set mode", f"{plan['mode']:o}", "[0-7]{1,3}")
+        now = host.stat(plan["node"])
         # A node with another inode was created later: setup did not change it.
-        if not path.exists() or path.stat().st_ino != plan["inode"]:
+        if now is None or now.st_ino != plan["inode"]:
             return False
         host.own(plan["node"], plan["uid"], plan["gid"], plan["mode"])
         return True

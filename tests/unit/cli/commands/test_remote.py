@@ -45,7 +45,7 @@ def test_a_dry_run_promises_what_can_be_done(
         "already running\n",
         "stopped already\n",
     )
-    assert not machine.host.path("/run/rslctl/lock").exists()
+    assert not machine.path("/run/rslctl/lock").exists()
 
 
 def test_without_a_known_remote_it_is_said(machine: Machine, rslctl: Rslctl) -> None:

@@ -16,8 +16,7 @@ from rslctl.cli.machine import host
 from rslctl.cli.options import JsonOption, LinkOption, among, write
 from rslctl.cli.output import note, print_json
 from rslctl.errors import RslError, UsageError, os_error
-from rslctl.linux import mbox
-from rslctl.linux.host import read_input
+from rslctl.linux import given_file, mbox
 
 #: Those that leave the link to the module.
 _DEFAULT = ["chardev", "eventfd", "sysfs"]
@@ -148,7 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
         RslError: there is none in the file.
     """
     try:
-        document: dict[str, Any] = decoder.loads(read_input(path))
+        document: dict[str, Any] = decoder.loads(given_file.read(path))
         report.check(document)
     except OSError as error:
         raise os_error(f"read '{path}'", error) from error

@@ -48,9 +48,10 @@ def boards(context: typer.Context, json: JsonOption = False, root: RootOption = 
             )
         return
     known, wrong = [], []
-    for name in reader.known(host(root).root):
+    machine = host(root)
+    for name in reader.known(machine):
         try:
-            known.append(reader.load(name, Path(root)))
+            known.append(reader.load(name, machine))
         except RslError as error:
             wrong.append(str(error))
     if json:
@@ -87,7 +88,7 @@ def show(name: NameArgument, json: JsonOption = False, root: RootOption = ROOT) 
 
     Example: rslctl boards show zcu102
     """
-    board = reader.load(name, host(root).root)
+    board = reader.load(name, host(root))
     if json:
         print_json(_plain(board))
         return
@@ -128,9 +129,10 @@ def check(
     Example: rslctl boards check my-board.toml
     """
     found = []
-    for name in names or list(reader.known(Path(root))):
+    machine = host(root)
+    for name in names or list(reader.known(machine)):
         try:
-            board = reader.load(name, Path(root))
+            board = reader.load(name, machine)
         except RslError as error:
             found.append(str(error))
         else:
@@ -196,7 +198,7 @@ def propose(
         raise SeveralError([f"{given.source}: {each}" for each in made.refusals()])
     for each in made.refusals():
         note(each)
-    for name in _known_for(given, machine.root):
+    for name in _known_for(given, machine):
         note(f"the profile {name!r} is for this board, too: rslctl boards show {name}")
     if output:
         write({output: made.text.encode()})
@@ -220,12 +222,12 @@ def _facts(machine: Host) -> tuple[Tree, holes.Running]:
     return given, holes.Running(used.ram, used.used, names)
 
 
-def _known_for(given: Tree, root: Path) -> list[str]:
+def _known_for(given: Tree, machine: Host) -> list[str]:
     """The names of the profiles that are for the board of a tree."""
     found = []
-    for name in reader.known(root):
+    for name in reader.known(machine):
         try:
-            board = reader.load(name, root)
+            board = reader.load(name, machine)
         except RslError:
             continue  # "boards check" is what reports it
         if set(board.compatible) & set(given.texts("/", "compatible")):

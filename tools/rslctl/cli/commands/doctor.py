@@ -100,14 +100,14 @@ def doctor_command(
 
 def _board(machine: Host, name: str | None, transport: str | None) -> Board | None:
     if name:
-        return chosen(name, transport, machine.root)
+        return chosen(name, transport, machine)
     for link in journal.Journal.links(machine):
         try:
             facts = journal.Journal.load(machine, link).facts
         except RslError:
             continue  # a finding of its own
         if facts:
-            board = reader.load(facts.board, machine.root)
+            board = reader.load(facts.board, machine)
             offers = [each for each in board.links if facts.transport in each.offers]
             return overlay.choose(board, facts.transport) if offers else board
     return None
@@ -148,10 +148,9 @@ def _attributes(machine: Host, directory: str, depth: int) -> dict[str, str]:
     found = {}
     for name in machine.names(directory):
         path = f"{directory}/{name}"
-        at = machine.path(path)
-        if at.is_file() and name not in _NOT_READ:
+        if machine.is_file(path) and name not in _NOT_READ:
             found[path] = _text(machine, path)
-        elif at.is_dir() and depth and name not in ("device", "subsystem", "power"):
+        elif machine.is_directory(path) and depth and name not in ("device", "subsystem", "power"):
             found |= _attributes(machine, path, depth - 1)
     return found
 

@@ -40,7 +40,7 @@ def layout(
 
     Example: rslctl layout --board zcu102 --device rng --device net
     """
-    chosen = reader.load(board, host(root).root).link(link)
+    chosen = reader.load(board, host(root)).link(link)
     served = _served(chosen, device, device_tree)
     room = chosen.remote_dt.base - chosen.memory.base if chosen.remote_dt else None
     misfit = virtio.misfit(

@@ -95,7 +95,7 @@ def overlay_command(
     if board is None:
         raise UsageError("overlay needs --board", hint="rslctl boards lists the boards")
     _check_options(output, base, style, merge)
-    profile = chosen(board, transport, host(root).root)
+    profile = chosen(board, transport, host(root))
     blob = b""
     files = {}
     absent: list[str] = []
@@ -187,7 +187,7 @@ def install(
             raise UsageError("--transport, --loader, --base and --dtb need --board")
         _refit(machine, dry_run)
         return
-    profile = chosen(board, transport, machine.root)
+    profile = chosen(board, transport, machine)
     # A file is found again from anywhere.
     name = str(Path(board).absolute()) if board.endswith(".toml") else board
     how = installer.How(loader, dtb, base, name, transport)
@@ -211,7 +211,7 @@ def _refit(machine: Host, dry_run: bool) -> None:
                 if record is None or not installer.stale(machine, record):
                     continue
                 how = installer.again(record)
-                profile = chosen(how.board, how.transport, machine.root)
+                profile = chosen(how.board, how.transport, machine)
                 done |= installer.install(machine, profile, how, dry_run=dry_run, report=print)
             except RslError as error:
                 failed.append(f"overlay {name}: {error}")
@@ -274,7 +274,7 @@ def _installed(machine: Host, board: str | None) -> str | None:
     """The name of the installed overlay to use; None if there is none."""
     names = transaction.names(machine)
     if board is not None:
-        return board if board in names else chosen(board, None, machine.root).name
+        return board if board in names else chosen(board, None, machine).name
     if len(names) > 1:
         raise RslError(
             f"several overlays are installed: {', '.join(names)}", hint="choose one with --board"
@@ -294,7 +294,7 @@ def apply(
     Example: rslctl overlay apply --board zcu102
     """
     machine = host(root)
-    profile = chosen(board, transport, machine.root)
+    profile = chosen(board, transport, machine)
     with _locked(machine, dry_run):
         done = live.apply(machine, profile, dry_run=dry_run)
     print(f"overlay {profile.name}: {_result(done, dry_run, 'apply', 'applied')}")
@@ -317,7 +317,7 @@ def remove(
     Example: rslctl overlay remove --board zcu102
     """
     machine = host(root)
-    profile = chosen(board, None, machine.root)
+    profile = chosen(board, None, machine)
     with _locked(machine, dry_run):
         done = live.remove(machine, profile, dry_run=dry_run)
     print(f"overlay {profile.name}: {_result(done, dry_run, 'remove', 'removed')}")

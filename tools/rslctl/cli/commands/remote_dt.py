@@ -44,7 +44,7 @@ def remote_dt_command(
 
     Example: rslctl remote-dt --board zcu102 -o rpu0.overlay
     """
-    profile = chosen(board, transport, host(root).root)
+    profile = chosen(board, transport, host(root))
     described = profile.link(link)
     if place:
         if form or output:

@@ -83,7 +83,7 @@ def run(
         passed=eventfd or bool(wanted),
     )
     if board is not None and remote is not None:
-        profile = reader.load(board, machine.root)
+        profile = reader.load(board, machine)
         chosen = profile.link(link)
         other = sim.words(remote)
         if dry_run:

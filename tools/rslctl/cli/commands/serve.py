@@ -9,7 +9,8 @@ from pathlib import Path
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note
 from rslctl.daemon import broker, descriptors
-from rslctl.errors import RslError
+from rslctl.errors import RslError, os_error
+from rslctl.linux.host import Host
 from rslctl.profile.model import Access
 
 TYPE_CHECKING = False
@@ -52,7 +53,17 @@ def serve(
             note(text)
 
     served = broker.Broker(source.name, source, access, say if verbose else lambda _: None, say)
-    path = Path(socket) if socket else machine.path(f"{broker.DIRECTORY}/{source.name}.sock")
+    path = Path(socket) if socket else _usual(machine, source.name)
     with broker.until_told_to_end(), broker.listening(path) as listener:
         say(f"serving link {source.name} at {listener.getsockname()}")
         broker.serve(served, listener)
+
+
+def _usual(machine: Host, link: str) -> Path:
+    """The usual socket of *link*, whose directory is made if it is missing."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            machine.make_directory(broker.DIRECTORY, 0o755)
+    except OSError as error:
+        raise os_error(f"make '{machine.where(broker.DIRECTORY)}'", error) from error
+    return Path(machine.where(f"{broker.DIRECTORY}/{link}.sock"))

@@ -97,7 +97,7 @@ def setup(
     Example: rslctl setup --board qemu-virt
     """
     machine = host(root, verbose)
-    profile = chosen(board, transport, machine.root)
+    profile = chosen(board, transport, machine)
     links = [profile.link(link)] if link else list(profile.links)
     if firmware and len(links) > 1:
         raise UsageError(f"--firmware is for one of the links {', '.join(x.name for x in links)}")
