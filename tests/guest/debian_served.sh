@@ -15,8 +15,15 @@ test "$(stat -Lc '%G %a' /dev/rsl/rpu0)" = 'rsl 660'
 rslctl status | tee /dev/stderr | grep -E 'open files +[1-9]'
 test "$(stat -c %u "/proc/$(systemctl show --value -p MainPID rsl-daemon@rpu0)")" != 0
 # 0.0 is the safest.
-systemd-analyze --no-pager security --threshold=19 rsl-daemon@rpu0 >/run/security
-tail -1 /run/security
+for unit in rsl-setup@qemu-virt:29 rsl-watch@rpu0:19 rsl-daemon@rpu0:19 rsl-broker@rpu0:19; do
+	systemd-analyze --no-pager security --threshold="${unit#*:}" "${unit%:*}" >/run/security
+	tail -1 /run/security
+done
+pid=$(systemctl show --value -p MainPID rsl-daemon@rpu0)
+test "$(readlink "/proc/$pid/cwd")" = /run/rsl-daemon/rpu0 ||
+	test "$(readlink "/proc/$pid/cwd")" = /run/private/rsl-daemon/rpu0
+tr '\0' '\n' <"/proc/$pid/environ" | grep -x HOME=/run/rsl-daemon/rpu0
+test "$(stat -Lc %u /run/rsl-daemon/rpu0)" != 0
 systemd-analyze time
 
 # Removed while it is in use; what was configured and enabled stays until the purge.

@@ -12,6 +12,7 @@ import pty
 import pwd
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,36 @@ def test_a_clean_environment_has_what_is_needed_and_what_is_asked_for() -> None:
     expected = {"PATH": "/bin", "NOTIFY_SOCKET": "/n", "A": "1=1", "B": "2"}
     user = {"HOME": "/home/u", "USER": "u", "LOGNAME": "u", "SHELL": "/bin/sh"}
     assert env == {**expected, **user}
+
+
+def test_root_is_at_home_with_no_other_user() -> None:
+    who = execute.User("u", 7, 7, (), "/home/u")
+    base = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/zsh", "X": "1"}
+    user = {"HOME": "/home/u", "USER": "u", "LOGNAME": "u", "SHELL": "/bin/sh", "X": "1"}
+    assert execute.environment(base, who, clean=False, more=[]) == user
+    assert execute.environment(base, who, clean=False, more=["HOME=/x"])["HOME"] == "/x"
+    assert execute.environment(base, None, clean=False, more=[]) == base
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize(("mode", "stays"), [(0o700, False), (0o711, False), (0o755, True)])
+def test_a_user_is_in_no_directory_that_it_may_not_enter(
+    tmp_path: Path, mode: int, stays: bool
+) -> None:
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    place.chmod(mode)
+    program = "from rslctl.daemon import execute; import os; execute.drop_rights(execute.user("
+    program += "'nobody')); execute._leave_directory(); print(os.getcwd())"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command,
+        cwd=place,
+        env=dict(os.environ, PYTHONPATH=str(TOOLS)),
+        capture_output=True,
+        text=True,
+    )
+    place.rmdir()
+    assert done.stdout == (f"{place}\n" if stays else "/\n"), done.stderr
 
 
 @pytest.mark.parametrize("text", ["=1", "NOT_SET", "", "LISTEN_PID=1"])

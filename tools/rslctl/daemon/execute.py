@@ -94,8 +94,8 @@ def environment(
 ) -> dict[str, str]:
     """The environment of a daemon: *base*, or the *clean* part of it, and *more*.
 
-    Each of *more* is NAME=VALUE, or the NAME of a variable of *base*. A clean environment has HOME,
-    LOGNAME, USER and SHELL of the user.
+    Each of *more* is NAME=VALUE, or the NAME of a variable of *base*. HOME, LOGNAME, USER and SHELL
+    are those of *who*, if that is given.
 
     Raises:
         RslError: an item of *more* is neither.
@@ -103,7 +103,7 @@ def environment(
     made = {key: value for key, value in base.items() if not clean or key in _KEPT}
     for key in fd_passing.VARIABLES:
         made.pop(key, None)
-    if who and clean:
+    if who:
         made |= {"HOME": who.home, "LOGNAME": who.name, "USER": who.name, "SHELL": "/bin/sh"}
     for each in more:
         key, equals, value = each.partition("=")
@@ -158,6 +158,7 @@ def become(
     if who:
         _leave_terminal()
         drop_rights(who)
+        _leave_directory()
     if with_parent:
         syscalls.end_with_parent(signal.SIGTERM)
     # Python ignores these signals, and the daemon would inherit that.
@@ -194,6 +195,12 @@ def _leave_terminal() -> None:
             fcntl.ioctl(fd, termios.TIOCNOTTY)
         finally:
             os.close(fd)
+
+
+def _leave_directory() -> None:
+    """Go to "/" if this process may not enter the directory that it is in, as root's home."""
+    if not os.access(".", os.R_OK | os.X_OK):
+        os.chdir("/")
 
 
 def drop_rights(who: User) -> None:

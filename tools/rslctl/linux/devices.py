@@ -11,6 +11,8 @@ from rslctl.linux.host import Host
 
 #: This file exists while udevd runs.
 _UDEV = "/run/udev/control"
+#: Seconds after which it is looked anew, though no event came.
+_INTERVAL = 0.1
 
 
 def is_ready(host: Host, subsystem: str, device: str) -> bool:
@@ -35,7 +37,8 @@ def below(host: Host, subsystem: str, parent: str) -> str | None:
 
 
 def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeout: float) -> None:
-    """Wait until *come* returns True; call it again at each event of *subsystem*.
+    """Wait until *come* returns True; call it again at each event of *subsystem*,
+    and ten times a second.
 
     *what* names the device in messages. *timeout* is in seconds.
 
@@ -49,7 +52,8 @@ def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeou
         raise RslError(
             f"cannot wait for devices: {error}", hint="install libudev (package libudev1)"
         ) from error
-    # Without udevd only the kernel sends events. Both send them after they made the node.
+    # Without udevd only the kernel sends events. Both send them after they made the node. In a
+    # network namespace of our own, as rsl-setup@ has it, udevd's do not come: hence _INTERVAL.
     source = "udev" if host.exists(_UDEV) else "kernel"
     monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source)
     monitor.filter_by(subsystem)
@@ -62,4 +66,4 @@ def wait(host: Host, subsystem: str, what: str, come: Callable[[], bool], timeou
                 f"{what} did not come up in {timeout:g} s",
                 hint="the kernel log (dmesg) says why the driver refused it",
             )
-        monitor.poll(left)
+        monitor.poll(min(left, _INTERVAL))
