@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from rslctl.profile import reader
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
+from tests.unit.racing import racing
 
 
 def test_several_files_are_written_and_told(
@@ -74,22 +73,19 @@ def test_who_puts_a_link_in_the_place_of_the_temporary_file_changes_no_other_fil
     victim.write_text("precious")
     victim.chmod(0o600)
     program = (
-        "import os, sys\nplace = sys.argv[1]\nprint(flush=True)\nwhile True:\n"
-        "  for name in (name for name in os.listdir(place) if name[0] == '.'):\n"
-        "    try: os.unlink(f'{place}/{name}'); os.symlink('../victim', f'{place}/{name}')\n"
-        "    except OSError: pass\n"
+        "for name in (name for name in os.listdir(sys.argv[1]) if name[0] == '.'):\n"
+        "    path = f'{sys.argv[1]}/{name}'\n"
+        "    os.unlink(path)\n"
+        "    os.symlink('../victim', path)\n"
     )
     place = tmp_path / "place"
     place.mkdir()
-    with subprocess.Popen([sys.executable, "-c", program, place], stdout=subprocess.PIPE) as racer:
-        assert racer.stdout
-        racer.stdout.readline()
-        for _ in range(3_000):
+    with racing(program, place):
+        for _ in range(10_000):
             with contextlib.suppress(FileNotFoundError):
                 (place / "file").unlink()  # it may be such a link
             with contextlib.suppress(RslError):
                 options.write({place / "file": b"x"})
-        racer.kill()
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
 
 

@@ -11,8 +11,6 @@ import pwd
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from multiprocessing import Pipe
@@ -35,6 +33,7 @@ from tests.unit.daemon.support import (
 )
 from tests.unit.daemon.support import path as path
 from tests.unit.daemon.support import serving as serving
+from tests.unit.racing import racing
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -308,21 +307,11 @@ def test_who_puts_a_link_in_the_sockets_place_changes_no_other_file(path: Path) 
     victim = path.parent / "victim"
     victim.write_text("precious")
     victim.chmod(0o600)
-    os.symlink(victim, path.parent / "link")
-    program = (
-        "import os, sys\nlink, path = sys.argv[1:]\nprint(flush=True)\nwhile True:\n"
-        "    try:\n        os.unlink(path); os.symlink('victim', path); os.unlink(path)\n"
-        "    except OSError: pass\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, path.parent / "link", path], stdout=subprocess.PIPE
-    ) as racer:
-        assert racer.stdout
-        racer.stdout.readline()
-        for _ in range(2_000):
+    program = "path = sys.argv[1]\nos.unlink(path)\nos.symlink('victim', path)\nos.unlink(path)\n"
+    with racing(program, path):
+        for _ in range(10_000):
             with contextlib.suppress(RslError), broker.listening(path):
                 pass
-        racer.kill()
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
 
 

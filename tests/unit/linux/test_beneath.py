@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
+
+from tests.unit.racing import racing
 
 
 @pytest.fixture
@@ -22,23 +22,8 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path / "root")
 
 
-@contextlib.contextmanager
-def flipping(one: Path, other: Path) -> Iterator[None]:
-    """Another process exchanges two names, as fast as it can: renameat2(2), RENAME_EXCHANGE."""
-    program = (
-        "import ctypes, sys\n"
-        "call, one, other = ctypes.CDLL(None).renameat2, *map(str.encode, sys.argv[1:])\n"
-        "print(flush=True)\n"
-        "while call(-100, one, -100, other, 2) == 0: pass\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, one, other], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        process.stdout.readline()
-        yield
-        assert process.poll() is None
-        process.kill()
+#: Exchanges two names: renameat2(2), RENAME_EXCHANGE.
+FLIP = "ctypes.CDLL(None).renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)"
 
 
 def test_who_flips_a_directory_and_a_link_leads_nobody_out(host: Host, tmp_path: Path) -> None:
@@ -57,7 +42,7 @@ def test_who_flips_a_directory_and_a_link_leads_nobody_out(host: Host, tmp_path:
         lambda: host.own("/boot/dir/file", -1, -1, 0o600),
     ]
     seen = set()
-    with flipping(host.root / "boot/dir", host.root / "boot/link"):
+    with racing(FLIP, host.root / "boot/dir", host.root / "boot/link"):
         for n in range(10_000):
             with contextlib.suppress(OSError, RslError):
                 result = actions[n % 6 if n % 100 < 6 else n % 2]()
@@ -76,8 +61,8 @@ def test_who_flips_the_file_leads_nobody_out(host: Host, tmp_path: Path) -> None
     victim.chmod(0o640)
     os.symlink(victim, host.root / "boot/link")
     (host.root / "boot/file").write_text("x")
-    with flipping(host.root / "boot/file", host.root / "boot/link"):
-        for _ in range(3_000):
+    with racing(FLIP, host.root / "boot/file", host.root / "boot/link"):
+        for _ in range(10_000):
             with contextlib.suppress(OSError, RslError):
                 os.close(host.open("/boot/file", os.O_WRONLY | os.O_TRUNC))
             with contextlib.suppress(RslError):
