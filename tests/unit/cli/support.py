@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -48,6 +49,7 @@ class Terminal:
             os.environ.update({"TERM": "xterm-256color", **environment})
             os.execvp(command[0], command)
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.status = -1
 
     def __enter__(self) -> Terminal:
@@ -77,7 +79,7 @@ class Terminal:
             data = os.read(self._fd, 65536)
         except OSError:  # the other end was closed
             return False
-        self.seen += data.decode()
+        self.seen += self._decoder.decode(data)
         return True
 
     def type(self, text: str) -> None:

@@ -59,7 +59,7 @@ def test_a_full_disk_is_told_in_a_line() -> None:
 def test_an_error_is_a_line_and_a_hint(rslctl: Rslctl) -> None:
     assert rslctl("boards", "show", "zcu12")[::2] == (
         1,
-        "rslctl: unknown board 'zcu12'\nhint: did you mean 'zcu102'? known boards: "
+        "rslctl: unknown board 'zcu12'\nhint: did you mean 'zcu102' or 'zcu104'? known boards: "
         f"{', '.join(reader.built_in())}; a profile of your own is named by its .toml file\n",
     )
 

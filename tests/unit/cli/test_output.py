@@ -63,7 +63,7 @@ def test_lines_are_no_wider_than_a_terminal_and_do_not_end_in_a_comma(
     assert " ".join(lines).split() == text.split()
     for line in lines[:-1]:
         assert len(line) <= width or " " not in line.strip()
-        assert not line.endswith(",") or " " not in line.strip()
+        assert not line.endswith(",") or all(word.endswith(",") for word in line.split())
     assert lines[0].startswith(" " * indent)
 
 
@@ -73,12 +73,19 @@ def test_lines_are_no_wider_than_a_terminal_and_do_not_end_in_a_comma(
         ("one two three", ["one two", "  three"]),
         ("one, two three", ["one, two", "  three"]),
         ("a one, three", ["a", "  one,", "  three"]),
+        ("a, b, c, d", ["a, b, c,", "  d"]),
         ("abcdefghijklmn op", ["abcdefghijklmn", "  op"]),
         ("\x1b[31merror\x1b[0m: x", ["\x1b[31merror\x1b[0m: x"]),
     ],
 )
 def test_a_line_of_nine_columns(text: str, lines: list[str]) -> None:
     assert output.wrapped(text, 9) == lines
+
+
+@pytest.mark.parametrize("width", range(23, 28))
+def test_a_command_is_not_torn_apart(width: int) -> None:
+    lines = output.wrapped("start it, then: rslctl remote start", width)
+    assert lines == ["start it, then:", "  rslctl remote start"]
 
 
 def test_pairs_and_tables_are_in_columns() -> None:

@@ -248,7 +248,10 @@ def test_a_profile_extends_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('extends = "zcu12"\n', r":1: extends: unknown board 'zcu12' \(did you mean 'zcu102'\?"),
+        (
+            'extends = "zcu12"\n',
+            r":1: extends: unknown board 'zcu12' \(did you mean 'zcu102' or 'zcu104'\?",
+        ),
         ('# one\nextends = "mine.toml"\n', r":2: extends: 'mine.toml' extends this profile"),
         ('extends = "nowhere.toml"\n', r"cannot read board profile '.*nowhere.toml'"),
         ("extends = 1\n", ":1: extends: 1 is not a string"),

@@ -298,7 +298,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
         storm,
         "more than 100000 times a second, or than the core can handle, and is masked now",
     ),
-    ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 times"),
+    ("storm", "warning", storm_that_is_over, "vector 1 was masked 1 time because"),
     ("unread", "warning", unread, "has notified 7 times and nobody has /dev/rsl_mbox0 open"),
     ("remote", "error", no_remote, "the kernel has no remote processor of /nowhere"),
     ("remote-driver", "warning", without_driver, "no driver for /remoteproc@ffe00000 (xlnx,"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 #: The colours that mean something (ECMA-48): what keeps a link from working, and what may.
-COLOURS = {"error": "31", "warning": "33"}
+COLOURS = {"error": "1;31", "warning": "1;33"}
 #: Columns of a terminal that does not tell, as a serial console.
 _COLUMNS = 80
 #: Columns by which what belongs to a line is moved to the right, and what continues it.
@@ -60,7 +60,8 @@ def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     """The lines of a text, none wider than *width* columns, unless a single word is.
 
     Each begins behind *indent* spaces; if that is 0, all but the first are moved to the right. No
-    line but the last ends in a comma, because a line that does seems to be cut off.
+    line but the last ends in a comma, because a line that does seems to be cut off, unless it is
+    one of a list; and none between the words of a command, so that it can be copied.
     """
     lines: list[str] = []
     line = " " * indent
@@ -68,13 +69,22 @@ def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     for word in text.split(" "):
         while words and len(line) + _length(" ".join([*words, word])) > width:
             kept = len(words)
-            while kept > 1 and words[kept - 1].endswith(","):
+            while kept > 1 and (
+                words[kept - 1].endswith(",") or "rslctl" in words[kept - 2 : kept]
+            ):
                 kept -= 1
+            if words[kept - 1].endswith(",") or words[kept - 1] == "rslctl":
+                kept = len(words)
             lines.append(line + " ".join(words[:kept]))
             line = " " * (indent or _HANG)
             words = words[kept:]
         words.append(word)
     return [*lines, line + " ".join(words)]
+
+
+def _may_end(words: Sequence[str]) -> bool:
+    """Whether a line may end with these words."""
+    return not words[-1].endswith(",") and "rslctl" not in words[-2:]
 
 
 def _length(text: str) -> int:

@@ -192,6 +192,27 @@ def counters(host: Host, link: LinkDevice) -> list[Counters]:
     return [Counters(*(count(n, name) for name in Counters.NAMES)) for n in range(link.vectors)]
 
 
+def storms(host: Host, link: LinkDevice) -> list[tuple[int, bool]]:
+    """Return by vector number how often the kernel masked it for a storm, and whether it is now."""
+    found = []
+    for vector in range(link.vectors):
+        directory = f"{CLASS}/{link.device}/vector{vector}"
+        words = host.read_text(f"{directory}/masked").split()
+        found.append((int(host.read_text(f"{directory}/storms")), "storm" in words))
+    return found
+
+
+def duration(milliseconds: int) -> str:
+    """Return a time for people, as "1500 ms" or "2 h 3 min"."""
+    seconds = milliseconds // 1000
+    if seconds < 10:
+        return f"{milliseconds} ms"
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def place(host: Host, link: LinkDevice, base: int, data: bytes) -> None:
     """Write *data* to the physical address *base* in the shared memory of a link.
 

@@ -118,10 +118,10 @@ def _find(name: str, host: Host) -> File:
     profiles = known(host)
     if name in profiles:
         return profiles[name]
-    close = difflib.get_close_matches(name, profiles, 1)
+    close = " or ".join(map(repr, difflib.get_close_matches(name, profiles, 2)))
     raise RslError(
         f"unknown board {name!r}",
-        hint=(f"did you mean {close[0]!r}? " if close else "")
+        hint=(f"did you mean {close}? " if close else "")
         + f"known boards: {', '.join(profiles)}; a profile of your own is named by its .toml file",
     )
 

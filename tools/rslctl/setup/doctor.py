@@ -216,7 +216,8 @@ def _stalled(on: Patient) -> Iterator[Finding]:
             yield Finding(
                 "stalled",
                 "error",
-                f"{device.name}: the remote has not taken a kick for {device.stalled_ms} ms",
+                f"{device.name}: the remote has not taken a kick for "
+                f"{mbox.duration(device.stalled_ms)}",
                 "is its program running, and built for the same mailbox agent and channel? Restart "
                 f"it; echo 1 > {mbox.CLASS}/{device.device}/reset cures a masked interrupt of a "
                 "ZynqMP's mailbox",
@@ -249,19 +250,16 @@ def _may_run(host: Host, link: str) -> bool:
 
 def _storms(on: Patient) -> Iterator[Finding]:
     for device in on.devices:
-        for vector in range(device.vectors):
-            directory = f"{mbox.CLASS}/{device.device}/vector{vector}"
-            count = int(_read(on.host, f"{directory}/storms") or 0)
+        for vector, (count, now) in enumerate(mbox.storms(on.host, device)):
             if not count:
                 continue
-            now = _read(on.host, f"{directory}/masked") == "storm"
             limit = _read(on.host, f"{mbox.CLASS}/{device.device}/storm_limit")
             yield Finding(
                 "storm",
                 "error" if now else "warning",
-                f"{device.name}: vector {vector} was masked {count} times because the remote "
-                f"notifies more than {limit} times a second, or than the core can handle"
-                + (", and is masked now" if now else ""),
+                f"{device.name}: vector {vector} was masked {count} time{'s' * (count > 1)} "
+                f"because the remote notifies more than {limit} times a second, or than the core "
+                "can handle" + (", and is masked now" if now else ""),
                 "does the remote's program notify without an end? Mend it; if it needs this "
                 f"rate, raise {mbox.CLASS}/{device.device}/storm_limit",
             )
@@ -382,10 +380,10 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _links,
     _uio,
     _permission,
+    _remote,
     _stalled,
     _storms,
     _unread,
-    _remote,
     _journals,
     _entropy,
     _tap,

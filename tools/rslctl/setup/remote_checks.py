@@ -196,7 +196,7 @@ def _order(
     """Find a running remote that did not start after its daemon, or has no daemon."""
     if remote.facts.start != "daemon":
         return
-    what = "no daemon has the link open"
+    what = "runs and no daemon has the link open"
     if served:
         try:
             order.check_order(host, remote, processor)
@@ -211,7 +211,7 @@ def _order(
             )
             return
         except order.OrderError:
-            what = "maybe since before its daemon did"
+            what = "may have been started before its daemon"
         except RslError as error:
             yield Finding(
                 "remote-restarted",
@@ -223,6 +223,6 @@ def _order(
     yield Finding(
         "remote-alone",
         "warning",
-        f"{remote.link}: {processor.device} runs and {what}",
-        "it finds no devices: stop both, start the daemon, then the remote",
+        f"{remote.link}: {processor.device} {what}",
+        "then it finds no virtio devices: stop both, start the daemon, then the remote",
     )

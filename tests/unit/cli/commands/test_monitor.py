@@ -92,7 +92,7 @@ def test_live_is_a_screen_with_rates_stalls_and_open_files_that_q_ends(
         terminal.read("\x1b[?1049h")
         lines = screen(terminal, "link rpu0")
         assert lines[0] == "rslctl monitor --live: every 0.1 s; q ends"
-        assert "  open files  0" in lines
+        assert "  open files  0, so nobody reads the notifications" in lines
         assert lines[-1].split() == ["3", "13", "0", "23", "0.0", "0.0"]
         attribute(machine, "vector3/kicks", 1013)
         lines = screen(terminal, "1013")

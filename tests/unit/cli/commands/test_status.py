@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from rslctl.linux import mbox
+
 from tests.command_line import Rslctl
 from tests.unit.cli.support import on_terminal
 from tests.unit.machine import Machine
@@ -20,8 +23,8 @@ def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
         "link rpu0",
         "  device      /dev/rsl_mbox0",
         "  transport   doorbell",
-        "  memory      0x1000000 bytes at 0x70000000",
-        "  open files  0",
+        "  memory      0x1000000 bytes (16 MiB) at 0x70000000",
+        "  open files  0, so nobody reads the notifications",
         "  vector  kicks  coalesced  notifications",
         "       0     10          0             20",
         "       1     11          0             21",
@@ -62,8 +65,38 @@ def test_bad_news_are_red_on_a_terminal_and_lines_fit_80_columns(
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/stalled_ms", "40\n")
     words = ("status", "--interval", "0.01", "--root", str(machine.root))
     shown = on_terminal(search_path, *words)
-    assert "\x1b[31mcrashed\x1b[0m" in shown
+    assert "\x1b[1;31mcrashed\x1b[0m" in shown
     plain = on_terminal(search_path, *words, NO_COLOR="1")
-    assert "\x1b[31m" not in plain
+    assert "\x1b[1;31m" not in plain
     lines = plain.replace("\r", "").splitlines()
     assert all(len(line) <= 80 and not line.endswith(",") for line in lines if "\x1b" not in line)
+
+
+def test_a_storm_and_notifications_that_nobody_reads_are_shown(
+    rslctl: Rslctl, machine: Machine
+) -> None:
+    machine.with_link()
+    for vector, count, now in ((1, 2, ""), (2, 3, "storm"), (3, 1, "mask storm")):
+        machine.write(f"{mbox.CLASS}/rsl_mbox0/vector{vector}/storms", f"{count}\n")
+        machine.write(f"{mbox.CLASS}/rsl_mbox0/vector{vector}/masked", f"{now}\n")
+    machine.write(f"{mbox.CLASS}/rsl_mbox0/stalled_ms", "7384512\n")
+    _, out, _ = rslctl("status", "--root", machine.root)
+    assert "\n  stalled     the remote has not taken a kick for 2 h 3 min\n" in out
+    assert "\n  masked      for a storm, vector 2 (3), 3 (1)\n" in out
+    assert "\n  storms      over by now, vector 1 (2)\n" in out
+    (link,) = json.loads(rslctl("status", "--json", "--root", machine.root)[1])
+    assert (link["storms"], link["storming"]) == ([0, 2, 3, 1], [2, 3])
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (40, "40 ms"),
+        (10_000, "10 s"),
+        (119_999, "119 s"),
+        (120_000, "2 min"),
+        (7_384_512, "2 h 3 min"),
+    ],
+)
+def test_times_are_for_people(milliseconds: int, text: str) -> None:
+    assert mbox.duration(milliseconds) == text

@@ -15,6 +15,7 @@ from rslctl.cli.help import SETTINGS, Command, Group
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import JsonOption, RootOption, board_names, write
 from rslctl.cli.output import busy, note, print_json
+from rslctl.cli.output import show as line
 from rslctl.devicetree import holes, overlay, tree
 from rslctl.devicetree import propose as proposals
 from rslctl.devicetree.tree import Tree
@@ -77,7 +78,7 @@ def boards(context: typer.Context, json: JsonOption = False, root: RootOption = 
     else:
         width = max((len(each.name) for each in known), default=0)
         for each in known:
-            print(f"{each.name:{width}}  {each.description}")
+            line(f"{each.name:{width}}  {each.description}")
     if wrong:
         raise SeveralError(wrong)
 
@@ -92,20 +93,20 @@ def show(name: NameArgument, json: JsonOption = False, root: RootOption = ROOT) 
     if json:
         print_json(_plain(board))
         return
-    print(f"{board.name}: {board.description}")
-    print(f"compatible: {', '.join(board.compatible)}")
+    line(f"{board.name}: {board.description}")
+    line(f"compatible: {', '.join(board.compatible)}")
     for link in board.links:
-        print(f"link {link.name}: {link.transport}, {link.vectors} vector(s)")
-        print(f"  offers: {', '.join(link.offers)}")
+        line(f"link {link.name}: {link.transport}, {link.vectors} vector(s)")
+        line(f"  offers: {', '.join(link.offers)}")
         for what, region in link.regions():
-            print(f"  {what}: {region.base:#x}, {region.size:#x} bytes")
+            line(f"  {what}: {region.base:#x}, {region.size:#x} bytes")
         if link.core:
-            print(f"  remote: {link.core}")
+            line(f"  remote: {link.core}")
         if link.remoteproc:
             mode = f", {link.remoteproc.mode}" if link.remoteproc.mode else ""
-            print(f"  remoteproc: {link.remoteproc.node}{mode}")
+            line(f"  remoteproc: {link.remoteproc.node}{mode}")
         if link.virtio:
-            print(f"  virtio: {', '.join(link.virtio.devices)}")
+            line(f"  virtio: {', '.join(link.virtio.devices)}")
 
 
 def _plain(board: Board) -> Any:

@@ -45,6 +45,8 @@ _FILES = (
 _DIRECTORIES = ("/sys/class/rsl_mbox", "/sys/class/uio", "/sys/class/remoteproc", "/run/rslctl")
 #: Attributes that do something or never end.
 _NOT_READ = {"kick", "reset", "uevent", "coredump"}
+#: The levels of findings, as people see them: what keeps a link from working first.
+_ORDER = ("error", "warning", "unknown")
 #: What of the kernel's log is ours.
 _WORDS = (
     "rsl_mbox",
@@ -85,7 +87,7 @@ def doctor_command(
     if json:
         print_json([asdict(each) for each in found])
     else:
-        for each in found:
+        for each in sorted(found, key=lambda each: _ORDER.index(each.level)):
             show(f"{coloured(each.level, each.level)}: {each.check}: {each.text}")
             show(each.remedy, indent=INDENT)
         print(_summary(found))

@@ -67,6 +67,9 @@ def look(
     counted = [vars(each) for each in now[device.name]]
     about = {**vars(device), "node": device.node, **_set_up(machine, device)}
     about["counters"] = counted
+    storms = mbox.storms(machine, device)
+    about["storms"] = [count for count, _ in storms]
+    about["storming"] = [vector for vector, (_, now) in enumerate(storms) if now]
     if seconds:
         about["rates"] = [
             {key: (value - vars(old)[key]) / seconds for key, value in new.items()}
@@ -112,17 +115,31 @@ def lines(links: list[dict[str, Any]], vectors: Collection[int] = ()) -> list[st
 def _facts(link: dict[str, Any]) -> dict[str, str]:
     size, base = link["memory_size"], link["memory_base"]
     where = "" if base is None else f" at {base:#x}"
+    round_size = f" ({size >> 20} MiB)" if size and not size % (1 << 20) else ""
+    notified = any(each["notifications"] for each in link["counters"])
+    unread = notified and not link["open_files"]
     told = {
         "board": link["board"],
         "device": link["node"],
         "transport": link["transport"],
-        "memory": f"{size:#x} bytes{where}" if size else "none",
-        "open files": str(link["open_files"]),
+        "memory": f"{size:#x} bytes{round_size}{where}" if size else "none",
+        "open files": coloured("0, so nobody reads the notifications", "warning")
+        if unread
+        else str(link["open_files"]),
         "remote": link["remote"] and coloured(link["remote"], _MEANING.get(link["remote"], "")),
     }
     if link["stalled_ms"]:
-        text = f"the remote has not taken a kick for {link['stalled_ms']} ms"
+        text = f"the remote has not taken a kick for {mbox.duration(link['stalled_ms'])}"
         told["stalled"] = coloured(text, "error")
+    for meaning, name, wanted in (("error", "masked", True), ("warning", "storms", False)):
+        vectors = [
+            f"{vector} ({count})"
+            for vector, count in enumerate(link["storms"])
+            if count and (vector in link["storming"]) == wanted
+        ]
+        if vectors:
+            text = "for a storm, vector" if wanted else "over by now, vector"
+            told[name] = coloured(f"{text} {', '.join(vectors)}", meaning)
     return {name: value for name, value in told.items() if value}
 
 
