@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from rslctl.errors import SeveralError
@@ -87,6 +88,21 @@ def test_a_damaged_record_is_told(machine: Machine, rslctl: Rslctl) -> None:
     status, _, err = rslctl_uninstall(machine, rslctl)
     assert status == 1
     assert f"'{record}' is damaged" in err
+
+
+def test_what_is_made_with_any_umask_is_believed(machine: Machine) -> None:
+    prepare(machine, "armbian")
+    before = snapshot(machine)
+    mask = os.umask(0)
+    try:
+        install(machine)
+        uninstall(machine)
+        assert snapshot(machine) == before
+        install(machine)
+    finally:
+        os.umask(mask)
+    made = [path for path in machine.path("/var/lib/rslctl").rglob("*") if not path.is_symlink()]
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
 @pytest.mark.parametrize(("key", "value"), [("mode", 0o4755), ("name", "../../../boot")])

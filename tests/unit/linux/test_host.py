@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
-from rslctl.linux.host import Host, run
+from rslctl.linux.host import Host
 
 
 @pytest.fixture
@@ -145,17 +145,6 @@ def test_each_change_of_the_kernels_state_is_told_before_it_is_made(tmp_path: Pa
     host.own("/file", -1, -1, 0o600)
     assert [each.partition(" ")[0] for each in told] == ["write", "give"]
     assert told[1].endswith("owner -1, group -1 and mode 0600")
-
-
-def test_a_command_that_fails_is_told_by_the_last_line_of_its_errors() -> None:
-    assert run(["echo", "yes"]) == "yes\n"
-    with pytest.raises(RslError, match=r"^'sh -c .*' failed: second$"):
-        run(["sh", "-c", "echo first >&2; echo second >&2; exit 3"])
-    with pytest.raises(RslError, match=r"^'sh -c exit 3' failed: exit status 3$"):
-        run(["sh", "-c", "exit 3"])
-    with pytest.raises(RslError, match="cannot run 'no-such': No such file") as error:
-        run(["no-such"], hint="install it")
-    assert error.value.hint == "install it"
 
 
 def test_a_command_is_only_run_on_this_machine(host: Host) -> None:

@@ -20,7 +20,7 @@ from rslctl.devicetree import overlay
 from rslctl.devicetree.nodes import Fragment, Node, Overlay, Value, to_blob
 from rslctl.devicetree.tree import Tree, from_blob
 from rslctl.errors import RslError, os_error
-from rslctl.linux.host import run
+from rslctl.linux.command import run
 from rslctl.profile.model import NodeRef
 
 _IMAGES, _CONFIGURATIONS = "/images", "/configurations"

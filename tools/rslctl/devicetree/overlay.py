@@ -23,7 +23,7 @@ from rslctl.devicetree.nodes import (
 from rslctl.devicetree.tree import Tree, from_blob
 from rslctl.errors import RslError, SeveralError, os_error
 from rslctl.linux import given_file
-from rslctl.linux.host import run
+from rslctl.linux.command import run
 from rslctl.profile import zynqmp
 from rslctl.profile.model import (
     TRIGGERS,

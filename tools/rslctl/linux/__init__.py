@@ -6,6 +6,7 @@ here knows of boards or profiles.
 """
 
 __all__ = [
+    "command",
     "devices",
     "fd_passing",
     "given_file",

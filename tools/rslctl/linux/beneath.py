@@ -160,7 +160,7 @@ class _Way:
         except FileNotFoundError:
             if not make:
                 return False
-            os.mkdir(part, dir_fd=at)
+            os.mkdir(part, 0o755, dir_fd=at)
             fd = os.open(part, flags, dir_fd=at)
         self.fds.append(fd)
         self.names.append(part)

@@ -107,7 +107,7 @@ class Host:
         """
         if not self._root:
             if make:
-                os.makedirs(os.path.dirname(name), exist_ok=True)
+                _make_directories(os.path.dirname(name))
             return action(name, None)
         return self._below().do(name, action, follow=follow, make=make)
 
@@ -324,6 +324,8 @@ class Host:
                 hint="leave out --root, or add --dry-run",
             )
         self.watch(f"run '{' '.join(command)}'")
+        from rslctl.linux.command import run  # seldom needed
+
         return run(command, hint=hint)
 
     def remove_temporary(self, name: str) -> None:
@@ -367,7 +369,7 @@ class Host:
             temporary = _temporary(last)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=at)
-            fd = os.open(temporary, _NEW, 0o666, dir_fd=at)
+            fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
             try:
                 with open(fd, "wb", buffering=0) as file:
                     _give(fd, mode, owner)
@@ -393,6 +395,16 @@ class Host:
 def _state(last: str, at: int | None) -> os.stat_result:
     """The state of a file, as :meth:`Host._do` wants it."""
     return os.stat(last, dir_fd=at, follow_symlinks=at is None)
+
+
+def _make_directories(path: str) -> None:
+    """Make a directory and those above it, which only their owner may write whatever the umask."""
+    if not os.path.isdir(path):
+        _make_directories(os.path.dirname(path))
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            return
 
 
 def _raise(error: OSError) -> None:
@@ -427,24 +439,3 @@ def _sync(directory: str, at: int | None) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def run(command: Sequence[str], *, hint: str = "") -> str:
-    """Run a command that does not touch the machine, and return its standard output.
-
-    Raises:
-        RslError: the command is not installed or fails.
-    """
-    import subprocess  # slow to load, and seldom needed
-
-    try:
-        done = subprocess.run(
-            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise os_error(f"run '{command[0]}'", error, hint=hint) from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        reason = lines[-1] if lines else f"exit status {done.returncode}"
-        raise RslError(f"'{' '.join(command)}' failed: {reason}", hint=hint)
-    return done.stdout

@@ -203,7 +203,7 @@ class ModuleLoaded(Step):
     def undo(host: Host, plan: UndoPlan) -> bool:
         undone = False
         for name in plan["modules"]:
-            _check_could("unload", str(name), r"[a-z0-9_]+")
+            _check_could("unload", str(name), r"[A-Za-z0-9_-]+")
         first, *others = plan["modules"]
         _check_could("unload", first, "|".join(_MODULES))
         for name in (first, *others):

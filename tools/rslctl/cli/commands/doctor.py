@@ -16,7 +16,8 @@ from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import INDENT, coloured, note, print_json, show
 from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, UsageError
-from rslctl.linux.host import Host, run
+from rslctl.linux.command import run
+from rslctl.linux.host import Host
 from rslctl.profile import reader
 from rslctl.profile.model import Board
 from rslctl.setup import doctor, journal
