@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
+import operator
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -79,11 +81,80 @@ def test_one_run_compares_its_paths_and_several_are_compared_path_by_path() -> N
 
     one = page.html([("a", document())])
     # Of the measure "wake" the path uio has nothing.
-    assert captions(one) == ["by path"] * 3 + ["chardev", "uio"]
+    assert captions(one) == ["Paths compared"] * 3 + ["chardev", "uio"]
     two = page.html([("before", document()), ("after", document(3))])
     assert captions(two) == ["chardev", "uio", "chardev", "chardev", "uio", "chardev", "uio"]
-    assert "ratio 1.00 3.00 ratio, least 1.00 3.00 ratio, most 1.00 3.00" in words(two)
+    assert "ratio 1.00 3.00 ratio, min 1.00 3.00 ratio, max 1.00 3.00" in words(two)
     assert "before: kicks in a row" in words(two)
+
+
+def drawings(text: str, measure: str) -> list[str]:
+    """The drawings of a section."""
+    (section,) = [each for each in text.split("<h2>") if each.startswith(measure)]
+    return re.findall("<svg.*?</svg>", section)
+
+
+@pytest.mark.parametrize("measure", ["Round trip, kick", "Interrupt", "The kick", "Round trips:"])
+def test_the_drawings_of_a_section_have_one_axis(measure: str) -> None:
+    slow = document(40)
+    slow["paths"] = slow["paths"][:1]
+    found = drawings(page.html([("before", document()), ("after", slow)]), measure)
+    axes = [re.findall('class="grid-line" x1="(.*?)"', each) for each in found]
+    labels = [re.findall('text-anchor="middle">(.*?)<', each) for each in found]
+    assert len(axes[0]) > 1 and len(axes[0]) == len(labels[0])
+    assert all(each == axes[0] for each in axes)
+    assert all(each == labels[0] for each in labels)
+
+
+@pytest.mark.parametrize("most", [1.5, 3, 9, 40, 1e3, 1e6, 1e15])
+@pytest.mark.parametrize("least", [1, 110, 600, 95_000])
+def test_labels_of_an_axis_are_below_their_lines_and_apart(least: float, most: float) -> None:
+    parts = list(page._Axis(least, least * most).drawn(0, 10))
+    lines = [float(x) for part in parts for x in re.findall('grid-line" x1="(.*?)"', part)]
+    labels = [float(x) for part in parts for x in re.findall('<text.* x="(.*?)"', part)]
+    assert lines == labels and 1 <= len(lines) <= page._TICKS
+    assert all(after - x >= page._APART - 1 for x, after in itertools.pairwise(lines))
+
+
+def test_a_histogram_says_what_its_height_is() -> None:
+    steps = dict(document()["paths"][0]["round_trip"]["histogram"])
+    share = f"{max(steps.values()) / sum(steps.values()):.0%}"
+    assert f"tallest bar: {share} of 8 samples" in words(page.html([("", document())]))
+    both = words(page.html([("a", document()), ("b", document())]))
+    assert f"a tallest bar: {share} b" in both
+    assert "logarithmic scale" in both
+
+
+def test_a_long_name_keeps_both_ends() -> None:
+    names = [f"a-run-of-a-kernel-with-a-long-name-{end}" for end in ("one", "two")]
+    text = page.html([(name, document()) for name in names])
+    heads = re.findall('<th scope="col" .*?>(.*?)</th>', text)
+    assert set(heads) == {"a-run-of-a-ke\u2026-long-name-one", "a-run-of-a-ke\u2026-long-name-two"}
+    assert {len(each) for each in heads} == {page._LABEL}
+    assert all(name in text for name in names)
+
+
+def test_columns_have_the_colours_of_their_runs_and_these_are_seen_on_white() -> None:
+    text = page.html([("a", document()), ("b", document())])
+    heads = re.findall('<th scope="col" style="border-bottom-color: (.*?)">(.*?)<', text)
+    assert set(heads) == {(page._COLOURS[0], "a"), (page._COLOURS[1], "b")}
+    assert "border-bottom-color" not in page.html([("a", document())])
+    for colour in page._COLOURS:
+        shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        light = [
+            each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares
+        ]
+        luminance = sum(map(operator.mul, (0.2126, 0.7152, 0.0722), light))
+        assert 1.05 / (luminance + 0.05) >= 3, colour
+
+
+def test_what_is_not_known_is_a_dash_and_large_numbers_have_separators() -> None:
+    run = document()
+    run["paths"][0]["kicks_coalesced"] = None
+    run["paths"][0]["round_trip"] = {**run["paths"][0]["round_trip"], "samples": 25_000}
+    shown = words(page.html([("", run)]))
+    assert "kicks/s coalesced chardev 10 \u2013 uio 10 25%" in shown
+    assert "samples 25,000 8" in shown
 
 
 def test_every_step_of_a_histogram_is_a_bar_as_high_as_its_share() -> None:

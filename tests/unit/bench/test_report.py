@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 from rslctl.bench import report
 
@@ -53,3 +56,59 @@ def test_only_what_several_runs_have_is_compared() -> None:
     assert len(titles) == 3
     assert all(title.startswith("chardev: ") for title in titles)
     assert list(report.comparison([("a", document())])) == []
+
+
+def shown(*runs: tuple[str, Any], encoding: str = "utf-8", **more: Any) -> str:
+    """What a console of 80 columns shows of a run, or of the comparison of several."""
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding=encoding), width=80, **more)
+    for part in report.comparison(list(runs)) if len(runs) > 1 else report.run(runs[0][1]):
+        console.print(part, highlight=False, markup=False)
+    console.file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_80_columns_are_enough() -> None:
+    run = document(12_345)
+    times = {**run["paths"][0]["round_trip"], "max": 1_234_567_000, "samples": 25_000}
+    run["paths"][0].update(round_trip=times, kicks_coalesced=None)
+    lines = [line.rstrip() for line in shown(("", run)).splitlines()]
+    row = "chardev 11,110 13,580 61,725 61,725 61,725 1,234,567 1.00 1.00-1.00 25,000"
+    assert row in [" ".join(line.split()) for line in lines]
+    assert not [line for line in lines if "\u2026" in line or len(line) > 80]
+    assert [line.split() for line in lines if line.endswith("\u2013")] == [
+        ["chardev", "10", "\u2013"]
+    ]
+
+
+def test_a_long_name_continues_below() -> None:
+    name = "a-rather-long-name-of-a-run-with-preempt-rt"
+    lines = shown(("a", document(12_345)), (name, document(12_345))).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("a-r"))
+    width = len(lines[at].split()[0])
+    assert "".join(line[:width].strip() for line in lines[at : at + 4]).startswith(name)
+    assert "\u2026" not in "".join(lines)
+
+
+def test_a_blank_line_is_between_sections_only() -> None:
+    for text in (shown(("", document())), shown(("a", document()), ("b", document()))):
+        sections = [part.strip("\n") for part in text.split("\n\n")]
+        assert all(sections) and len(sections) > 4
+        assert not text.startswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wanted"), [("utf-8", "µs"), ("ascii", "us"), ("latin-1", "us")]
+)
+def test_what_an_output_cannot_show_has_another_form(encoding: str, wanted: str) -> None:
+    text = shown(("", document()), encoding=encoding)
+    assert text.count(f"in {wanted}") == 5
+    assert ("█" in text, "#" in text) == (wanted == "µs", wanted == "us")
+
+
+def test_nothing_is_bold_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[1m" in shown(("", document()), force_terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in shown(("", document()), force_terminal=True)

@@ -107,13 +107,18 @@ def run(
         "transport": link.transport,
         "board": _board(host, link),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "machine": f"{platform.machine()} with {os.cpu_count()} CPUs",
+        "machine": _machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "rounds": settings.rounds,
         "paths": [_path(name, found) for name, found in samples.items()],
         "memory": _memory(host, link, settings) if link.memory_size else [],
     }
+
+
+def _machine() -> str:
+    cpus = os.cpu_count()
+    return f"{platform.machine()} with {cpus} CPU{'' if cpus == 1 else 's'}"
 
 
 def _board(host: Host, link: mbox.LinkDevice) -> str | None:

@@ -7,34 +7,45 @@ screen has several beside each other.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 from rslctl import __version__
-from rslctl.bench.report import COPIES, MEASURES, compared, ratios, share_of_kicks
+from rslctl.bench.report import (
+    COPIES,
+    MEASURES,
+    UNKNOWN,
+    compared,
+    microseconds,
+    ratios,
+    share_of_kicks,
+)
 
 Run = dict[str, Any]
 
-#: Width of a drawing and of its margins, in pixels.
+#: Width of a drawing and the ends of its axis, in pixels. Half a label fits beside an end.
 _WIDTH = 350
-_LEFT, _RIGHT = 8, 342
-#: Height of a histogram alone, and of each of several that have one axis.
-_TALL, _LOW = 110, 64
+_LEFT, _RIGHT = 24, 326
+#: Height of a histogram alone, of each of several below each other, and of the text above one.
+_TALL, _LOW, _ABOVE = 110, 64, 24
 #: Height of a row of ranges, with its label above it.
 _ROW = 34
 #: Characters of a label in a drawing or over a column. A name may be longer.
 _LABEL = 28
-#: Most of the labels of an axis.
+#: Most of the labels of an axis, and the least distance of their middles.
 _TICKS = 5
+_APART = 50
 #: Width of a step of a histogram, in doublings: see measure.step.
 _STEP = 0.5
 #: Of the runs, in their order, again from the first where there are more: told apart by the colour
-#: blind, and in print (M. Okabe and K. Ito, Color Universal Design, 2008).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#56b4e9", "#8a6d00")
+#: blind, and in print (after M. Okabe and K. Ito, Color Universal Design, 2008). On white each has
+#: a contrast of 3:1 at least.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#4d4d4d", "#8a6d00")
 
-_ROWS = {"min": "least", "p50": "p50", "p90": "p90", "p99": "p99", "p99.9": "p99.9", "max": "most"}
+_ROWS = ("min", "p50", "p90", "p99", "p99.9", "max")
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -46,13 +57,13 @@ h1 { margin: 0 0 .2rem; font-size: 1.5rem; line-height: 1.2; }
 h2 { margin: 2rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid #d0d7de;
   font-size: 1.15rem; }
 h3 { margin: 1rem 0 .3rem; font-size: 1rem; }
-p, footer { margin: .3rem 0; color: #57606a; }
-footer { margin-top: 2rem; padding-top: .6rem; border-top: 1px solid #d0d7de; font-size: .85rem; }
+p { margin: .3rem 0; color: #57606a; }
 .grid { display: grid; gap: 1.2rem 1.6rem; align-items: start;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 350px), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); }
 .runs { display: grid; gap: .8rem; margin-top: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 350px), 1fr)); }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; margin: 0;
+dl { display: grid; grid-template-columns: auto 1fr; align-content: start;
+  gap: .1rem .8rem; margin: 0;
   padding: .7rem .9rem; border: 1px solid #d0d7de; border-left: 5px solid; border-radius: 4px; }
 dt { color: #57606a; } dd { margin: 0; color: #1b1f24; }
 dl .name { grid-column: 1 / -1; color: #1b1f24; font-weight: 600; }
@@ -60,17 +71,19 @@ figure { margin: 0; max-width: 460px; break-inside: avoid; }
 figcaption { font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
-  fill: #1b1f24; }
+  fill: #1b1f24; stroke: #fff; stroke-width: 3px; stroke-linejoin: round; paint-order: stroke; }
 svg .quiet { fill: #57606a; } svg .grid-line { stroke: #e3e7eb; } svg .axis { stroke: #8c959f; }
 .table { max-width: 460px; overflow-x: auto; break-inside: avoid; }
-figure + .table { margin-top: .8rem; }
+.grid > div > figure + .table { margin-top: .8rem; }
 table { border-collapse: collapse; width: 100%; table-layout: fixed;
   font-size: 13px; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-size: 15px; font-weight: 600; }
-th, td { padding: .2rem .3rem; text-align: right; border-bottom: 1px solid #e3e7eb;
+th, td { padding: .2rem .15rem; text-align: right; border-bottom: 1px solid #e3e7eb;
   vertical-align: bottom; }
 td, tbody th { white-space: nowrap; }
-th:first-child { padding-left: 0; text-align: left; } th { font-weight: 600; }
+th:first-child { padding-left: 0; text-align: left; }
+thead th { font-size: .92em; font-weight: 600; } thead th[style] { border-bottom: 3px solid; }
+caption[style] { padding-left: .4rem; border-left: 5px solid; }
 tbody th { font-weight: 400; color: #57606a; }
 @media (max-width: 500px) { body { padding: .8rem; font-size: 14px; } }
 @media print {
@@ -91,13 +104,13 @@ def html(runs: list[tuple[str, Run]]) -> str:
     """The page of one or more named runs, of which :func:`report.check` accepts each."""
     links = list(dict.fromkeys(run["link"] for _, run in runs))
     title = f"Notifications and memory of link {', '.join(links)}"
-    body = [f"<h1>{escape(title)}</h1>", "<p>measured by rslctl bench</p>", _about(runs)]
+    body = [f"<h1>{escape(title)}</h1>", f"<p>{_TOLD}</p>", _about(runs)]
     for measure, text in MEASURES.items():
         body += _measure(runs, measure, text)
-    body += ["<h2>Round trips: how many took how long</h2>", *_histograms(runs)]
+    body += _histograms(runs)
     body += ["<h2>Kicks in a row, and memory</h2>", '<div class="grid">']
     body += [each for run in _coloured(runs) for each in _rates(*run, several=len(runs) > 1)]
-    body += ["</div>", *_notes(runs), f"<footer>{_FOOTER}</footer>"]
+    body += ["</div>", *_notes(runs)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -107,11 +120,10 @@ def html(runs: list[tuple[str, Run]]) -> str:
     )
 
 
-_FOOTER = (
-    "Times are of CLOCK_MONOTONIC and include the Python interpreter&#8217;s own. Percentiles are "
-    "by nearest rank over all rounds. A ratio is the median, over the rounds, of a round&#8217;s "
-    "median to that of the first column&#8217;s round; the least and the most of the rounds "
-    f"follow. Made by rslctl {escape(__version__)}."
+_TOLD = (
+    f"Measured by rslctl bench, shown by rslctl {escape(__version__)}. Times include the Python "
+    "interpreter&#8217;s own. Ratios compare a round&#8217;s p50 with the first column&#8217;s: "
+    "median, min and max of the rounds."
 )
 
 
@@ -155,39 +167,41 @@ def _measure(runs: list[tuple[str, Run]], measure: str, text: str) -> Iterator[s
     if not drawn:
         return
     yield f"<h2>{escape(text[0].upper() + text[1:])}</h2>"
-    yield "<p>Dot: p50. Thick line: p50 to p99. Thin line: least to most.</p>"
+    yield (
+        "<p>Dot: p50. Thick line: p50 to p99. Thin line: min to max. "
+        "All on one logarithmic scale.</p>"
+    )
     yield '<div class="grid">'
+    shown = [times for _, found in drawn for _, times, _ in found]
+    axis = _Axis(min(each["min"] for each in shown), max(each["max"] for each in shown))
     if len(runs) == 1:
-        yield _ranges("by path", [(path, *each[1:]) for path, found in drawn for each in found])
-        yield _times("in &#181;s", [(path, found[0][1]) for path, found in drawn])
+        rows = [(path, *each[1:]) for path, found in drawn for each in found]
+        yield _ranges("Paths compared", rows, axis)
+        yield _times([(path, times, "") for path, times, _ in rows])
     else:
         for path, found in drawn:
-            yield f"<div>{_ranges(path, found)}"
-            yield f"{_times('in &#181;s', [(name, times) for name, times, _ in found])}</div>"
+            yield f"<div>{_ranges(path, found, axis)}{_times(found)}</div>"
     yield "</div>"
 
 
-def _times(caption: str, columns: list[tuple[str, Run]]) -> str:
-    rows = {
-        told: [_microseconds(times[key]) for _, times in columns] for key, told in _ROWS.items()
-    }
-    rows["samples"] = [str(times["samples"]) for _, times in columns]
+def _times(columns: list[tuple[str, Run, str]]) -> str:
+    rows = {key: [microseconds(times[key]) for _, times, _ in columns] for key in _ROWS}
+    rows["samples"] = [f"{times['samples']:,}" for _, times, _ in columns]
     if len(columns) > 1:
-        found = [ratios(times, columns[0][1]) for _, times in columns]
-        rows["ratio"] = [f"{each[1]:.2f}" if each else "" for each in found]
-        rows["ratio, least"] = [f"{each[0]:.2f}" if each else "" for each in found]
-        rows["ratio, most"] = [f"{each[2]:.2f}" if each else "" for each in found]
-    return _table(caption, [name for name, _ in columns], rows)
+        found = [ratios(times, columns[0][1]) for _, times, _ in columns]
+        for told, place in (("ratio", 1), ("ratio, min", 0), ("ratio, max", 2)):
+            rows[told] = [f"{each[place]:.2f}" if each else UNKNOWN for each in found]
+    return _table("Times in \u00b5s", [(name, colour) for name, _, colour in columns], rows)
 
 
-def _microseconds(nanoseconds: float) -> str:
-    found = nanoseconds / 1000
-    return f"{found:.1f}" if found < 1000 else f"{found:,.0f}"
-
-
-def _table(caption: str, columns: list[str], rows: dict[str, list[str]]) -> str:
-    """A table; the caption and the cells are HTML already."""
-    heads = "".join(f'<th scope="col">{escape(_short(each))}</th>' for each in columns)
+def _table(
+    caption: str, columns: list[tuple[str, str]], rows: dict[str, list[str]], colour: str = ""
+) -> str:
+    """A table whose columns and caption may have a colour; the cells are HTML already."""
+    heads = "".join(
+        f'<th scope="col"{_edge("bottom", each)}>{escape(_short(name))}</th>'
+        for name, each in columns
+    )
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
@@ -199,27 +213,33 @@ def _table(caption: str, columns: list[str], rows: dict[str, list[str]]) -> str:
     narrowest = first + 64 * len(columns)
     return (
         f'<div class="table"><table style="min-width: {narrowest:.0f}px">'
-        f"<caption>{caption}</caption>"
+        f"<caption{_edge('left', colour)}>{escape(caption)}</caption>"
         f'<colgroup><col style="width: {first:.0f}px"></colgroup>'
         f"<thead><tr><th></th>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
+def _edge(side: str, colour: str) -> str:
+    return f' style="border-{side}-color: {colour}"' if colour else ""
+
+
 def _rates(name: str, run: Run, colour: str, *, several: bool) -> Iterator[str]:
-    told = f"{escape(name)}: " if several else ""
+    kicks, memory = (f"{name}: kicks", f"{name}: memory") if several else ("Kicks", "Memory")
+    edge = colour if several else ""
     yield _table(
-        f"{told}kicks in a row",
-        ["a second", "coalesced"],
+        f"{kicks} in a row",
+        [("kicks/s", ""), ("coalesced", "")],
         {
             each["path"]: [f"{each['kicks_per_second']:,}", share_of_kicks(each)]
             for each in run["paths"]
         },
+        edge,
     )
     if run["memory"]:
         first = run["memory"][0]
         yield _table(
-            f"{told}memory, in blocks of {first['block'] / 1024:g} KiB",
-            ["MB/s", "to private"],
+            f"{memory}, in blocks of {first['block'] / 1024:g} KiB",
+            [("MB/s", ""), ("ratio to private", "")],
             {
                 COPIES.get(each["copy"], each["copy"]): [
                     f"{each['bytes_per_second'] / 1e6:,.0f}",
@@ -227,6 +247,7 @@ def _rates(name: str, run: Run, colour: str, *, several: bool) -> Iterator[str]:
                 ]
                 for each in run["memory"]
             },
+            edge,
         )
 
 
@@ -264,23 +285,27 @@ class _Axis:
         return _LEFT + min(max(share, 0), 1) * (_RIGHT - _LEFT)
 
     def _labels(self) -> list[float]:
-        """Round times on the axis: 1, 2 and 5, or powers of ten, or some of these."""
+        """Round times on the axis: 1, 2 and 5, or fewer, or more, which then may be close."""
         first, last = math.floor(self._least / math.log2(10)), math.ceil(self._most / math.log2(10))
         tens = [10.0**power for power in range(first, last + 1)]
-        for steps in ((1, 2, 5), (1, 3), (1,)):
+        for steps in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
             found = [ten * step for ten in tens for step in steps]
             found = [each for each in found if 2**self._least <= each <= 2**self._most]
-            if len(found) <= _TICKS:
+            if len(found) <= _TICKS and self._apart(found):
                 return found
         return found[:: math.ceil(len(found) / _TICKS)]
+
+    def _apart(self, times: list[float]) -> bool:
+        """Whether the labels of *times* have room beside each other."""
+        places = [self.at(each) for each in times]
+        return all(after - x >= _APART for x, after in itertools.pairwise(places))
 
     def drawn(self, top: float, bottom: float) -> Iterator[str]:
         """Lines from *top* to *bottom*, with their times below."""
         for each in self._labels():
             x = self.at(each)
             yield _line(x, top, x, bottom, "grid-line")
-            anchor = "start" if x < 30 else "end" if x > _WIDTH - 30 else "middle"
-            yield _text(x, bottom + 14, _time(each), anchor, "quiet")
+            yield _text(x, bottom + 14, _time(each), "middle", "quiet")
         yield _line(_LEFT, bottom, _RIGHT, bottom, "axis")
 
 
@@ -289,12 +314,15 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}\u2026"
+    """A text without its middle, if it is long: the ends of names tell them apart."""
+    if len(text) <= _LABEL:
+        return text
+    return f"{text[: (_LABEL - 1) // 2]}\u2026{text[-_LABEL // 2 :]}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="{kind}" {place}>{escape(_short(text))}</text>'
+    return f'<text class="{kind}" {place}>{escape(text)}</text>'
 
 
 def _figure(caption: str, height: float, parts: list[str], told: str) -> str:
@@ -305,16 +333,15 @@ def _figure(caption: str, height: float, parts: list[str], told: str) -> str:
     )
 
 
-def _ranges(caption: str, rows: list[tuple[str, Run, str]]) -> str:
-    """Of each row a line from the least to the most, thick from p50 to p99, with a dot at p50."""
-    axis = _Axis(min(times["min"] for _, times, _ in rows), max(each["max"] for _, each, _ in rows))
+def _ranges(caption: str, rows: list[tuple[str, Run, str]], axis: _Axis) -> str:
+    """Of each row a line from min to max, thick from p50 to p99, with a dot at p50."""
     bottom = len(rows) * _ROW + 4
     parts = list(axis.drawn(0, bottom))
     for number, (name, times, colour) in enumerate(rows):
         y = number * _ROW + 25
-        parts.append(_text(_LEFT, y - 11, name))
+        parts.append(_text(0, y - 11, _short(name)))
         told = f"p50 {_time(times['p50'])}, p99 {_time(times['p99'])}"
-        parts.append(_text(_RIGHT, y - 11, told, "end", "quiet"))
+        parts.append(_text(_WIDTH, y - 11, told, "end", "quiet"))
         for ends, width in ((("min", "max"), 2), (("p50", "p99"), 7)):
             x1, x2 = sorted(axis.at(times[end]) for end in ends)
             parts.append(
@@ -327,21 +354,28 @@ def _ranges(caption: str, rows: list[tuple[str, Run, str]]) -> str:
 
 
 def _histograms(runs: list[tuple[str, Run]]) -> Iterator[str]:
+    drawn = _compared(runs, "round_trip")
+    yield "<h2>Round trips: how many took how long</h2>"
+    yield (
+        "<p>All on one logarithmic scale of times. A bar is as high as its part of the samples; "
+        "the tallest of each run and path has the full height.</p>"
+    )
     yield '<div class="grid">'
-    for path, found in _compared(runs, "round_trip"):
-        yield _histogram(path, found)
+    steps = [step for _, found in drawn for _, times, _ in found for step in times["histogram"]]
+    lowest = [lower for lower, _ in steps] or [1]
+    axis = _Axis(min(lowest), max(lowest) * 2**_STEP)
+    for path, found in drawn:
+        yield _histogram(path, found, axis)
     yield "</div>"
 
 
-def _histogram(path: str, found: list[tuple[str, Run, str]]) -> str:
-    """The histograms of a path, below each other on one axis; in percent of a run's samples."""
-    lowest = [lower for _, times, _ in found for lower, _ in times["histogram"]] or [1]
-    axis = _Axis(min(lowest), max(lowest) * 2**_STEP)
+def _histogram(path: str, found: list[tuple[str, Run, str]], axis: _Axis) -> str:
+    """The histograms of a path, below each other; in percent of a run's samples."""
     tall = _TALL if len(found) == 1 else _LOW
-    bottom = len(found) * (tall + 20)
+    bottom = len(found) * (tall + _ABOVE)
     parts = list(axis.drawn(0, bottom))
     for number, (name, times, colour) in enumerate(found):
-        base = (number + 1) * (tall + 20)
+        base = (number + 1) * (tall + _ABOVE)
         total = sum(count for _, count in times["histogram"]) or 1
         most = max((count for _, count in times["histogram"]), default=0) or 1
         for lower, count in times["histogram"]:
@@ -352,8 +386,11 @@ def _histogram(path: str, found: list[tuple[str, Run, str]]) -> str:
             place = f'x="{x + 0.5:.1f}" y="{base - height:.1f}"'
             parts.append(f'<rect {place} {size} fill="{colour}"/>')
         parts.append(_line(_LEFT, base, _RIGHT, base, "axis"))
-        parts.append(_text(_LEFT, base - tall - 6, name if len(found) > 1 else ""))
-        peak = f"highest {most / total:.0%} of {times['samples']}"
-        parts.append(_text(_RIGHT, base - tall - 6, peak, "end", "quiet"))
+        peak = f"tallest bar: {most / total:.0%}"
+        if len(found) > 1:
+            parts.append(_text(0, base - tall - 6, _short(name)))
+        else:
+            peak += f" of {times['samples']:,} samples"
+        parts.append(_text(_WIDTH, base - tall - 6, peak, "end", "quiet"))
     said = "; ".join(f"{name}: p50 {_time(times['p50'])}" for name, times, _ in found)
     return _figure(path, bottom + 20, parts, said)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,10 @@ MEASURES = {
 }
 #: The copies of memory, in words.
 COPIES = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
-
+#: Stands for what is not known.
+UNKNOWN = "\u2013"
+#: What an output shows that has not all of these characters.
+_ASCII = str.maketrans({"\u00b5": "u", "\u2588": "#", "\u258f": "|", UNKNOWN: "-"})
 
 _TIMES = {
     **dict.fromkeys(("min", "p50", "p90", "p99", "p99.9", "max"), 0),
@@ -106,11 +110,15 @@ def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
     for measure, text in MEASURES.items():
         found = [each for each in document["paths"] if each[measure]]
         if found:
+            yield ""
             yield _times([(each["path"], each[measure]) for each in found], text)
     for each in document["paths"]:
+        yield ""
         yield _histogram(each["round_trip"], f"{each['path']}: round trips")
+    yield ""
     yield _kicks(document["paths"])
     if document["memory"]:
+        yield ""
         yield _memory(document["memory"])
     for each in document["paths"]:
         if each["other_notifications"]:
@@ -137,9 +145,13 @@ def compared(
 
 def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableType]:
     """Compare several runs by name: per path and measure, each run against the first."""
+    shown = False
     for measure, text in MEASURES.items():
         for path, found in compared(runs, measure):
             if len(found) > 1:
+                if shown:
+                    yield ""
+                shown = True
                 yield _times(found, f"{path}: {text}")
 
 
@@ -154,14 +166,45 @@ def ratios(times: dict[str, Any], first: dict[str, Any]) -> tuple[float, float, 
 
 
 def share_of_kicks(path: dict[str, Any]) -> str:
-    """The share of the kicks in a row that coalesced, in percent; "" if it is not known."""
+    """The share of the kicks in a row that coalesced, in percent, if it is known."""
     coalesced = path["kicks_coalesced"]
-    return "" if coalesced is None else f"{coalesced / path['kicks']:.0%}"
+    return UNKNOWN if coalesced is None else f"{coalesced / path['kicks']:.0%}"
+
+
+def microseconds(nanoseconds: float) -> str:
+    """A time in microseconds, with a decimal if it has few digits."""
+    found = nanoseconds / 1000
+    return f"{found:.1f}" if round(found, 1) < 1000 else f"{found:,.0f}"
+
+
+class _Table(Table):
+    """A table that suits the console: its width, its characters, and no bold with NO_COLOR."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if console.no_color:
+            self.header_style = self.title_style = "none"
+        # One space between columns where two are too many. Then names continue below.
+        endless = options.update(max_width=10_000)
+        self.collapse_padding = self.__rich_measure__(console, endless).maximum > options.max_width
+        ascii_only = not _has(console.encoding, _ASCII)
+        for part in super().__rich_console__(console, options):
+            if ascii_only and isinstance(part, Segment):
+                yield Segment(part.text.translate(_ASCII), part.style, part.control)
+            else:
+                yield part
+
+
+def _has(encoding: str, characters: dict[int, str]) -> bool:
+    try:
+        "".join(map(chr, characters)).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
-    table.add_column(first)
+    table = _Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table.add_column(first, overflow="fold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -170,43 +213,44 @@ def _table(title: str, first: str, *columns: str) -> Table:
 def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
     """A table of percentiles, and of the ratios of the medians to the first row's."""
     shares = ("min", "p50", "p90", "p99", "p99.9", "max")
-    table = _table(f"{title}, in us", "", *shares, "ratio", "of rounds", "samples")
+    table = _table(f"{title}, in \u00b5s", "", *shares, "ratio", "min-max", "samples")
     first = rows[0][1]
     for name, found in rows:
         ratio = ratios(found, first)
         table.add_row(
             Text(name),
-            *(f"{found[share] / 1000:.1f}" for share in shares),
-            f"{ratio[1]:.2f}" if ratio else "",
-            f"{ratio[0]:.2f}-{ratio[2]:.2f}" if ratio else "",
-            str(found["samples"]),
+            *(microseconds(found[share]) for share in shares),
+            f"{ratio[1]:.2f}" if ratio else UNKNOWN,
+            f"{ratio[0]:.2f}-{ratio[2]:.2f}" if ratio else UNKNOWN,
+            f"{found['samples']:,}",
         )
     return table
 
 
 def _histogram(found: dict[str, Any], title: str) -> Table:
-    table = _table(title, "from, in us", "samples")
+    table = _table(title, "from, in \u00b5s", "samples")
+    table.columns[0].justify = "right"
     table.add_column("")
     most = max((count for _, count in found["histogram"]), default=0) or 1
     for lower, count in found["histogram"]:
         bar = "█" * round(count / most * _BAR) or "▏"
-        table.add_row(f"{lower / 1000:.1f}", str(count), bar)
+        table.add_row(microseconds(lower), f"{count:,}", bar)
     return table
 
 
 def _kicks(paths: list[dict[str, Any]]) -> Table:
-    table = _table("kicks in a row", "", "a second", "of them coalesced")
+    table = _table("kicks in a row", "", "kicks/s", "of them coalesced")
     for each in paths:
-        table.add_row(Text(each["path"]), str(each["kicks_per_second"]), share_of_kicks(each))
+        table.add_row(Text(each["path"]), f"{each['kicks_per_second']:,}", share_of_kicks(each))
     return table
 
 
 def _memory(copies: list[dict[str, Any]]) -> Table:
     table = _table(
-        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "to private memory"
+        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "ratio to private"
     )
     for each in copies:
         rate = each["bytes_per_second"]
         to_first = f"{rate / copies[0]['bytes_per_second']:.2f}"
-        table.add_row(Text(COPIES.get(each["copy"], each["copy"])), f"{rate / 1e6:.0f}", to_first)
+        table.add_row(Text(COPIES.get(each["copy"], each["copy"])), f"{rate / 1e6:,.0f}", to_first)
     return table
