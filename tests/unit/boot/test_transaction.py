@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from rslctl.errors import SeveralError
@@ -172,3 +173,19 @@ def test_an_uninstallation_that_is_killed_anywhere_can_be_gone_on_from(
         install(machine, how(loader))
         at += STEPS[loader]
     assert at > 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives the record away")
+def test_the_owner_of_an_image_does_not_have_files_of_this_machine_read(
+    machine: Machine, rslctl: Rslctl, tmp_path: Path
+) -> None:
+    prepare(machine, "extlinux")
+    install(machine)
+    record = machine.path("/var/lib/rslctl/overlay/qemu-virt/record.json")
+    planted = json.loads(record.read_text())
+    planted["about"]["given"] = str(tmp_path / "secret")
+    record.write_text(json.dumps(planted))
+    os.chown(record, 12345, -1)
+    os.chown(machine.root, 12345, -1)
+    status, _, err = rslctl("overlay", "list", "--root", machine.root)
+    assert (status, "belongs to user 12345, and names a file of this machine" in err) == (1, True)

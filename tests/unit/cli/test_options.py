@@ -66,6 +66,23 @@ def test_what_is_no_regular_file_is_written_as_it_is(tmp_path: Path) -> None:
     assert fifo.is_fifo()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes files of another user")
+def test_links_and_pipes_of_other_users_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "link").symlink_to(victim)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        os.chown(tmp_path / name, 12345, -1, follow_symlinks=False)
+        options.write({tmp_path / name: b"x"})
+        assert (tmp_path / name).is_file()
+        assert not (tmp_path / name).is_symlink()
+    assert victim.read_text() == "precious"
+    os.mkfifo(tmp_path / "own")
+    with pytest.raises(RslError, match="No such device or address"):
+        options.write({tmp_path / "own": b"x"})
+
+
 def test_who_puts_a_link_in_the_place_of_the_temporary_file_changes_no_other_file(
     tmp_path: Path,
 ) -> None:

@@ -39,40 +39,6 @@ def test_no_link_leads_out_of_the_root(host: Host, tmp_path: Path) -> None:
         host.read("/boot/extlinux/none")
 
 
-@pytest.mark.parametrize("mode", [0o775, 0o757, 0o777, 0o1777])
-@pytest.mark.parametrize("name", ["state", "state/file"])
-def test_what_others_can_write_is_not_believed(host: Host, name: str, mode: int) -> None:
-    host.check_own("/none", "file")
-    (host.root / "state").mkdir()
-    host.check_own("/state", "file")
-    (host.root / "state/file").touch()
-    host.check_own("/state", "file")
-    (host.root / name).chmod(mode)
-    with pytest.raises(RslError, match=f"/{name}' belongs to user .* and has mode {mode:04o}"):
-        host.check_own("/state", "file")
-
-
-def test_only_a_sticky_directory_above_may_be_everybodys(host: Host) -> None:
-    (host.root / "boot").chmod(0o1777)
-    (host.root / "boot/state").mkdir()
-    host.check_own("/boot/state")
-    (host.root / "boot").chmod(0o777)
-    with pytest.raises(RslError, match=r"/boot' belongs to user .* and has mode 0777"):
-        host.check_own("/boot/state")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
-@pytest.mark.parametrize("name", ["state", "state/file"])
-def test_what_belongs_to_another_user_is_not_believed(host: Host, name: str) -> None:
-    (host.root / "state").mkdir()
-    (host.root / "state/file").touch()
-    os.chown(host.root / name, 12345, -1)
-    with pytest.raises(RslError, match=f"/{name}' belongs to user 12345"):
-        host.check_own("/state", "file")
-    os.chown(host.root, 12345, -1)  # whose image it is
-    host.check_own("/state", "file")
-
-
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(host: Host) -> None:
     os.mkfifo(host.root / "boot/pipe")
     with pytest.raises(RslError, match="boot/pipe': it is a pipe"):
@@ -80,6 +46,28 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(host: Host) -> None:
     with pytest.raises(RslError, match="No such device or address"):
         host.write_attribute("/boot/pipe", "x")
     assert host.names("/boot/pipe") == []
+
+
+def test_no_link_and_no_device_of_this_machine_is_given_away(host: Host, tmp_path: Path) -> None:
+    victim = tmp_path / "victim/file"
+    victim.touch()
+    victim.chmod(0o600)
+    os.symlink(victim, host.root / "boot/uio0")
+    os.symlink("/real/file", host.root / "boot/uio1")
+    (host.root / "real/file").touch()
+    (host.root / "real/file").chmod(0o600)
+    os.mkfifo(host.root / "boot/uio2")
+    for n in range(3):
+        with pytest.raises(RslError, match=f"uio{n}' is a link, or a device of this machine"):
+            host.own(f"/boot/uio{n}", -1, -1, 0o666)
+    for path in (victim, host.root / "real/file"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_directory_that_cannot_be_entered_is_told(host: Host) -> None:
+    (host.root / "boot/file").touch()
+    with pytest.raises(RslError, match=r"cannot look at .*Not a directory"):
+        host.real("/boot/file/x")
 
 
 def test_a_new_file_runs_as_nobody_else(host: Host) -> None:

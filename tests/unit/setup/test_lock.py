@@ -39,7 +39,7 @@ def test_a_setup_waits_for_another_to_end(machine: Machine) -> None:
 
 
 def test_what_a_killed_writer_left_is_swept_away(machine: Machine) -> None:
-    left = machine.write("/run/rslctl/.rpu0.json.abc", '{"link": "rp')
+    left = machine.write("/run/rslctl/.rpu0.json.rslctl-new", '{"link": "rp')
     with locked(machine.host, 0, print):
         assert not left.exists()
 

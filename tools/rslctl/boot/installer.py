@@ -354,7 +354,7 @@ def stale(host: Host, record: Record) -> str:
     if not stacks and about["given"]:
         # Nothing but --base told the tree.
         given = Path(about["given"])
-        stacks = [Stack(_given(given), overlays)] if given.exists() else []
+        stacks = [Stack(_given(given), overlays)] if _is_there(given) else []
         if not stacks:
             return ""
     if not stacks:
@@ -362,6 +362,14 @@ def stale(host: Host, record: Record) -> str:
     if about["base"] == trees.digest(stacks):
         return ""
     return f"{stacks[0].source} has changed since the overlay was fitted to it"
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists, and in a directory that this process may look into."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _lost(host: Host, record: Record) -> list[str]:

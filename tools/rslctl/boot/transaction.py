@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rslctl.errors import RslError, SeveralError
+from rslctl.linux import trust
 from rslctl.linux.host import Host
 
 STATE = "/var/lib/rslctl/overlay"
@@ -82,7 +83,7 @@ def load(host: Host, name: str) -> Record | None:
         RslError: it is damaged.
     """
     for directory, file in ((STATE, ""), (f"{STATE}/{name}", _RECORD)):
-        host.check_own(directory, file)
+        trust.check_own(host, directory, file)
     data = content(host, f"{STATE}/{name}/{_RECORD}")
     if data is None:
         return None
@@ -93,6 +94,8 @@ def load(host: Host, name: str) -> Record | None:
         record = Record(**parsed)
         if record.name != name or any(each.mode & ~0o777 for each in record.changes):
             raise ValueError("rslctl does not write such a record")
+        if record.about.get("given") or str(record.about.get("board")).endswith(".toml"):
+            trust.check_ours(host, f"{STATE}/{name}/{_RECORD}")
         return record
     except (ValueError, KeyError, TypeError) as error:
         raise RslError(

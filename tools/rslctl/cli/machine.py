@@ -22,7 +22,10 @@ def host(root: str = ROOT, verbose: bool = False) -> Host:
     Raises:
         UsageError: *root* is not a directory.
     """
-    if not os.path.isdir(root):
-        raise UsageError(f"--root: '{root}' is not a directory")
-    root = os.path.realpath(root)
+    if root != ROOT:
+        try:
+            fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"--root: '{root}' is not a directory") from error
+        return Host.opened(fd, note) if verbose else Host.opened(fd)
     return Host(root, note) if verbose else Host(root)

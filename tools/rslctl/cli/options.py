@@ -254,11 +254,12 @@ def write(files: dict[Path, bytes]) -> None:
     path = Path()
     try:
         for path, data in files.items():
-            if path.exists() and not path.is_file():
-                path.write_bytes(data)
+            # Where a link leads is what is replaced, with the mode that it has, unless it is a
+            # link, or a pipe, of somebody else's.
+            own = path.exists() and path.lstat().st_uid in (0, os.geteuid())
+            if own and _written_as_it_is(path, data):
                 continue
-            # Where a link leads is what is replaced, with the mode that it has.
-            target = Path(os.path.realpath(path))
+            target = Path(os.path.realpath(path) if own else path)
             fd, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             made[target] = Path(name)
             mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
@@ -275,6 +276,17 @@ def write(files: dict[Path, bytes]) -> None:
         raise os_error(f"write '{path}'", error) from error
     for path in files:
         note(f"wrote {path}")
+
+
+def _written_as_it_is(path: Path, data: bytes) -> bool:
+    """Write to what is no regular file; False if it is one."""
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "wb", buffering=0) as file:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        os.set_blocking(fd, True)
+        file.write(data)
+        return True
 
 
 def _umask() -> int:

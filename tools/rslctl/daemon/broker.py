@@ -17,6 +17,7 @@ import pwd
 import resource
 import signal
 import socket
+import stat
 import struct
 import termios
 from collections.abc import Callable, Iterator
@@ -267,26 +268,38 @@ def listening(path: Path) -> Iterator[socket.socket]:
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         yield _inherited()
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         # A signal in between would leave the socket behind.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         try:
-            made = _bind(listener, path)
-            try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                yield listener
-            finally:
-                with contextlib.suppress(OSError):
-                    if path.stat().st_ino == made:
-                        path.unlink()
-        finally:
+            # What is removed is removed from this directory, whatever its name leads to then.
+            at = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise os_error(f"listen at '{path}'", error) from error
+        stack.callback(os.close, at)
+        made = _bind(listener, path, at)
+        try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield listener
+        finally:
+            with contextlib.suppress(OSError):
+                if _inode(path.name, at) == made:
+                    os.unlink(path.name, dir_fd=at)
 
 
-def _bind(listener: socket.socket, path: Path) -> int:
-    """Bind a socket to *path*, for all users, and return the inode of its file."""
+def _inode(name: str, at: int) -> int:
+    return os.stat(name, dir_fd=at, follow_symlinks=False).st_ino
+
+
+def _bind(listener: socket.socket, path: Path, at: int) -> int:
+    """Bind a socket to *path*, for all users, and return the inode of its file.
+
+    *at* is a descriptor of the directory.
+    """
     try:
-        _make_way(path)
+        _make_way(path, at)
         # In the directory of another user, only the mode at the birth is sure to be the
         # socket's: later the name may lead to another file.
         mask = os.umask(0o111)
@@ -295,7 +308,7 @@ def _bind(listener: socket.socket, path: Path) -> int:
         finally:
             os.umask(mask)
         listener.listen(socket.SOMAXCONN)
-        return path.stat(follow_symlinks=False).st_ino
+        return _inode(path.name, at)
     except OSError as error:
         raise os_error(f"listen at '{path}'", error) from error
 
@@ -315,16 +328,20 @@ def _inherited() -> socket.socket:
     return given
 
 
-def _make_way(path: Path) -> None:
-    """Remove a socket that no process listens on."""
-    if not path.is_socket():
+def _make_way(path: Path, at: int) -> None:
+    """Remove a socket that no process listens on, from the directory of descriptor *at*."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path.name, dir_fd=at, follow_symlinks=False).st_mode):
+            return
+    except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
         attempt.setblocking(False)
         try:
             attempt.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path.name, dir_fd=at)
             return
         except BlockingIOError:
             pass  # its queue is full

@@ -20,6 +20,7 @@ __all__ = [
     "remoteproc",
     "sd_notify",
     "syscalls",
+    "trust",
     "uapi",
     "uio",
 ]

@@ -26,22 +26,15 @@ _LINKS_MAX = 40
 
 
 class Beneath:
-    """The paths below the directory *root*, which is opened once."""
+    """The paths below the directory that *fd* is open on, which is closed with this object."""
 
-    _fd = -1
-
-    def __init__(self, root: str) -> None:
-        """Open *root*.
-
-        Raises:
-            OSError: it cannot be opened.
-        """
+    def __init__(self, root: str, fd: int) -> None:
+        """*root* is the directory's name, for messages and for links that begin with it."""
         self._root = root
-        self._fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = fd
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        if self._fd >= 0:
-            close(self._fd)
+        close(self._fd)
 
     def do(
         self, name: str, action: Callable[[str, int | None], Result], *, follow: bool, make: bool

@@ -41,6 +41,18 @@ class Host:
         self._root = os.fspath(root).rstrip("/")
         self._beneath: Beneath | None = None
 
+    @classmethod
+    def opened(cls, fd: int, watch: Callable[[str], None] = lambda _: None) -> Host:
+        """A machine below the directory that *fd* is open on, whatever its name becomes."""
+        host = cls(os.readlink(f"/proc/self/fd/{fd}"), watch)
+        if host.live:
+            os.close(fd)
+        else:
+            from rslctl.linux.beneath import Beneath
+
+            host._beneath = Beneath(host._root, fd)
+        return host
+
     @property
     def root(self) -> Path:
         from pathlib import Path
@@ -78,17 +90,20 @@ class Host:
         """Return the absolute path of *name* on the machine, without symbolic links.
 
         Raises:
-            OSError: a directory on the way cannot be searched.
-            RslError: symbolic links form a loop.
+            RslError: symbolic links form a loop, or a directory on the way cannot be searched.
         """
-        return self._below().real(name) if self._root else os.path.realpath(name)
+        try:
+            return self._below().real(name) if self._root else os.path.realpath(name)
+        except OSError as error:
+            raise os_error(f"look at '{self.where(name)}'", error) from error
 
     def _below(self) -> Beneath:
         """The paths below another root than "/"."""
         if self._beneath is None:
             from rslctl.linux.beneath import Beneath  # the running machine needs none
 
-            self._beneath = Beneath(self._root)
+            fd = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._beneath = Beneath(self._root, fd)
         return self._beneath
 
     def _do(
@@ -119,6 +134,19 @@ class Host:
         """
         try:
             return self._do(name, _state)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise os_error(f"look at '{self.where(name)}'", error) from error
+
+    def lstat(self, name: str) -> os.stat_result | None:
+        """Return the state of a file as :meth:`stat`, of a symbolic link its own."""
+        try:
+            return self._do(
+                name,
+                lambda last, at: os.stat(last, dir_fd=at, follow_symlinks=False),
+                follow=False,
+            )
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
@@ -232,32 +260,6 @@ class Host:
         """
         self._do(name, lambda last, at: os.mkdir(last, mode, dir_fd=at), make=True)
 
-    def check_own(self, directory: str, name: str = "") -> None:
-        """Check that nobody but root can have made what rslctl is to believe.
-
-        That is the file *name* in *directory*, which the user of this process may have made, too,
-        and the owner of the root. What is missing is no error.
-
-        Raises:
-            RslError: another user could have made it.
-        """
-        root = self.stat("/")
-        owners = (0, os.geteuid(), root.st_uid if root else 0)
-        file = f"{directory}/{name}"
-        for each in (os.path.dirname(directory), directory, *([file] if name else [])):
-            state = self.stat(each)
-            if state is None:
-                return
-            mode = stat.S_IMODE(state.st_mode)
-            shared = each not in (directory, file) and mode & stat.S_ISVTX
-            if state.st_uid not in owners or (mode & 0o022 and not shared):
-                raise RslError(
-                    f"'{self.where(each)}' belongs to user {state.st_uid} and has mode {mode:04o}, "
-                    "so others can write what rslctl would believe",
-                    hint=f"it has to be root's, and not writable by others; look at what is in "
-                    f"'{self.where(directory)}' before you mend it",
-                )
-
     def remove_directory(self, name: str) -> None:
         """Remove a directory.
 
@@ -300,8 +302,15 @@ class Host:
         text = "" if mode is None else f" and mode {mode:04o}"
         self.watch(f"give '{path}' owner {uid}, group {gid}{text}")
         try:
-            fd = self.open(name, os.O_PATH)
+            fd = self._do(
+                name,
+                lambda last, at: os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at),
+                follow=False,
+            )
             try:
+                kind = os.fstat(fd).st_mode
+                if stat.S_ISLNK(kind) or (self._root and not stat.S_ISREG(kind)):
+                    raise RslError(f"'{path}' is a link, or a device of this machine")
                 same = f"/proc/self/fd/{fd}"  # fchown(2) takes no O_PATH, this does: proc(5)
                 os.chown(same, uid, gid)
                 if mode is not None:

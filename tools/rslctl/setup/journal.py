@@ -8,6 +8,7 @@ of the link.
 from __future__ import annotations
 
 from rslctl.errors import RslError
+from rslctl.linux import trust
 from rslctl.linux.host import Host
 
 TYPE_CHECKING = False
@@ -78,7 +79,7 @@ class Journal:
         import json  # loading json takes longer than most commands run
 
         journal = cls(host, link)
-        host.check_own(STATE, f"{link}.json")
+        trust.check_own(host, STATE, f"{link}.json")
         if host.exists(journal.file):
             try:
                 document = json.loads(host.read(journal.file))
@@ -187,11 +188,13 @@ def facts(host: Host, link: str) -> Facts | None:
         RslError: the file is damaged.
     """
     file = _facts_file(link)
-    host.check_own(STATE, f"{link}.facts")
+    trust.check_own(host, STATE, f"{link}.facts")
     if not host.exists(file):
         return None
     lines = host.read(file).decode(errors="surrogateescape").removesuffix("\n").split("\n")
     found = dict(line.split("=", 1) for line in lines if "=" in line)
+    if found.get("board", "").endswith(".toml"):
+        trust.check_ours(host, file)
     try:
         return Facts(**found)
     except TypeError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from rslctl.errors import WaitTimeoutError, os_error
+from rslctl.linux import trust
 from rslctl.linux.host import Host
 from rslctl.setup.journal import STATE, TMPFS
 
@@ -42,7 +43,7 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         except BlockingIOError:
             _wait(fd, timeout, note)
         for name in host.names(STATE):
-            if name.startswith("."):  # a killed process left this temporary file
+            if name.startswith(".") and name.endswith(".rslctl-new"):  # of a killed process
                 host.remove(f"{STATE}/{name}")
         yield
     finally:
@@ -55,7 +56,7 @@ def _make_state(host: Host) -> None:
     try:
         host.make_directory(STATE, 0o755)
     except FileExistsError:
-        host.check_own(STATE)
+        trust.check_own(host, STATE)
     finally:
         os.umask(mask)
 

@@ -8,11 +8,12 @@ daemon. A remote that is kicked before it runs may hang in its start. See docs/r
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rslctl.errors import RslError, WaitTimeoutError
+from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.linux.remoteproc import RemoteProcessor
@@ -236,7 +237,15 @@ def watch(host: Host, remote: Remote, note: Callable[[str], None]) -> str:
 
     processor = remote.processor(host)
     path = f"{remoteproc.CLASS}/{processor.device}/state"
-    with inotify.Writes(host.where(path)) as writes:
+    try:
+        fd = host.open(path, os.O_PATH)
+    except OSError as error:
+        raise os_error(f"watch '{host.where(path)}'", error) from error
+    try:
+        writes = inotify.Writes(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    with writes:
         inode = _inode(host, path)
         note(f"watching the remote of link {remote.link}")
         while (state := remoteproc.state_of(host, processor)) in remoteproc.RUNNING:

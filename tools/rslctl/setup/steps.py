@@ -384,7 +384,7 @@ class DeviceOwned(Step):
             "inode": now.st_ino,
             "uid": now.st_uid,
             "gid": now.st_gid,
-            "mode": stat.S_IMODE(now.st_mode),
+            "mode": now.st_mode & 0o777,
         }
 
     def do(self) -> None:

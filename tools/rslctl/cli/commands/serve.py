@@ -9,7 +9,7 @@ from pathlib import Path
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note
 from rslctl.daemon import broker, descriptors
-from rslctl.errors import RslError, os_error
+from rslctl.errors import RslError, UsageError, os_error
 from rslctl.linux.host import Host
 from rslctl.profile.model import Access
 
@@ -60,7 +60,16 @@ def serve(
 
 
 def _usual(machine: Host, link: str) -> Path:
-    """The usual socket of *link*, whose directory is made if it is missing."""
+    """The usual socket of *link*, whose directory is made if it is missing.
+
+    Raises:
+        UsageError: this is not the running machine, where it is bound by its name.
+        RslError: the name of the link is none of a file, or the directory cannot be made.
+    """
+    if not machine.live:
+        raise UsageError("--root: needs --socket", hint="the daemons of an image do not run yet")
+    if "/" in link or link.startswith("."):
+        raise RslError(f"link {link!r} has no name for a socket", hint="name one: --socket PATH")
     try:
         with contextlib.suppress(FileExistsError):
             machine.make_directory(broker.DIRECTORY, 0o755)
