@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # imports for types only would make each command start later
 #: The directory in which the kernel shows the running device tree.
 DEVICE_TREE = "/sys/firmware/devicetree/base"
 
-#: The flags of a file that must not exist yet.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -167,8 +166,7 @@ class Host:
 
     def is_directory(self, name: str) -> bool:
         """Return whether *name* is a directory. Raises as :meth:`exists`."""
-        state = self.stat(name)
-        return state is not None and stat.S_ISDIR(state.st_mode)
+        return stat.S_ISDIR((self.stat(name) or os.stat_result([0] * 10)).st_mode)
 
     def may(self, name: str, access: int) -> bool:
         """Return whether this process may open a file as access(2) says: os.R_OK, os.W_OK."""
@@ -376,9 +374,11 @@ class Host:
                 mode = old.st_mode & 0o777 if mode is None else mode
                 owner = owner or (old.st_uid, old.st_gid)
             temporary = _temporary(last)
-            with contextlib.suppress(FileNotFoundError):
+            try:
+                fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
+            except FileExistsError:
                 os.unlink(temporary, dir_fd=at)
-            fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
+                fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
             try:
                 with open(fd, "wb", buffering=0) as file:
                     _give(fd, mode, owner)
