@@ -29,7 +29,7 @@ def run(booted: build.Board, command: str, timeout: float) -> None:
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
     command = f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py"
-    run(board().for_test(name), command, 1200)
+    run(board().for_test(name), command, 2400)
 
 
 def test_bad_device_trees_are_refused_each_with_one_line() -> None:
