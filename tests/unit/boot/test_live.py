@@ -58,7 +58,11 @@ TREE: dict[str, dict[str, bytes]] = {
 
 @dataclass
 class Kernel:
-    """The interface of a kernel; *answers* is what a new overlay says of itself."""
+    """Plays the interface of a vendor's kernel, tests/kmod/rsl_of_configfs: overlays_make(),
+    and the removal of an overlay's directory. *answers* is what a new overlay says of itself.
+
+    It leaves out that "dtbo" is applied at its close, and that an applied overlay takes no other.
+    """
 
     directory: Path
     answers: str = "applied"

@@ -8,19 +8,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
 
 from tests.unit.racing import racing
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    for name in ("root/boot", "root/real", "victim"):
-        (tmp_path / name).mkdir(parents=True)
-    return Host(tmp_path / "root")
-
 
 #: Exchanges two names: renameat2(2), RENAME_EXCHANGE.
 FLIP = "ctypes.CDLL(None).renameat2(-100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)"

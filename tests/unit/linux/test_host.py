@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -12,15 +11,6 @@ from pathlib import Path
 import pytest
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    root = tmp_path / "root"
-    (root / "boot").mkdir(parents=True)
-    (root / "real").mkdir()
-    (tmp_path / "victim").mkdir()
-    return Host(root)
 
 
 @pytest.mark.parametrize("target", ["/real", "../real", "../../../../real", "/boot/../real"])
@@ -70,13 +60,6 @@ def test_a_directory_that_cannot_be_entered_is_told(host: Host) -> None:
         host.real("/boot/file/x")
 
 
-def test_a_new_file_runs_as_nobody_else(host: Host) -> None:
-    (host.root / "boot/file").touch()
-    (host.root / "boot/file").chmod(0o4755)
-    host.put("/boot/file", b"x")
-    assert stat.S_IMODE((host.root / "boot/file").stat().st_mode) == 0o755
-
-
 def test_a_link_is_removed_and_not_what_it_leads_to(host: Host) -> None:
     (host.root / "real/file").write_text("x")
     os.symlink("/real/file", host.root / "link")
@@ -91,29 +74,6 @@ def test_links_in_a_circle_are_told(host: Host) -> None:
     os.symlink("/a", host.root / "b")
     with pytest.raises(RslError, match="is a link that leads to itself"):
         host.read("/a/x")
-
-
-def test_a_file_that_is_put_keeps_its_mode_and_leaves_nothing_beside_it(host: Host) -> None:
-    path = host.root / "boot/conf"
-    path.write_text("old")
-    path.chmod(0o640)
-    host.put("/boot/conf", b"new")
-    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o640)
-    assert host.names("/boot") == ["conf"]
-
-
-def test_a_file_that_cannot_be_put_is_as_it_was(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "full")
-
-    host.put("/boot/conf", b"old")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RslError, match=r"cannot write '.*/boot/conf': No space left on device"):
-        host.put("/boot/conf", b"new")
-    assert host.read("/boot/conf") == b"old"
-    assert host.names("/boot") == ["conf"]
 
 
 def test_what_is_not_there_is_no_error_where_that_may_be(host: Host) -> None:

@@ -4,18 +4,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from rslctl.errors import RslError
 from rslctl.linux import trust
 from rslctl.linux.host import Host
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    (tmp_path / "root/boot").mkdir(parents=True)
-    return Host(tmp_path / "root")
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777, 0o1777])

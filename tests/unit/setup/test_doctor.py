@@ -66,7 +66,7 @@ def test_a_link_that_one_may_not_open_is_told(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole(machine)
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
     (found,) = look(machine)
     assert (found.check, found.level) == ("permission", "error")
 

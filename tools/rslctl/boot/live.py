@@ -16,6 +16,7 @@ from rslctl.devicetree import overlay
 from rslctl.devicetree.nodes import Fragment, Node, Overlay, Ref, Value, to_blob
 from rslctl.devicetree.tree import Tree, from_machine, parent
 from rslctl.errors import RslError, SeveralError, os_error
+from rslctl.linux import atomic
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import Board, Fifos
 from rslctl.region import Region
@@ -212,8 +213,7 @@ def _write(host: Host, name: str, blob: bytes) -> None:
     try:
         fd = host.open(name, os.O_WRONLY)
         try:
-            while blob:
-                blob = blob[os.write(fd, blob) :]
+            atomic.write_all(fd, blob)
         finally:
             os.close(fd)
     except OSError as error:

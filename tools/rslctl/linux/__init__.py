@@ -6,6 +6,7 @@ here knows of boards or profiles.
 """
 
 __all__ = [
+    "atomic",
     "command",
     "devices",
     "fd_passing",

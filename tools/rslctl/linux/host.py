@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # imports for types only would make each command start later
 #: The directory in which the kernel shows the running device tree.
 DEVICE_TREE = "/sys/firmware/devicetree/base"
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 class Host:
     """A machine whose files are below *root*; the root "/" is the running machine."""
@@ -166,18 +164,15 @@ class Host:
 
     def is_directory(self, name: str) -> bool:
         """Return whether *name* is a directory. Raises as :meth:`exists`."""
-        return stat.S_ISDIR((self.stat(name) or os.stat_result([0] * 10)).st_mode)
+        state = self.stat(name)
+        return state is not None and stat.S_ISDIR(state.st_mode)
 
     def may(self, name: str, access: int) -> bool:
         """Return whether this process may open a file as access(2) says: os.R_OK, os.W_OK."""
         try:
-            fd = self.open(name, os.O_PATH)
+            return self._do(name, lambda last, at: os.access(last, access, dir_fd=at))
         except OSError:
             return False
-        try:
-            return os.access(f"/proc/self/fd/{fd}", access)
-        finally:
-            os.close(fd)
 
     def walk(self, directory: str) -> Iterator[tuple[str, list[str], int]]:
         """Yield each directory from *directory* downwards: its path, its files, a descriptor.
@@ -341,12 +336,14 @@ class Host:
         Raises:
             RslError: it cannot be removed.
         """
+        from rslctl.linux import atomic
+
         try:
-            self._do(name, lambda last, at: os.unlink(_temporary(last), dir_fd=at))
+            self._do(name, lambda last, at: os.unlink(atomic.temporary(last), dir_fd=at))
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise os_error(f"remove '{self.where(_temporary(name))}'", error) from error
+            raise os_error(f"remove '{self.where(atomic.temporary(name))}'", error) from error
 
     def put(
         self,
@@ -364,36 +361,10 @@ class Host:
         Raises:
             RslError: the file cannot be written; it is unchanged then.
         """
+        from rslctl.linux import atomic  # only commands that write need it
 
         def replace(last: str, at: int | None) -> None:
-            nonlocal mode, owner
-            old = None
-            with contextlib.suppress(FileNotFoundError):
-                old = _state(last, at)
-            if old:
-                mode = old.st_mode & 0o777 if mode is None else mode
-                owner = owner or (old.st_uid, old.st_gid)
-            temporary = _temporary(last)
-            try:
-                fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
-            except FileExistsError:
-                os.unlink(temporary, dir_fd=at)
-                fd = os.open(temporary, _NEW, 0o644, dir_fd=at)
-            try:
-                with open(fd, "wb", buffering=0) as file:
-                    _give(fd, mode, owner)
-                    _write_all(fd, data)
-                    if mtime_ns is not None:
-                        os.utime(fd, ns=(mtime_ns, mtime_ns))
-                    os.fsync(file.fileno())
-                os.replace(temporary, last, src_dir_fd=at, dst_dir_fd=at)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary, dir_fd=at)
-                raise
-            _sync(os.path.dirname(last) or ".", at)
-
-        import contextlib  # only commands that write need it
+            atomic.replace(last, at, data, mode=mode, owner=owner, mtime_ns=mtime_ns)
 
         try:
             self._do(name, replace, make=True)
@@ -418,33 +389,3 @@ def _make_directories(path: str) -> None:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _temporary(path: str) -> str:
-    """The file that :meth:`Host.put` writes before it renames it."""
-    directory, slash, last = path.rpartition("/")
-    return f"{directory}{slash}.{last}.rslctl-new"
-
-
-def _give(fd: int, mode: int | None, owner: tuple[int, int] | None) -> None:
-    """Set mode and owner of an open file where they differ: FAT refuses any change of them."""
-    now = os.fstat(fd)
-    if owner not in (None, (now.st_uid, now.st_gid)):
-        os.fchown(fd, *(owner or (-1, -1)))
-    if mode not in (None, stat.S_IMODE(now.st_mode)):
-        os.fchmod(fd, mode or 0)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """Write all of *data*, in as many writes as it needs."""
-    while data:
-        data = data[os.write(fd, data) :]
-
-
-def _sync(directory: str, at: int | None) -> None:
-    """Write a directory's entries to the disk."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

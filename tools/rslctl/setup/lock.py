@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from rslctl.errors import WaitTimeoutError, os_error
-from rslctl.linux import trust
+from rslctl.linux import atomic, trust
 from rslctl.linux.host import Host
 from rslctl.setup.journal import STATE, TMPFS
 
@@ -43,7 +43,7 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
         except BlockingIOError:
             _wait(fd, timeout, note)
         for name in host.names(STATE):
-            if name.startswith(".") and name.endswith(".rslctl-new"):  # of a killed process
+            if name.startswith(".") and name.endswith(atomic.SUFFIX):  # of a killed process
                 host.remove(f"{STATE}/{name}")
         yield
     finally:
