@@ -153,9 +153,9 @@ def deb() -> None:
         say(f"wrote {path.relative_to(machine.REPOSITORY)}")
 
 
-def run(command: str, tree: str = "merged") -> None:
-    """Run a shell command in the board."""
-    outcome = qemu.boot(build.board().with_tree(tree), command, timeout=1800, show=True)
+def run(command: str, tree: str = "merged", timeout: float = 1800) -> None:
+    """Run a shell command in the board, for at most *timeout* seconds."""
+    outcome = qemu.boot(build.board().with_tree(tree), command, timeout=timeout, show=True)
     if not outcome.passed:
         die(f"ended with status {outcome.status}")
 
@@ -185,6 +185,7 @@ def main() -> None:
         run(
             f"SIMFLOOD_COUNT=1000000 python3 -m pytest -p no:cacheprovider -rP -k exactly {tests}",
             "sim",
+            7200,
         )
     elif name == "run" and arguments:
         run(" ".join(arguments))
