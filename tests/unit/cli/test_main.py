@@ -125,7 +125,7 @@ sys.meta_path.insert(0, Interrupts())
 """
 
 
-@pytest.mark.parametrize("name", ["rslctl.cli.main", "rslctl.errors", "typer", "rich"])
+@pytest.mark.parametrize("name", ["rslctl.cli.main", "rslctl.errors", "typer"])
 @pytest.mark.parametrize("how", [["-m", "rslctl"], [str(TOOLS / "bin/rslctl")]])
 def test_an_interrupt_while_it_loads_is_none_that_is_told(
     tmp_path: Path, name: str, how: list[str]

@@ -88,6 +88,13 @@ def test_a_command_is_not_torn_apart(width: int) -> None:
     assert lines == ["start it, then:", "  rslctl remote start"]
 
 
-def test_pairs_and_tables_are_in_columns() -> None:
-    assert output.pairs({"a": "1", "long": "2"}) == ["a     1", "long  2"]
-    assert output.table([["a", "b"], ["100", "2"]]) == ["  a  b", "100  2"]
+def test_busy_is_shown_on_a_terminal_only_and_goes_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with output.busy("measuring"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with output.busy("measuring"):
+        assert capsys.readouterr().err == "measuring ..."
+    assert capsys.readouterr().err == "\r\x1b[K"

@@ -18,6 +18,7 @@ PACKAGE = REPOSITORY / "tools/rslctl"
 MAY_IMPORT = {
     "errors": "",
     "region": "",
+    "tables": "",
     "linux": "errors region",
     "client": "errors linux",
     "profile": "errors region linux",
@@ -25,8 +26,8 @@ MAY_IMPORT = {
     "setup": "errors region linux profile devicetree",
     "daemon": "errors region linux profile devicetree setup",
     "boot": "errors region linux profile devicetree setup",
-    "bench": "errors region linux profile devicetree setup",
-    "cli": "errors region linux profile devicetree setup daemon boot bench",
+    "bench": "errors region tables linux profile devicetree setup",
+    "cli": "errors region tables linux profile devicetree setup daemon boot bench",
 }
 
 

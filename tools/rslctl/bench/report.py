@@ -6,12 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
-
 from rslctl.bench.measure import percentile
+from rslctl.tables import table
 
 #: Length of the longest bar of a histogram, in characters.
 _BAR = 40
@@ -25,7 +21,7 @@ MEASURES = {
 COPIES = {"private": "private memory", "read": "from shared memory", "write": "to shared memory"}
 #: Stands for what is not known.
 UNKNOWN = "\u2013"
-#: What an output shows that has not all of these characters.
+#: What an output shows that has not all of these characters: see :func:`in_encoding`.
 _ASCII = str.maketrans({"\u00b5": "u", "\u2588": "#", "\u258f": "|", UNKNOWN: "-"})
 
 _TIMES = {
@@ -102,24 +98,24 @@ def _check_scalar(value: Any, wanted: Any, what: str) -> None:
         raise ValueError(f"{what} is no number from {wanted} on")
 
 
-def run(document: dict[str, Any], title: str = "") -> Iterator[RenderableType]:
-    """Show one run: a table and histograms per measure, kicks in a row, and memory."""
+def run(document: dict[str, Any], title: str = "", width: int | None = None) -> Iterator[str]:
+    """Show one run in lines: a table and histograms per measure, kicks in a row, and memory.
+
+    The tables suit *width* columns, if given: see :func:`rslctl.tables.table`.
+    """
     yield f"{title or 'run'}: link {document['link']}, vector {document['vector']}, " + ", ".join(
         str(document[key]) for key in ("transport", "machine", "kernel")
     )
     for measure, text in MEASURES.items():
         found = [each for each in document["paths"] if each[measure]]
         if found:
-            yield ""
-            yield _times([(each["path"], each[measure]) for each in found], text)
+            rows = [(each["path"], each[measure]) for each in found]
+            yield from ("", *_times(rows, text, width))
     for each in document["paths"]:
-        yield ""
-        yield _histogram(each["round_trip"], f"{each['path']}: round trips")
-    yield ""
-    yield _kicks(document["paths"])
+        yield from ("", *_histogram(each["round_trip"], f"{each['path']}: round trips"))
+    yield from ("", *_kicks(document["paths"]))
     if document["memory"]:
-        yield ""
-        yield _memory(document["memory"])
+        yield from ("", *_memory(document["memory"]))
     for each in document["paths"]:
         if each["other_notifications"]:
             yield (
@@ -143,16 +139,15 @@ def compared(
             yield path, found
 
 
-def comparison(runs: list[tuple[str, dict[str, Any]]]) -> Iterator[RenderableType]:
-    """Compare several runs by name: per path and measure, each run against the first."""
+def comparison(runs: list[tuple[str, dict[str, Any]]], width: int | None = None) -> Iterator[str]:
+    """Compare several runs by name, in lines: per path and measure, each with the first."""
     shown = False
     for measure, text in MEASURES.items():
         for path, found in compared(runs, measure):
             if len(found) > 1:
-                if shown:
-                    yield ""
+                yield from [""] if shown else []
                 shown = True
-                yield _times(found, f"{path}: {text}")
+                yield from _times(found, f"{path}: {text}", width)
 
 
 def ratios(times: dict[str, Any], first: dict[str, Any]) -> tuple[float, float, float] | None:
@@ -177,80 +172,58 @@ def microseconds(nanoseconds: float) -> str:
     return f"{found:.1f}" if round(found, 1) < 1000 else f"{found:,.0f}"
 
 
-class _Table(Table):
-    """A table that suits the console: its width, its characters, and no bold with NO_COLOR."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if console.no_color:
-            self.header_style = self.title_style = "none"
-        # One space between columns where two are too many. Then names continue below.
-        endless = options.update(max_width=10_000)
-        self.collapse_padding = self.__rich_measure__(console, endless).maximum > options.max_width
-        ascii_only = not _has(console.encoding, _ASCII)
-        for part in super().__rich_console__(console, options):
-            if ascii_only and isinstance(part, Segment):
-                yield Segment(part.text.translate(_ASCII), part.style, part.control)
-            else:
-                yield part
-
-
-def _has(encoding: str, characters: dict[int, str]) -> bool:
+def in_encoding(line: str, encoding: str) -> str:
+    """A line with other characters for those of a report that *encoding* lacks."""
     try:
-        "".join(map(chr, characters)).encode(encoding)
+        "".join(map(chr, _ASCII)).encode(encoding)
     except UnicodeEncodeError:
-        return False
-    return True
+        return line.translate(_ASCII)
+    return line
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = _Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _times(rows: list[tuple[str, dict[str, Any]]], title: str) -> Table:
+def _times(rows: list[tuple[str, dict[str, Any]]], title: str, width: int | None) -> list[str]:
     """A table of percentiles, and of the ratios of the medians to the first row's."""
     shares = ("min", "p50", "p90", "p99", "p99.9", "max")
-    table = _table(f"{title}, in \u00b5s", "", *shares, "ratio", "min-max", "samples")
+    cells: list[tuple[str, ...]] = [("", *shares, "ratio", "min-max", "samples")]
     first = rows[0][1]
     for name, found in rows:
         ratio = ratios(found, first)
-        table.add_row(
-            Text(name),
-            *(microseconds(found[share]) for share in shares),
-            f"{ratio[1]:.2f}" if ratio else UNKNOWN,
-            f"{ratio[0]:.2f}-{ratio[2]:.2f}" if ratio else UNKNOWN,
-            f"{found['samples']:,}",
+        cells.append(
+            (
+                name,
+                *(microseconds(found[share]) for share in shares),
+                f"{ratio[1]:.2f}" if ratio else UNKNOWN,
+                f"{ratio[0]:.2f}-{ratio[2]:.2f}" if ratio else UNKNOWN,
+                f"{found['samples']:,}",
+            )
         )
-    return table
+    return [f"{title}, in \u00b5s", *table(cells, left=(0,), width=width)]
 
 
-def _histogram(found: dict[str, Any], title: str) -> Table:
-    table = _table(title, "from, in \u00b5s", "samples")
-    table.columns[0].justify = "right"
-    table.add_column("")
+def _histogram(found: dict[str, Any], title: str) -> list[str]:
     most = max((count for _, count in found["histogram"]), default=0) or 1
+    cells = [("from, in \u00b5s", "samples", "")]
     for lower, count in found["histogram"]:
-        bar = "█" * round(count / most * _BAR) or "▏"
-        table.add_row(microseconds(lower), f"{count:,}", bar)
-    return table
+        bar = "\u2588" * round(count / most * _BAR) or "\u258f"
+        cells.append((microseconds(lower), f"{count:,}", bar))
+    return [title, *table(cells, left=(2,))]
 
 
-def _kicks(paths: list[dict[str, Any]]) -> Table:
-    table = _table("kicks in a row", "", "kicks/s", "of them coalesced")
-    for each in paths:
-        table.add_row(Text(each["path"]), f"{each['kicks_per_second']:,}", share_of_kicks(each))
-    return table
+def _kicks(paths: list[dict[str, Any]]) -> list[str]:
+    cells = [("", "kicks/s", "of them coalesced")]
+    cells += [
+        (each["path"], f"{each['kicks_per_second']:,}", share_of_kicks(each)) for each in paths
+    ]
+    return ["kicks in a row", *table(cells, left=(0,))]
 
 
-def _memory(copies: list[dict[str, Any]]) -> Table:
-    table = _table(
-        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB", "", "MB/s", "ratio to private"
-    )
+def _memory(copies: list[dict[str, Any]]) -> list[str]:
+    cells = [("", "MB/s", "ratio to private")]
     for each in copies:
         rate = each["bytes_per_second"]
         to_first = f"{rate / copies[0]['bytes_per_second']:.2f}"
-        table.add_row(Text(COPIES.get(each["copy"], each["copy"])), f"{rate / 1e6:,.0f}", to_first)
-    return table
+        cells.append((COPIES.get(each["copy"], each["copy"]), f"{rate / 1e6:,.0f}", to_first))
+    return [
+        f"memory, in blocks of {copies[0]['block'] / 1024:g} KiB",
+        *table(cells, left=(0,)),
+    ]

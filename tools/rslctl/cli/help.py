@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
 
-#: Of every typer application here: the top one alone completes, and none loads rich for its help.
+#: Of every typer application here: the top one alone completes, and none uses rich for its help.
 SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 
 

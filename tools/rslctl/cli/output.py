@@ -14,8 +14,6 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
     from typing import Any, TextIO
 
 #: The colours that mean something (ECMA-48): what keeps a link from working, and what may.
@@ -25,6 +23,8 @@ _COLUMNS = 80
 #: Columns by which what belongs to a line is moved to the right, and what continues it.
 INDENT = 4
 _HANG = 2
+#: Empties the line that the cursor is in (ECMA-48: CR, EL).
+_CLEAR = "\r\x1b[K"
 
 
 def print_json(document: Any) -> None:
@@ -82,11 +82,6 @@ def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
     return [*lines, line + " ".join(words)]
 
 
-def _may_end(words: Sequence[str]) -> bool:
-    """Whether a line may end with these words."""
-    return not words[-1].endswith(",") and "rslctl" not in words[-2:]
-
-
 def _length(text: str) -> int:
     """The columns of a text, which may have parts from :func:`coloured`."""
     first, *others = text.split("\x1b[")
@@ -104,25 +99,16 @@ def coloured(text: str, meaning: str) -> str:
     return f"\x1b[{COLOURS[meaning]}m{text}\x1b[0m"
 
 
-def pairs(rows: dict[str, str]) -> list[str]:
-    """Lines with a name and a value each, in two columns."""
-    width = max(map(len, rows))
-    return [f"{name:<{width}}  {value}" for name, value in rows.items()]
-
-
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines with cells in columns, to the right."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.rjust, row, widths)) for row in rows]
-
-
-def busy(text: str) -> AbstractContextManager[Any]:
+class busy:  # noqa: N801 - used as a function: contextlib takes too long to load
     """Show on a terminal that work is going on. Use this in ``with``."""
-    if not sys.stderr.isatty():
-        from contextlib import nullcontext
 
-        return nullcontext()
-    from rich.console import Console
+    def __init__(self, text: str) -> None:
+        self.text = text if sys.stderr.isatty() else ""
 
-    return Console(stderr=True).status(text, spinner_style="none")
+    def __enter__(self) -> None:
+        if self.text:
+            print(f"{self.text} ...", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.text:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json as decoder
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from rslctl.bench import measure, page, paths, report
 from rslctl.cli.machine import host
 from rslctl.cli.options import JsonOption, LinkOption, among, write
-from rslctl.cli.output import note, print_json
+from rslctl.cli.output import columns, note, print_json
 from rslctl.errors import RslError, UsageError, os_error
 from rslctl.linux import given_file, mbox
 
@@ -113,9 +114,8 @@ def bench(
     if report_to:
         write({report_to: page.html(documents).encode()})
     elif not json:
-        console = Console()
-        for part in _parts(documents):
-            console.print(part, highlight=False, markup=False)
+        for line in _lines(documents):
+            print(report.in_encoding(line, sys.stdout.encoding))
 
 
 def _names(runs: list[Path]) -> list[str]:
@@ -133,11 +133,13 @@ def _measure(link: str | None, settings: measure.Settings) -> dict[str, Any]:
     return measure.run(machine, device, settings, note)
 
 
-def _parts(documents: list[tuple[str, dict[str, Any]]]) -> Any:
-    yield from report.comparison(documents)
-    for name, document in documents:
-        yield ""
-        yield from report.run(document, name)
+def _lines(documents: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    width = columns(sys.stdout) if sys.stdout.isatty() else None
+    compared = list(report.comparison(documents, width))
+    yield from compared
+    for number, (name, document) in enumerate(documents):
+        yield from [""] if number or compared else []
+        yield from report.run(document, name, width)
 
 
 def _read(path: Path) -> dict[str, Any]:

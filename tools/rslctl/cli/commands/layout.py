@@ -6,8 +6,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import BoardOption, JsonOption, LinkOption, RootOption, among
@@ -15,6 +13,7 @@ from rslctl.cli.output import print_json
 from rslctl.errors import RslError, UsageError
 from rslctl.profile import reader, virtio
 from rslctl.profile.model import Link, Virtio
+from rslctl.tables import table
 
 
 def layout(
@@ -105,13 +104,12 @@ def _document(
 def _print(link: Link, head: virtio.Area, devices: list[virtio.Device], free: int) -> None:
     base = link.memory.base
     print(f"{link.name}: shared memory at {base:#x}, {link.memory.size:#x} bytes")
-    table = Table("part", "base", "size", "header", "queues", "each", "buffers", box=None)
-    for column in table.columns:
-        column.no_wrap = True
-        column.justify = "right" if column.header != "part" else "left"
-    table.add_row(head.name, f"{base + head.offset:#x}", f"{head.size:#x}")
-    for each in devices:
-        table.add_row(
+    rows = [
+        ("part", "base", "size", "header", "queues", "each", "buffers"),
+        (head.name, f"{base + head.offset:#x}", f"{head.size:#x}", "", "", "", ""),
+    ]
+    rows += [
+        (
             each.kind,
             f"{base + each.region.offset:#x}",
             f"{each.region.size:#x}",
@@ -120,8 +118,10 @@ def _print(link: Link, head: virtio.Area, devices: list[virtio.Device], free: in
             f"{each.queue_bytes:#x}",
             f"{each.buffers:#x}",
         )
+        for each in devices
+    ]
     if link.remote_dt:
-        table.add_row("remote-dt", f"{link.remote_dt.base:#x}", f"{link.remote_dt.size:#x}")
-    table.add_row("free", "", f"{free:#x}")
-    # Addresses that are cut off are worse than long lines.
-    Console(width=max(100, Console().width)).print(table)
+        at, size = link.remote_dt.base, link.remote_dt.size
+        rows.append(("remote-dt", f"{at:#x}", f"{size:#x}", "", "", "", ""))
+    rows.append(("free", "", f"{free:#x}", "", "", "", ""))
+    print("\n".join(table(rows, left=(0,))))

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from rslctl.boot import installer, live, loaders, transaction
 from rslctl.cli.board import chosen
@@ -32,6 +30,7 @@ from rslctl.errors import RslError, SeveralError, UsageError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
 from rslctl.setup import lock
+from rslctl.tables import table
 
 app = typer.Typer(cls=Group, **SETTINGS)
 
@@ -347,10 +346,9 @@ def list_(json: JsonOption = False, root: RootOption = ROOT) -> None:
     if json:
         print_json(rows)
         return
-    table = Table("overlay", "where", "state", box=None)
-    for row in rows:
-        table.add_row(row["name"], row["where"], row["state"])
+    shown = [("overlay", "where", "state")]
+    shown += [(row["name"], row["where"], row["state"]) for row in rows]
     if rows:
-        Console().print(table)
+        print("\n".join(table(shown, left=range(3))))
     else:
         note("no overlay is installed or applied")

@@ -7,11 +7,12 @@ import sys
 import time
 
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.output import busy, coloured, note, pairs, print_json, show, table
+from rslctl.cli.output import busy, coloured, note, print_json, show
 from rslctl.errors import RslError
 from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.setup import journal
+from rslctl.tables import pairs, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
