@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line with the oldest, the packaged and the newest typer that are admitted.
 
-The packaged one runs with click and rich of Debian 12, as in the Debian package, and with a click
-that came later.
+The packaged one runs with the click of Debian 12, as in the Debian package, and with a click that
+came later; that of yocto/meta-rsl with the click of the oldest and of the newest series. Both lack
+rich.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from tests.amp import machine
 (RANGE,) = (each for each in machine.requirements() if each.startswith("typer"))
 (OLDEST, BEHIND) = re.fullmatch(r"typer>=([\d.]+),<([\d.]+)", RANGE).groups()  # type: ignore[union-attr]
 (PACKAGED,) = re.findall(
-    r"^typer==[\d.]+", (machine.REPOSITORY / "debian/wheels.txt").read_text(), re.MULTILINE
+    r"^typer-slim==[\d.]+", (machine.REPOSITORY / "debian/wheels.txt").read_text(), re.MULTILINE
 )
+(RECIPE,) = (machine.REPOSITORY / "yocto/meta-rsl").rglob("python3-typer-slim_*.bb")
+LAYERS = RECIPE.stem.removeprefix("python3-").replace("_", "==")
 
 TYPERS = {
     "oldest": [f"typer=={OLDEST}"],
-    "packaged": [PACKAGED, "click==8.1.3", "rich==13.3.1"],
-    "packaged, with a newer click": [PACKAGED, "click==8.5.1"],
+    "packaged": [PACKAGED, "click==8.1.3", "shellingham"],
+    "packaged, with a newer click": [PACKAGED, "click==8.5.1", "shellingham"],
+    "layer's, in scarthgap": [LAYERS, "click==8.1.7", "shellingham"],
+    "layer's, in blacksail": [LAYERS, "click==8.4.2", "shellingham"],
     "last without a click of its own": ["typer==0.25.1", "click==8.5.1"],
     "newest": [f"typer<{BEHIND}"],
 }

@@ -5,7 +5,8 @@ python -m tests.yocto.bake BUILD SETTINGS RECIPE TASK...
 
 BUILD is a directory to work in, SETTINGS a JSON object of variables. The tasks of the recipe are
 run, and its variables printed as a JSON object. Beside the layer there is only core/, which
-stands for openembedded-core.
+stands for openembedded-core: each of its files names what it plays, and what it leaves out.
+real.py does the same with the real layers.
 """
 
 from __future__ import annotations
@@ -32,18 +33,30 @@ import bb.cookerdata  # noqa: E402
 import bb.parse  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
-LAYERS = (Path(__file__).parent / "core", REPOSITORY / "yocto/meta-rsl")
+
+
+def native(build: Path) -> str:
+    """A PATH with rslctl of this checkout, which stands for rslctl-native."""
+    script = build / "native/rslctl"
+    script.parent.mkdir(exist_ok=True)
+    tools = f"PYTHONPATH='{REPOSITORY / 'tools'}' PYTHONDONTWRITEBYTECODE=1"
+    script.write_text(f"#!/bin/sh\n{tools} exec '{sys.executable}' -m rslctl \"$@\"\n")
+    script.chmod(0o755)
+    return f"{script.parent}:{os.environ['PATH']}"
 
 
 def configure(build: Path, settings: dict[str, str]) -> bb.cookerdata.CookerDataBuilder:
     """Read the configuration of both layers."""
     conf = build / "conf"
     conf.mkdir(parents=True, exist_ok=True)
-    layers = " ".join(map(str, LAYERS))
+    layer = settings.get("LAYER", str(REPOSITORY / "yocto/meta-rsl"))
+    layers = f"{Path(__file__).parent / 'core'} {layer}"
     lines = [f'{name} = "{value}"' for name, value in settings.items()]
     lines += ['BBPATH = "${TOPDIR}"', f'BBLAYERS = "{layers}"', f'PYTHON = "{sys.executable}"']
     (conf / "bblayers.conf").write_text("\n".join(lines) + "\n")
     parameters = bb.cookerdata.CookerConfiguration()
+    # Tasks in Python start programs with this process's own environment.
+    os.environ["PATH"] = native(build)
     parameters.env = {"PATH": os.environ["PATH"], "HOME": str(build)}
     builder = bb.cookerdata.CookerDataBuilder(parameters)
     builder.parseBaseConfiguration()
@@ -67,13 +80,17 @@ def run(builder: bb.cookerdata.CookerDataBuilder, file: str, tasks: list[str]) -
     if data.getVar("__SKIPPED", False):
         raise SystemExit(f"skipped: {data.getVar('__SKIPPED', False)}")
     for task in tasks:
+        data.setVarFlag(task, "nostamp", "1")
         if bb.build.exec_task(file, task, data):
             log = Path(data.getVar("T")) / f"log.{task}"
             raise SystemExit(f"{task} failed: {log.read_text() if log.exists() else 'no log'}")
     return {
-        name: data.getVar(name)
-        for name in data
-        if not data.getVarFlag(name, "func", False) and not name.startswith("_")
+        "tasks": data.getVar("__BBTASKS", False),
+        **{
+            name: data.getVar(name)
+            for name in data
+            if not data.getVarFlag(name, "func", False) and not name.startswith("_")
+        },
     }
 
 

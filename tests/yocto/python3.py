@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """rslctl on the part of Python that an image has.
 
-python -m tests.yocto.python3 PACKAGE...
+python -m tests.yocto.python3 [--manifest FILE] PACKAGE...
 
 openembedded-core splits python3 into packages, and those of other projects do not all ask for
 what they import. With the given packages (names without "python3-") and what they ask for, all
-of rslctl is imported and some commands are run.
+of rslctl is imported and some commands are run. The interpreter has the libraries of the image.
+
+PACKAGES plays python3-manifest.json of openembedded-core; --manifest takes the real one.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import pkgutil
+import re
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 #: Of each package the modules, and the packages that it asks for (python3-manifest.json).
 PACKAGES = {
@@ -62,6 +68,10 @@ PACKAGES = {
     "xml": ("_elementtree pyexpat xml", ""),
 }
 
+#: The module of a file, and the comment that a manifest begins with.
+_MODULE = re.compile(r"\$\{libdir\}/python[^/]*/(?:lib-dynload/)?(\w+)")
+_COMMENT = re.compile("^ *#.*$", re.MULTILINE)
+
 #: Commands that print tables, help and errors, and the status that they end with.
 COMMANDS = (
     (["--help"], 0),
@@ -73,25 +83,43 @@ COMMANDS = (
 )
 
 
-def missing(packages: Iterable[str]) -> dict[str, str]:
+def manifest(path: Path) -> dict[str, tuple[str, str]]:
+    """What :data:`PACKAGES` has, from a python3-manifest.json."""
+    found = {}
+    for name, entry in json.loads(_COMMENT.sub("", path.read_text())).items():
+        names = (_MODULE.match(file) for file in entry.get("files", ()))
+        modules = {match[1] for match in names if match}
+        found[name] = (" ".join(modules), " ".join(entry.get("rdepends", ())))
+    # What is in the core is there, whoever else names it.
+    core = set(found["core"][0].split())
+    return {
+        name: (" ".join(set(modules.split()) - core) if name != "core" else "", rdepends)
+        for name, (modules, rdepends) in found.items()
+    }
+
+
+def missing(
+    packages: Iterable[str], known: dict[str, tuple[str, str]] | None = None
+) -> dict[str, str]:
     """The modules that an image with these packages lacks, and their packages."""
+    known = known or PACKAGES
     there: set[str] = set()
     left = list(packages)
     while left:
         package = left.pop()
         if package not in there:
             there.add(package)
-            left += PACKAGES[package][1].split()
+            left += known[package][1].split()
     return {
         module: package
-        for package, (modules, _) in PACKAGES.items()
+        for package, (modules, _) in known.items()
         if package not in there
         for module in modules.split()
     }
 
 
 class Finder:
-    """Finds no module that is missing."""
+    """Finds no module that is missing: keys are modules, values packages without "python3-"."""
 
     def __init__(self, modules: dict[str, str]) -> None:
         self.modules = modules
@@ -104,7 +132,11 @@ class Finder:
 
 
 def main() -> None:
-    absent = missing(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m tests.yocto.python3")
+    parser.add_argument("--manifest", type=Path)
+    parser.add_argument("packages", nargs="+")
+    given = parser.parse_args()
+    absent = missing(given.packages, given.manifest and manifest(given.manifest))
     for name in list(sys.modules):
         if name.partition(".")[0] in absent:
             del sys.modules[name]

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# Plays openembedded-core's devicetree.bbclass: compiles DT_FILES, with symbols, installs to
+# /boot/devicetree. Left out: the C preprocessor, includes, overlays, do_deploy.
 PROVIDES = "virtual/dtb"
-COMPATIBLE_MACHINE ?= "^$"
 S = "${SOURCES}"
 B = "${WORKDIR}/build"
-KERNEL_INCLUDE ??= "${STAGING_KERNEL_DIR}"
 DT_FILES_PATH ?= "${S}"
 DT_FILES ?= ""
-FILES:${PN} = "/boot/devicetree/*.dtbo"
 
 devicetree_do_compile() {
     for source in ${DT_FILES}; do
-        grep -q '^/plugin/;' ${DT_FILES_PATH}/$source
-        dtc -q -@ -I dts -O dtb -o ${source%.dtso}.dtbo ${DT_FILES_PATH}/$source
+        dtc -q -@ -I dts -O dtb -o ${source%.dts}.dtb ${DT_FILES_PATH}/$source
     done
 }
 
 devicetree_do_install() {
-    install -Dm 0644 -t ${D}/boot/devicetree *.dtbo
+    for made in $(ls *.dtb); do
+        install -Dm 0644 $made ${D}/boot/devicetree/$made
+    done
 }
 
 EXPORT_FUNCTIONS do_compile do_install

@@ -1,2 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# A recipe that inherits this is a kernel's.
+# Plays openembedded-core's kernel.bbclass and kernel-devicetree.bbclass: the trees of
+# KERNEL_DEVICETREE in ${B}/arch/${ARCH}/boot/dts. The kernel itself is left out; the sources of the
+# trees are in TREES, and where they go is what the real ones do with them: /boot, or DTBS_FLAT.
+ARCH = "arm64"
+B = "${WORKDIR}/build"
+KERNEL_DEVICETREE ??= ""
+KERNEL_DTC_FLAGS ?= ""
+KERNEL_DTBDEST = "/boot"
+TREES ??= ""
+
+do_configure() {
+    :
+}
+
+do_compile() {
+    for name in ${KERNEL_DEVICETREE}; do
+        mkdir -p $(dirname ${B}/arch/${ARCH}/boot/dts/$name)
+        made=${B}/arch/${ARCH}/boot/dts/$name
+        source=${TREES}/$(basename $name .dtb).dts
+        # As make does, only what is not there or older than its source.
+        if [ ! -e $made ] || [ $source -nt $made ]; then
+            dtc -q ${KERNEL_DTC_FLAGS} -I dts -O dtb -o $made $source
+        fi
+    done
+}
+
+do_install() {
+    for name in ${KERNEL_DEVICETREE}; do
+        install -Dm 0644 ${B}/arch/${ARCH}/boot/dts/$name ${D}${KERNEL_DTBDEST}/$(basename $name)
+    done
+}

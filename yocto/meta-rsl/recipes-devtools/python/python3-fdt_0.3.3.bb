@@ -10,3 +10,5 @@ SRC_URI[sha256sum] = "81a215930fef2ab8894913c4f474105bb53e14f07129fe07cb6eff2d5f
 inherit pypi python_setuptools_build_meta
 
 RDEPENDS:${PN} += "python3-core"
+
+BBCLASSEXTEND = "native"

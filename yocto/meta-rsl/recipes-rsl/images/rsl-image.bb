@@ -7,7 +7,3 @@ DESCRIPTION = "An example: packagegroup-rsl is all that an image of your own nee
 LICENSE = "BSD-3-Clause"
 
 IMAGE_INSTALL += "packagegroup-rsl"
-
-# The overlay, for a boot loader that takes it from the boot partition.
-IMAGE_BOOT_FILES:append = " ${@'devicetree/${RSL_BOARD}.dtbo' if d.getVar('RSL_BOARD') else ''}"
-do_image_wic[depends] += "${@'rsl-board:do_deploy' if d.getVar('RSL_BOARD') else ''}"

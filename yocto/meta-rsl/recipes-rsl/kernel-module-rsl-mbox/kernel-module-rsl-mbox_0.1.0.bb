@@ -3,31 +3,34 @@ SUMMARY = "Kernel module for links to second runtimes on the same chip"
 DESCRIPTION = "One character device per link: shared memory and notifications, by a mailbox or by doorbells."
 SECTION = "kernel/modules"
 LICENSE = "GPL-2.0-only"
-LIC_FILES_CHKSUM = "file://GPL-2.0-only.txt;md5=b234ee4d69f5fce4486a80fdaf4a4263"
+LIC_FILES_CHKSUM = "file://../../LICENSES/GPL-2.0-only.txt;md5=b234ee4d69f5fce4486a80fdaf4a4263"
 
-FILESEXTRAPATHS:prepend := "${RSL_SOURCE}/kmod/rsl_mbox:${RSL_SOURCE}/LICENSES:"
+require recipes-rsl/rsl-source.inc
+
 # File by file: what a build by hand left in the checkout stays there.
-SRC_URI = "\
-    file://GPL-2.0-only.txt;subdir=${BP} \
-    file://Kbuild;subdir=${BP} \
-    file://Makefile;subdir=${BP} \
-    file://chardev.c;subdir=${BP} \
-    file://compat.h;subdir=${BP} \
-    file://doorbell.c;subdir=${BP} \
-    file://eventfd.c;subdir=${BP} \
-    file://link.c;subdir=${BP} \
-    file://mailbox.c;subdir=${BP} \
-    file://mailbox_styles.c;subdir=${BP} \
-    file://mailbox_styles.h;subdir=${BP} \
-    file://main.c;subdir=${BP} \
-    file://memory.c;subdir=${BP} \
-    file://register.c;subdir=${BP} \
-    file://rsl_mbox.h;subdir=${BP} \
-    file://sysfs.c;subdir=${BP} \
-    file://trace.h;subdir=${BP} \
-    file://uapi/linux/rsl_mbox.h;subdir=${BP} \
-    file://umb.c;subdir=${BP} \
+RSL_FILES = "\
+    LICENSES/GPL-2.0-only.txt \
+    kmod/rsl_mbox/Kbuild \
+    kmod/rsl_mbox/Makefile \
+    kmod/rsl_mbox/chardev.c \
+    kmod/rsl_mbox/compat.h \
+    kmod/rsl_mbox/doorbell.c \
+    kmod/rsl_mbox/eventfd.c \
+    kmod/rsl_mbox/link.c \
+    kmod/rsl_mbox/mailbox.c \
+    kmod/rsl_mbox/mailbox_styles.c \
+    kmod/rsl_mbox/mailbox_styles.h \
+    kmod/rsl_mbox/main.c \
+    kmod/rsl_mbox/memory.c \
+    kmod/rsl_mbox/register.c \
+    kmod/rsl_mbox/rsl_mbox.h \
+    kmod/rsl_mbox/sysfs.c \
+    kmod/rsl_mbox/trace.h \
+    kmod/rsl_mbox/uapi/linux/rsl_mbox.h \
+    kmod/rsl_mbox/umb.c \
 "
+
+S .= "/kmod/rsl_mbox"
 
 inherit module
 

@@ -6,52 +6,62 @@ SECTION = "bsp"
 LICENSE = "BSD-3-Clause"
 LIC_FILES_CHKSUM = "file://LICENSES/BSD-3-Clause.txt;md5=479f1a48973f1f7b7cd0e22d515c0309"
 
-FILESEXTRAPATHS:prepend := "${RSL_SOURCE}:"
-SRC_URI = "\
-    file://LICENSES/BSD-3-Clause.txt \
-    file://dt-overlays/${RSL_BOARD}.dtso \
-"
+DEPENDS = "rslctl-native"
 
-inherit devicetree update-rc.d
+require recipes-rsl/rsl-source.inc
 
-# An overlay is not the machine's tree, which the class says it is.
-# nooelint: oelint.var.order.PROVIDES - after the class
-PROVIDES = ""
-# Which machines have one is said by RSL_BOARD.
-COMPATIBLE_MACHINE = ".*"
+RSL_FILES = "LICENSES/BSD-3-Clause.txt"
+
+# The profile of a board of the user's own.
+RSL_PROFILE = "${@d.getVar('RSL_BOARD') if d.getVar('RSL_BOARD').endswith('.toml') else ''}"
+SRC_URI += "${@'file://${RSL_PROFILE}' if d.getVar('RSL_PROFILE') else ''}"
+
+inherit deploy update-rc.d
+
+PACKAGE_ARCH = "${MACHINE_ARCH}"
 
 INITSCRIPT_PACKAGES = "${PN}-autostart"
 INITSCRIPT_NAME = "rsl"
 INITSCRIPT_PARAMS = "defaults 90 10"
 INHIBIT_UPDATERCD_BBCLASS = "${@bb.utils.contains('DISTRO_FEATURES', 'systemd', '1', '', d)}"
 
-DT_FILES = "${RSL_BOARD}.dtso"
-DT_FILES_PATH = "${S}/dt-overlays"
-# The overlays include nothing of the kernel's.
-KERNEL_INCLUDE = ""
-
 # nooelint: oelint.task.noanonpython - to say what to do about it
 python () {
     if not d.getVar('RSL_BOARD'):
-        raise bb.parse.SkipRecipe("no board is known for MACHINE '%s': set RSL_BOARD to the name of an overlay in %s"
-                                  % (d.getVar('MACHINE'), d.expand('${RSL_SOURCE}/dt-overlays')))
+        raise bb.parse.SkipRecipe("no board is known for MACHINE '%s': set RSL_BOARD to the name of an overlay in "
+                                  "dt-overlays, or to the file of a profile" % d.getVar('MACHINE'))
 }
 
-do_install:append() {
+do_compile() {
+    rslctl overlay --board ${RSL_BOARD} -o ${B}/${RSL_BOARD_NAME}.dtbo
+}
+
+do_install() {
+    install -Dm 0644 ${B}/${RSL_BOARD_NAME}.dtbo ${D}/boot/devicetree/${RSL_BOARD_NAME}.dtbo
+    if [ -n "${RSL_PROFILE}" ]; then
+        install -Dm 0644 ${RSL_PROFILE} ${D}${sysconfdir}/rslctl/boards/${RSL_BOARD_NAME}.toml
+    fi
     if ${@bb.utils.contains('DISTRO_FEATURES', 'systemd', 'true', 'false', d)}; then
         for target in multi-user.target rsl.target; do
             install -d ${D}${systemd_system_unitdir}/$target.wants
-            ln -s ../rsl-setup@.service ${D}${systemd_system_unitdir}/$target.wants/rsl-setup@${RSL_BOARD}.service
+            ln -s ../rsl-setup@.service ${D}${systemd_system_unitdir}/$target.wants/rsl-setup@${RSL_BOARD_NAME}.service
         done
     else
         # As the scripts beside common.sh.
-        printf '#!/bin/sh\nBOARD=%s\n. %s\n' '${RSL_BOARD}' '${nonarch_libdir}/rslctl/bringup/common.sh' > ${WORKDIR}/init
+        printf '#!/bin/sh\nBOARD=%s\n. %s\n' '${RSL_BOARD_NAME}' '${nonarch_libdir}/rslctl/bringup/common.sh' > ${WORKDIR}/init
         install -Dm 0755 ${WORKDIR}/init ${D}${INIT_D_DIR}/${INITSCRIPT_NAME}
     fi
 }
 
+do_deploy() {
+    install -Dm 0644 ${B}/${RSL_BOARD_NAME}.dtbo ${DEPLOYDIR}/devicetree/${RSL_BOARD_NAME}.dtbo
+}
+
+addtask deploy before do_build after do_compile
+
 PACKAGES =+ "${PN}-autostart"
 
+FILES:${PN} += "/boot/devicetree"
 FILES:${PN}-autostart += "${sysconfdir}/init.d ${systemd_system_unitdir}"
 
 RDEPENDS:${PN}-autostart += "rslctl"

@@ -8,16 +8,9 @@ LIC_FILES_CHKSUM = "\
     file://LICENSES/BSD-3-Clause.txt;md5=479f1a48973f1f7b7cd0e22d515c0309 \
 "
 
-FILESEXTRAPATHS:prepend := "${RSL_SOURCE}:"
-SRC_URI = "\
-    file://LICENSE;subdir=${BP} \
-    file://LICENSES;subdir=${BP} \
-    file://README.md;subdir=${BP} \
-    file://docs;subdir=${BP} \
-    file://dt-overlays;subdir=${BP} \
-    file://pyproject.toml;subdir=${BP} \
-    file://tools;subdir=${BP} \
-"
+require recipes-rsl/rsl-source.inc
+
+RSL_FILES = "LICENSE LICENSES README.md docs dt-overlays pyproject.toml tools"
 
 inherit bash-completion python_setuptools_build_meta systemd useradd
 
@@ -63,8 +56,6 @@ FILES:${PN} += "\
 FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
 
-# Among them what rich and typer import, and their recipes do not ask for in every series: html,
-# image, logging, markdown-it-py, numbers, unixadmin.
 RDEPENDS:${PN} += "\
     python3-core \
     python3-crypt \
@@ -73,21 +64,20 @@ RDEPENDS:${PN} += "\
     python3-fcntl \
     python3-fdt \
     python3-html \
-    python3-image \
     python3-io \
     python3-json \
-    python3-logging \
-    python3-markdown-it-py \
     python3-mmap \
-    python3-numbers \
     python3-periphery \
     python3-pyudev \
     python3-resource \
-    python3-rich \
     python3-shell \
+    python3-shellingham \
     python3-tomllib \
-    python3-typer \
-    python3-unixadmin \
+    python3-typer-slim \
 "
+# While an image is built, it makes overlays.
+RDEPENDS:${PN}:class-native = "python3-fdt python3-typer-slim"
 # fdtoverlay, for trees merged on the board
 RRECOMMENDS:${PN} += "dtc"
+
+BBCLASSEXTEND = "native"

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The class rsl: what it gives to recipes of kernels, and of the machine's device trees."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import fdt
+import pytest
+
+from tests.unit.devicetree.support import BASE, dtc
+from tests.unit.programs import needs_dtc
+from tests.unit.yocto.test_layer import OLD_AND_NEW, TASKS, bake, baked
+
+#: Each kernel recipe, and the variable beside SRC_URI that it takes fragments by.
+TAKES = {
+    "linux-yocto": None,
+    "linux-imx": "DELTA_KERNEL_DEFCONFIG",
+    "linux-imx-fatal": None,
+    "linux-ti-staging": "KERNEL_CONFIG_FRAGMENTS",
+}
+BOTH = ("DELTA_KERNEL_DEFCONFIG", "KERNEL_CONFIG_FRAGMENTS")
+
+#: The tree of a machine that is not the board "qemu-virt", as BASE is.
+OTHER = '/dts-v1/;\n/ { compatible = "other,board"; };\n'
+
+
+@pytest.mark.parametrize(
+    ("family", "file"),
+    [
+        ("zynqmp", "rsl-zynqmp.cfg"),
+        ("k3", "rsl-k3.cfg"),
+        ("imx-generic-bsp", "rsl-imx.cfg"),
+        ("stm32mpcommon", "rsl-stm32mp.cfg"),
+    ],
+)
+@pytest.mark.parametrize("recipe", TAKES)
+@pytest.mark.parametrize("series", OLD_AND_NEW)
+def test_a_kernel_is_given_its_configuration_in_its_own_way(
+    tmp_path: Path, family: str, file: str, recipe: str, series: str
+) -> None:
+    settings = {"INHERIT": "rsl", "MACHINEOVERRIDES": f"{family}:board", "RSL_BOARD": ""}
+    variables = baked(tmp_path, recipe, "do_unpack", SERIES=series, **settings)
+    assert variables["SRC_URI"].split() == ["file://rsl.cfg", f"file://{file}"]
+    unpacked = Path(variables["UNPACKDIR"] or variables["WORKDIR"])
+    for name in ("rsl.cfg", file):
+        assert re.search("^CONFIG_[A-Z0-9_]+=[ym]$", (unpacked / name).read_text(), re.MULTILINE)
+    for name in BOTH:
+        wanted = [str(unpacked / "rsl.cfg"), str(unpacked / file)] if name == TAKES[recipe] else []
+        assert (variables.get(name) or "").split() == wanted
+
+
+def test_a_kernel_that_takes_none_is_told_of_once(tmp_path: Path) -> None:
+    settings = {"INHERIT": "rsl", "PREFERRED_PROVIDER_virtual/kernel": "linux-plain"}
+    done = bake(tmp_path, "linux-plain", **settings)
+    assert done.stderr.count("this kernel takes no configuration fragments") == 1
+    assert "kernel-config/rsl.cfg names" in done.stderr
+    for recipe in ("linux-yocto", "linux-ti-staging"):
+        assert bake(tmp_path, recipe, **settings).stderr == ""
+    other = {**settings, "PREFERRED_PROVIDER_virtual/kernel": "linux-yocto"}
+    assert not baked(tmp_path, "linux-plain", **other)["SRC_URI"]
+
+
+def test_only_kernels_are_given_any_and_only_if_asked_for(tmp_path: Path) -> None:
+    assert not baked(tmp_path, "linux-firmware", INHERIT="rsl")["SRC_URI"]
+    assert not baked(tmp_path, "linux-yocto")["SRC_URI"]
+
+
+def trees(place: Path) -> dict[str, str]:
+    """The sources of two machines' trees, and the settings that have a kernel make them."""
+    place.mkdir()
+    (place / "virt.dts").write_text(BASE)
+    (place / "other.dts").write_text(OTHER)
+    return {
+        "INHERIT": "rsl",
+        "RSL_BOARD": "qemu-virt",
+        "TREES": str(place),
+        "KERNEL_DEVICETREE": "arm/virt.dtb other.dtb",
+    }
+
+
+MERGED = ("do_compile", "do_rsl_merge", "do_install")
+
+
+@needs_dtc
+def test_the_link_is_in_the_trees_that_the_kernel_makes(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees")
+    wanted = None
+    # Twice, as when another rslctl has only this task run again; then with a newer source.
+    for more in ("", "", '\n/ { model = "newer"; };\n'):
+        (tmp_path / "trees/virt.dts").write_text(BASE + more) if more else None
+        variables = baked(tmp_path / "build", "linux-yocto", *MERGED, **settings)
+        tree = fdt.parse_dtb((Path(variables["D"]) / "boot/virt.dtb").read_bytes())
+        assert tree.exist_node("/reserved-memory")
+        links = [path for path, *_ in tree.walk() if "rsl" in path]
+        assert links and (wanted is None or links == wanted)
+        wanted = links
+    assert tree.get_property("model", "/").value == "newer"
+    other = (Path(variables["D"]) / "boot/other.dtb").read_bytes()
+    assert other == dtc(OTHER, "-@")
+
+
+@needs_dtc
+def test_the_link_is_in_the_tree_of_virtual_dtb(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {
+        "PREFERRED_PROVIDER_virtual/dtb": "device-tree",
+        "DT_FILES_PATH": str(tmp_path / "trees"),
+    }
+    compiled = baked(
+        tmp_path / "build", "device-tree", *MERGED, DT_FILES="virt.dts other.dts", **settings
+    )
+    (tmp_path / "trees/blob.dtb").write_bytes(dtc(BASE, "-@"))
+    given = baked(tmp_path / "given", "device-tree", *MERGED, DTB_FILE_NAME="blob.dtb", **settings)
+    for variables, name in ((compiled, "virt.dtb"), (given, "blob.dtb")):
+        blob = (Path(variables["D"]) / "boot/devicetree" / name).read_bytes()
+        assert has_link(blob)
+
+
+@needs_dtc
+def test_a_machine_without_a_tree_of_the_board_is_told(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {"KERNEL_DEVICETREE": "other.dtb"}
+    done = bake(tmp_path / "build", "linux-yocto", "do_compile", "do_rsl_merge", **settings)
+    assert done.returncode == 1
+    assert (
+        "no device tree of MACHINE 'zcu102-zynqmp' is one of board 'qemu-virt', which is for "
+        "linux,dummy-virt: other.dtb (other,board)"
+    ) in done.stderr
+
+
+#: A variant of the machine that the link does not fit: it has no interrupt controller.
+VARIANT = """\
+/dts-v1/;
+/ {
+	#address-cells = <2>;
+	#size-cells = <2>;
+	compatible = "linux,dummy-virt";
+};
+"""
+
+
+def has_link(blob: bytes) -> bool:
+    return any("rsl" in path for path, *_ in fdt.parse_dtb(blob).walk())
+
+
+@needs_dtc
+def test_a_tree_that_the_link_does_not_fit_is_refused_and_left(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {"KERNEL_DEVICETREE": "variant.dtb virt.dtb"}
+    (tmp_path / "trees/variant.dts").write_text(VARIANT)
+    done = bake(tmp_path / "build", "linux-yocto", "do_compile", "do_rsl_merge", **settings)
+    assert done.returncode == 1
+    assert "the link of board 'qemu-virt' does not fit variant.dtb: rslctl: " in done.stderr
+    (tree,) = (tmp_path / "build").rglob("dts/variant.dtb")
+    assert tree.read_bytes() == dtc(VARIANT, "-@")
+
+
+@needs_dtc
+def test_a_variant_that_the_link_does_not_fit_is_told_of_and_left(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {"KERNEL_DEVICETREE": "virt.dtb variant.dtb"}
+    (tmp_path / "trees/variant.dts").write_text(VARIANT)
+    done = bake(tmp_path / "build", "linux-yocto", *MERGED, **settings)
+    assert done.returncode == 0
+    (log,) = (tmp_path / "build").rglob("log.do_rsl_merge")
+    told = "WARNING: without the link, as it does not fit: variant.dtb; with it: virt.dtb"
+    assert told in log.read_text()
+    (made,) = (tmp_path / "build").rglob("image/boot")
+    assert has_link((made / "virt.dtb").read_bytes())
+    assert (made / "variant.dtb").read_bytes() == dtc(VARIANT, "-@")
+
+
+@pytest.mark.parametrize("how", ["overlay", "none"])
+def test_trees_are_left_to_a_boot_loader_with_symbols(tmp_path: Path, how: str) -> None:
+    settings = trees(tmp_path / "trees")
+    variables = baked(tmp_path / "build", "linux-yocto", *TASKS, RSL_DEVICE_TREE=how, **settings)
+    assert (Path(variables["D"]) / "boot/virt.dtb").read_bytes() == dtc(BASE, "-@")
+    assert "do_rsl_merge" not in variables["tasks"]
+
+
+def test_another_word_is_refused(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {"RSL_DEVICE_TREE": "both"}
+    done = bake(tmp_path / "build", "linux-yocto", **settings)
+    assert "RSL_DEVICE_TREE: 'both' is not merged, overlay or none" in done.stderr

@@ -1,3 +1,0 @@
-# SPDX-License-Identifier: BSD-3-Clause
-inherit kernel
-SRC_URI = ""
