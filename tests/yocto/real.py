@@ -9,9 +9,8 @@ machine that can be had: bitbake parses all, plans an image with the class rsl, 
 did to the recipes of the kernel and of virtual/dtb is looked up. For qemuarm64 yocto-check-layer
 runs, too, and rslctl is imported on what the series' recipes say that an image has.
 
-The builds go to DIR/build. bitbake refuses to work for root: as root, OE_USER names whose it is.
-Nothing is fetched but by bitbake, and what it may build is only what its tasks before do_compile
-need; see `python -m tests.yocto.real --help` for what needs a network.
+The builds go to DIR/build. bitbake refuses to work for root: as root, OE_USER names whose they
+are. Nothing is built: images are planned only (bitbake -n), so nothing has to be downloaded.
 """
 
 from __future__ import annotations
@@ -48,6 +47,8 @@ LICENSE_FLAGS_ACCEPTED += "xilinx"
 PACKAGE_CLASSES = "package_ipk"
 BB_SERVER_TIMEOUT = "0"
 DL_DIR = "{oe}/build/downloads"
+BB_HASHSERVE = ""
+BB_SIGNATURE_HANDLER = "OEBasicHash"
 IMAGE_INSTALL:append = " packagegroup-rsl"
 """
 
