@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Plays openembedded-core's kernel.bbclass and kernel-devicetree.bbclass: the trees of
-# KERNEL_DEVICETREE in ${B}/arch/${ARCH}/boot/dts. The kernel itself is left out; the sources of the
-# trees are in TREES, and where they go is what the real ones do with them: /boot, or DTBS_FLAT.
+# KERNEL_DEVICETREE in ${B}/arch/${ARCH}/boot/dts, installed to /boot. Left out: the kernel itself,
+# KERNEL_DTBVENDORED, bundles and do_deploy. The sources of the trees are in TREES.
 ARCH = "arm64"
 B = "${WORKDIR}/build"
 KERNEL_DEVICETREE ??= ""
