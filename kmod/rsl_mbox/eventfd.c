@@ -263,6 +263,13 @@ int rsl_mbox_eventfd_bind(struct rsl_mbox *link, unsigned int vector,
 	mutex_lock(&link->bind_mutex);
 	ret = rsl_mbox_binding_add(binding, file);
 	mutex_unlock(&link->bind_mutex);
+	if (ret == -ENOSPC) {
+		/* Eventfds that are closed already may wait for the work to leave. */
+		flush_workqueue(rsl_mbox_wq);
+		mutex_lock(&link->bind_mutex);
+		ret = rsl_mbox_binding_add(binding, file);
+		mutex_unlock(&link->bind_mutex);
+	}
 	if (ret) {
 		rsl_mbox_binding_free(binding);
 		module_put(THIS_MODULE);

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rslctl.linux import mbox, uapi
@@ -319,3 +320,19 @@ def test_two_processes_bind_and_close_the_same_vector_at_once(
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     Remote.until(lambda: remote.flood_left() == 0, "the flood does not end")
+
+
+def test_closed_eventfds_make_room_though_nobody_else_had_the_core(fd: int) -> None:
+    # What ends their bindings is work of the kernel's, which a real-time process keeps waiting.
+    limit = Path("/proc/sys/kernel/sched_rt_runtime_us")
+    before = limit.read_text()
+    limit.write_text("-1\n")
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        for _ in range(3 * uapi.MAX_BINDINGS):
+            eventfd = os.eventfd(0)
+            bind(fd, 0, NOTIFY, eventfd)
+            os.close(eventfd)
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        limit.write_text(before)
