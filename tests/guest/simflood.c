@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static unsigned int vectors, stride, rx_channel;
 static uint64_t seed;
 static uint64_t kicked[32], taken[32], notified[32], sim_coalesced[64];
 static uint32_t unread;
+static int waiting;
 
 static uint32_t rnd(uint32_t below)
 {
@@ -72,6 +74,24 @@ static int take(void)
 	return 1;
 }
 
+static struct rsl_mbox_vector_stat stat_of(uint32_t n)
+{
+	struct rsl_mbox_vector_stat stat = { .vector = n };
+
+	if (ioctl(link_fd, RSL_MBOX_IOC_STAT, &stat))
+		fail("stat");
+	return stat;
+}
+
+/* Give what is to come 10 s from now on, once. */
+static void late(void)
+{
+	if (!waiting)
+		alarm(10);
+	waiting = 1;
+	sched_yield();
+}
+
 static void notify(void)
 {
 	uint32_t n = rnd(vectors);
@@ -80,10 +100,20 @@ static void notify(void)
 		.word = stride ? 0 : 1u << n,
 	};
 
-	if (write(sim_fd, &message, sizeof(message)) != sizeof(message))
-		fail("notify");
+	/* A thread handles it on PREEMPT_RT. One that is lost ends by the alarm. */
+	while (write(sim_fd, &message, sizeof(message)) != sizeof(message)) {
+		if (errno != EAGAIN)
+			fail("notify");
+		late();
+	}
 	notified[n]++;
 	unread |= 1u << n;
+	while (stat_of(n).notifications != notified[n]) {
+		late();
+	}
+	if (waiting)
+		alarm(0);
+	waiting = 0;
 }
 
 static void receive(void)
@@ -138,10 +168,8 @@ int main(int argc, char **argv)
 	for (n = 0; n < 64; n++)
 		lost += sim_coalesced[n];
 	for (n = 0; n < vectors; n++) {
-		struct rsl_mbox_vector_stat stat = { .vector = n };
+		struct rsl_mbox_vector_stat stat = stat_of(n);
 
-		if (ioctl(link_fd, RSL_MBOX_IOC_STAT, &stat))
-			fail("stat");
 		coalesced += stat.kicks_coalesced;
 		kicks -= taken[n];
 		if (stat.kicks != kicked[n] || stat.notifications != notified[n] ||

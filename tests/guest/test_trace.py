@@ -42,11 +42,18 @@ def probe(definition: str) -> None:
 
 
 def events() -> list[tuple[str, str, str]]:
-    """The traced events: flags, among them h in an interrupt's handler, name and text."""
+    """The traced events: flags, among them h in an interrupt's handler, name and text.
+
+    On PREEMPT_RT handlers are threads: the flags of those are h, too.
+    """
     found = re.findall(
-        r"^.*\[\d+\] +(\S+) +[\d.]+: (\w+): (.*)$", (TRACING / "trace").read_text(), re.MULTILINE
+        r"^ *(\S+)-\d+ +\[\d+\] +(\S+) +[\d.]+: (\w+): (.*)$",
+        (TRACING / "trace").read_text(),
+        re.MULTILINE,
     )
-    return [(flags, name, text) for flags, name, text in found]
+    return [
+        ("h" if task.startswith("irq/") else flags, name, text) for task, flags, name, text in found
+    ]
 
 
 def test_kicks_and_notifications_are_traced(link: mbox.LinkDevice, tracing: Path) -> None:

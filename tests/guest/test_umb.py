@@ -52,7 +52,24 @@ def drain(sim: int) -> int:
 
 
 def notify(sim: int) -> None:
-    os.write(sim, MESSAGE.pack(1, 0, 0))
+    """Send a message, and wait until it was received: on PREEMPT_RT a thread does that."""
+    before = received()
+    Remote.until(lambda: sent(sim), "the message before it is not received")
+    Remote.until(lambda: received() > before, "the message is not received")
+
+
+def received() -> int:
+    link = mbox.at(Host(), "/umb")
+    assert link
+    return mbox.counters(Host(), link)[0].notifications
+
+
+def sent(sim: int) -> bool:
+    try:
+        os.write(sim, MESSAGE.pack(1, 0, 0))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def burst(sim: int) -> None:
