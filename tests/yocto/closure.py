@@ -9,14 +9,13 @@ Python and their versions on PyPI, "absent" the packages that nothing provides.
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import sys
 from pathlib import Path
 
-(_bitbake,) = [
-    Path(place) for place in os.environ["PATH"].split(":") if (Path(place) / "bitbake").exists()
-]
-sys.path.insert(0, str(_bitbake.parent / "lib"))
+_bitbake = shutil.which("bitbake")
+assert _bitbake, "bitbake is not on PATH"
+sys.path.insert(0, str(Path(_bitbake).parents[1] / "lib"))
 
 import bb.tinfoil  # noqa: E402
 

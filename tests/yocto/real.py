@@ -46,6 +46,7 @@ ACCEPT_FSL_EULA = "1"
 LICENSE_FLAGS_ACCEPTED += "xilinx"
 PACKAGE_CLASSES = "package_ipk"
 BB_SERVER_TIMEOUT = "0"
+CONNECTIVITY_CHECK_URIS = ""
 DL_DIR = "{oe}/build/downloads"
 BB_HASHSERVE = ""
 BB_SIGNATURE_HANDLER = "OEBasicHash"
@@ -57,8 +58,16 @@ class BuildError(Exception):
     """Something is not as it has to be."""
 
 
+class NoLayer(Exception):
+    """There is no clone of a layer that a machine needs."""
+
+
 class Build:
-    """A build directory of a series for a machine."""
+    """A build directory of a series for a machine.
+
+    Raises:
+        NoLayer: there is no clone of a layer of the machine's.
+    """
 
     def __init__(self, oe: Path, series: str, name: str, *, inherit: bool = True) -> None:
         self.series, self.machine, self.tree = series, name, oe / series
@@ -66,7 +75,7 @@ class Build:
         layers = [self.tree / each for each in (*COMMON, *MACHINES[name])] + [LAYER]
         absent = [each for each in layers if not each.is_dir()]
         if absent:
-            raise BuildError(f"there is no {absent[0].relative_to(oe)}")
+            raise NoLayer(f"there is no {absent[0].relative_to(oe)}")
         conf = self.place / "conf"
         conf.mkdir(parents=True, exist_ok=True)
         (conf / "bblayers.conf").write_text(
@@ -162,7 +171,10 @@ def check_python(build: Build) -> None:
     versions = document["versions"]
     libraries = [f"{name}=={version}" for name, version in versions.items()]
     python = machine.environment(f"the libraries of {build.series}", libraries)
-    standard = [each.removeprefix("python3-") for each in document["standard"]]
+    # python3-misc is what no other package has, so the manifest has no entry of it.
+    standard = [
+        each.removeprefix("python3-") for each in document["standard"] if each != "python3-misc"
+    ]
     done = subprocess.run(
         [python, "-m", "tests.yocto.python3", "--manifest", manifest, *standard],
         cwd=machine.REPOSITORY,
@@ -200,6 +212,8 @@ def main() -> None:
                 if one == "qemuarm64":
                     check_python(build)
                     check_layer(oe, series)
+            except NoLayer as reason:
+                print(f"  left out: {reason}")
             except BuildError as failure:
                 print(f"  FAILED: {failure}")
                 failed.append(f"{series}:{one}")

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# Plays openembedded-core's class of that name, with python_pep517.bbclass: a wheel is made and
+# installed. Left out: python3-native, python3-build and python3-installer; the host's pip does it.
 DEPENDS += "python3-setuptools-native"
 FILES:${PN} += "${libdir}/python3*"
 
