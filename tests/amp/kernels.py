@@ -54,7 +54,7 @@ KERNELS = {
     ),
     # The newest there is: 7.2 in November 2026.
     "sid": Packaged(
-        r"linux-headers-(7\.\d+\.\d+\+deb\d+)-arm64",
+        r"linux-headers-(\d+\.\d+\.\d+\+deb\d+)-arm64",
         release="sid",
         bootable=True,
         own_compiler=True,
@@ -149,9 +149,12 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
         kbuild = apt.depends(headers, r"linux-kbuild-[^\s,]+")
         packages = [headers, common, f"{kbuild}:amd64"]
         if packaged.bootable:
-            # In one package, or in two of which the first has what depmod wants.
+            # In one package, or in some of which the first has what depmod wants. Since
+            # November 2026 the modules are in one of their own.
             split = apt.depends(headers, r"linux-base-\d[^\s,]+", default="")
             packages += [split, f"linux-binary-{release}"] if split else [f"linux-image-{release}"]
+            modules = f"linux-modules-{release}"
+            packages += [modules] if apt.has(modules) else []
         apt.unpack(packages, target / "root", dependencies=False)
         if packaged.own_compiler:
             host = apt.depends(headers, r"gcc-\d+-for-host")
@@ -165,11 +168,11 @@ def _make_packaged(name: str, packaged: Packaged, target: Path) -> None:
     (target / "headers").symlink_to(f"root/usr/src/{headers}")
     (target / "release").write_text(release)
     if packaged.bootable:
-        (modules,) = target.glob(f"root/**/lib/modules/{release}")
-        for path in (modules / "kernel").rglob("*.ko*"):
+        (place,) = target.glob(f"root/**/lib/modules/{release}/kernel")
+        for path in place.rglob("*.ko*"):
             if path.name.partition(".")[0] not in KEPT:
                 path.unlink()
-        (target / "modules").symlink_to(modules.relative_to(target))
+        (target / "modules").symlink_to(place.parent.relative_to(target))
         (image,) = target.glob("root/**/vmlinuz*")
         (target / "image").symlink_to(image.relative_to(target))
 
