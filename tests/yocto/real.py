@@ -58,7 +58,7 @@ class BuildError(Exception):
     """Something is not as it has to be."""
 
 
-class NoLayer(Exception):
+class NoLayerError(Exception):
     """There is no clone of a layer that a machine needs."""
 
 
@@ -66,7 +66,7 @@ class Build:
     """A build directory of a series for a machine.
 
     Raises:
-        NoLayer: there is no clone of a layer of the machine's.
+        NoLayerError: there is no clone of a layer of the machine's.
     """
 
     def __init__(self, oe: Path, series: str, name: str, *, inherit: bool = True) -> None:
@@ -75,7 +75,7 @@ class Build:
         layers = [self.tree / each for each in (*COMMON, *MACHINES[name])] + [LAYER]
         absent = [each for each in layers if not each.is_dir()]
         if absent:
-            raise NoLayer(f"there is no {absent[0].relative_to(oe)}")
+            raise NoLayerError(f"there is no {absent[0].relative_to(oe)}")
         conf = self.place / "conf"
         conf.mkdir(parents=True, exist_ok=True)
         (conf / "bblayers.conf").write_text(
@@ -212,7 +212,7 @@ def main() -> None:
                 if one == "qemuarm64":
                     check_python(build)
                     check_layer(oe, series)
-            except NoLayer as reason:
+            except NoLayerError as reason:
                 print(f"  left out: {reason}")
             except BuildError as failure:
                 print(f"  FAILED: {failure}")
