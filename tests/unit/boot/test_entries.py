@@ -119,25 +119,111 @@ def test_an_entry_that_went_with_its_kernel_is_in_nobodys_way(
     assert not machine.host.exists(f"{ENTRIES}/debian-6.12.1.conf")
 
 
+NESTED = """\
+function load {
+  insmod ext2
+}
+menuentry "it's new" --id new {
+\tdevicetree /boot/dtb-6.12.1\t# of the new kernel
+}
+submenu 'Old ones' $menuentry_id_option 'old' {
+\tmenuentry 'Debian, old' {
+\t\tdevicetree /boot/dtb-6.1.0
+\t}
+\tmenuentry 'Older > old' --id older {
+\t\tdevicetree '/boot/dtb-5.10.0'
+\t}
+}
+menuentry other --class debian {
+\tdevicetree (hd0,1)/boot/dtb-other
+}
+"""
+
+
 @pytest.mark.parametrize(
-    ("default", "environment", "expected"),
+    ("default", "expected"),
     [
-        ("", "", "/boot/dtb-6.12.1"),
-        ("GRUB_DEFAULT=0\n", "", "/boot/dtb-6.12.1"),
-        ('GRUB_DEFAULT="Others>Debian, old"\n', "", "/boot/dtb-6.1.0"),
-        ("GRUB_DEFAULT=saved\n", "saved_entry=Debian, old\n", "/boot/dtb-6.1.0"),
-        ("GRUB_DEFAULT=saved\n", "", "/boot/dtb-6.12.1"),
-        ("GRUB_DEFAULT=simple\n", "", "/boot/dtb-6.12.1"),
+        ("", "dtb-6.12.1"),
+        ("0", "dtb-6.12.1"),
+        ("new", "dtb-6.12.1"),
+        ("it's new", "dtb-6.12.1"),
+        ("1", "dtb-6.1.0"),
+        ("1>1", "dtb-5.10.0"),
+        ("old>older", "dtb-5.10.0"),
+        ("Old ones>Older >> old", "dtb-5.10.0"),
+        ("Old ones>Debian, old", "dtb-6.1.0"),
+        ("2", "dtb-other"),
+        ("other", "dtb-other"),
+        # GRUB takes the first where there is no such entry.
+        ("older", "dtb-6.12.1"),
+        ("7", "dtb-6.12.1"),
     ],
 )
 def test_grub_has_the_tree_of_its_default_entry_replaced(
-    machine: Machine, default: str, environment: str, expected: str
+    machine: Machine, default: str, expected: str
 ) -> None:
-    machine.write("/boot/grub/grub.cfg", GRUB)
+    for said in (f'set default="{default}"\n', ""):
+        machine.write("/boot/grub/grub.cfg", said + NESTED)
+        machine.write("/etc/default/grub", f'GRUB_DEFAULT="{default}"\n' * bool(default))
+        machine.write(f"/boot/{expected}", "x")
+        assert Grub(View(machine.host)).target() == f"/boot/{expected}"
+
+
+@pytest.mark.parametrize(
+    ("header", "environment", "expected"),
+    [
+        ('set default="${saved_entry}"\n', "saved_entry=2\n", "dtb-other"),
+        ('set default="${saved_entry}"\n', "", "dtb-6.12.1"),
+        ('set default="2"\nset default="${next_entry}"\n', "", "dtb-other"),
+    ],
+)
+def test_grub_remembers_an_entry(
+    machine: Machine, header: str, environment: str, expected: str
+) -> None:
+    machine.write("/boot/grub/grub.cfg", header + NESTED)
     machine.write("/boot/grub/grubenv", environment)
-    machine.write("/etc/default/grub", default)
-    machine.write(expected, "x")
-    assert Grub(View(machine.host)).target() == expected
+    machine.write("/etc/default/grub", "GRUB_DEFAULT=1\n")  # not in grub.cfg yet
+    machine.write(f"/boot/{expected}", "x")
+    assert Grub(View(machine.host)).target() == f"/boot/{expected}"
+
+
+def test_a_file_of_its_own_changes_grubs_default(machine: Machine) -> None:
+    machine.write("/boot/grub/grub.cfg", NESTED)
+    machine.write("/etc/default/grub", "GRUB_DEFAULT=0\n")
+    machine.write("/etc/default/grub.d/own.cfg", "GRUB_DEFAULT=2\n")
+    machine.write("/boot/dtb-other", "x")
+    assert Grub(View(machine.host)).target() == "/boot/dtb-other"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            ("a.conf", "sort-key debian\nversion 6.12.1"),
+            ("b.conf", "sort-key debian\nversion 6.12"),
+        ),
+        (("deb-6.12.0.conf", ""), ("deb-6.1.0.conf", "")),
+        # Without a sort-key the version does not count.
+        (("b.conf", "version 1"), ("a.conf", "version 2")),
+        (("z.conf", "sort-key a"), ("a.conf", "")),
+        (("deb-6.12.0.conf", ""), ("deb-6.12.0~rc1.conf", "")),
+        (("deb-6.1.0.conf", ""), ("deb-6.12.0+0-3.conf", "")),
+        (("deb-6.12.0+2-1.conf", ""), ("deb-6.1.0.conf", "")),
+    ],
+)
+def test_systemd_boot_lists_entries_in_its_own_order(
+    machine: Machine, first: tuple[str, str], second: tuple[str, str]
+) -> None:
+    for name, keys in (first, second):
+        machine.write(f"{ENTRIES}/{name}", f"{keys}\nlinux /l\ndevicetree /board.dtb\n")
+    assert Entries(View(machine.host)).target() == f"{ENTRIES}/{first[0]}"
+
+
+def test_the_counter_of_tries_is_no_part_of_an_entrys_name(machine: Machine) -> None:
+    for name in ("deb-6.12.0.conf", "deb-6.1.0+2-1.conf"):
+        machine.write(f"{ENTRIES}/{name}", "linux /l\ndevicetree /board.dtb\n")
+    machine.write("/boot/efi/loader/loader.conf", "default deb-6.1.0.conf\n")
+    assert Entries(View(machine.host)).target() == f"{ENTRIES}/deb-6.1.0+2-1.conf"
 
 
 @needs_dtc

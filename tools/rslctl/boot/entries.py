@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import posixpath
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
+from typing import Any
 
 from rslctl.boot.view import Edit, Loader, Part, View, appended
 from rslctl.errors import RslError
 
 
 def version_key(text: str) -> list[tuple[int, int | str]]:
-    """A key that sorts versions: numbers by value, a tilde before anything."""
+    """A key that sorts versions: numbers by value, a tilde before anything, also before the end."""
     words = re.findall(r"\d+|~|[a-zA-Z]+|[^a-zA-Z\d~]", text)
-    return [
+    keys: list[tuple[int, int | str]] = [
         (2, int(word)) if word.isdigit() else (0, "") if word == "~" else (1, word)
         for word in words
     ]
+    return [*keys, (1, "")]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,37 @@ class _Entry:
 
     def value(self, key: str) -> str:
         return self.keys.get(key, (0, ""))[1]
+
+    @property
+    def identifier(self) -> str:
+        """The file name without the counter of tries: boot_entry_parse_tries()."""
+        return _TRIES.sub(".conf", posixpath.basename(self.path))
+
+    @property
+    def tries_left(self) -> int | None:
+        """How often it may still be tried; None if that is not counted."""
+        found = _TRIES.search(self.path)
+        return int(found[1]) if found else None
+
+
+#: The counter in an entry's file name: tries that are left, and those that failed.
+_TRIES = re.compile(r"\+(\d+)(?:-(\d+))?\.conf$")
+
+
+def _order(one: _Entry, two: _Entry) -> int:
+    """Which entry systemd-boot lists first: boot_entry_compare() in src/boot/boot.c."""
+
+    def ascending(a: Any, b: Any) -> int:
+        return int(a > b) - int(a < b)
+
+    sorts = ascending(one.tries_left == 0, two.tries_left == 0)
+    sorts = sorts or ascending(not one.value("sort-key"), not two.value("sort-key"))
+    if one.value("sort-key") and two.value("sort-key"):
+        for key in ("sort-key", "machine-id"):
+            sorts = sorts or ascending(one.value(key), two.value(key))
+        versions = [version_key(each.value("version")) for each in (two, one)]
+        sorts = sorts or ascending(*versions)
+    return sorts or ascending(version_key(two.identifier), version_key(one.identifier))
 
 
 class Entries(Loader):
@@ -71,19 +106,11 @@ class Entries(Loader):
 
         What the user chose in the menu for good (an EFI variable) is not seen.
         """
-        entries = sorted(
-            self._entries(self.config),
-            key=lambda each: (
-                # Entries that have a sort-key are before those without (BLS, Sorting).
-                not each.value("sort-key"),
-                each.value("sort-key"),
-                [(-kind, _reversed(word)) for kind, word in version_key(each.value("version"))],
-            ),
-        )
+        entries = sorted(self._entries(self.config), key=functools.cmp_to_key(_order))
         conf = self.view.text(f"{posixpath.dirname(self.config)}/loader.conf")
         said = re.findall(r"^\s*default\s+(\S+)", conf, re.MULTILINE)
         for each in entries:
-            name = posixpath.basename(each.path)
+            name = each.identifier
             if said and any(
                 fnmatch.fnmatch(known, said[-1]) for known in (name, name.removesuffix(".conf"))
             ):
@@ -134,11 +161,6 @@ class Entries(Loader):
         return Edit(files, generated=frozenset(files))
 
 
-def _reversed(word: int | str) -> tuple[int, ...]:
-    """A key that sorts numbers, and words, the other way round."""
-    return (-word,) if isinstance(word, int) else tuple(-ord(each) for each in word)
-
-
 class _Tree(Loader):
     """A tree that is replaced by the merged one."""
 
@@ -177,26 +199,31 @@ class Grub(_Tree):
 
     def _said(self, path: str) -> str:
         """The file that "devicetree" of the default entry names; "" if it has none."""
-        entries = _menu_entries(self.view.text(path))
-        wanted = self._wanted(posixpath.dirname(path))
-        for number, (names, body) in enumerate(entries):
-            if wanted in (*names, str(number)):
-                said = re.findall(r"^\s*devicetree\s+[\"']?(\S+?)[\"']?\s*$", body, re.MULTILINE)
-                return re.sub(r"^\([^)]*\)", "", said[-1]) if said else ""
-        return ""
+        text = self.view.text(path)
+        entry = _menu(text).chosen(self._wanted(text, posixpath.dirname(path)))
+        said = [words[1] for line in entry.lines if (words := _words(line))[:1] == ["devicetree"]]
+        return re.sub(r"^\([^)]*\)", "", said[-1]) if said else ""
 
-    def _wanted(self, folder: str) -> str:
-        """The number, title or id of the default entry; of a submenu's entry the last part."""
-        said = re.findall(
-            r"^GRUB_DEFAULT=[\"']?(.*?)[\"']?\s*$",
-            self.view.text("/etc/default/grub"),
-            re.MULTILINE,
-        )
+    def _wanted(self, text: str, folder: str) -> str:
+        """The default entry: numbers, titles or ids from the menu to the entry, with > between."""
+        # What boots once is another branch of grub.cfg: set default="${next_entry}".
+        said = [
+            each
+            for each in re.findall(r"^\s*set\s+default=[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
+            if each != "${next_entry}"
+        ] or self._defaults()
         wanted = said[-1] if said else "0"
-        if wanted == "saved":
+        if wanted in ("saved", "${saved_entry}"):
             saved = re.search(r"^saved_entry=(.*)$", self.view.text(f"{folder}/grubenv"), re.M)
             wanted = saved[1] if saved else "0"
-        return wanted.rpartition(">")[2] or "0"
+        return wanted or "0"
+
+    def _defaults(self) -> list[str]:
+        """What the files say from which grub.cfg is made; the last counts."""
+        more = "/etc/default/grub.d"
+        names = [f"{more}/{name}" for name in sorted(self.view.names(more)) if ".cfg" in name]
+        text = "\n".join(self.view.text(each) for each in ("/etc/default/grub", *names))
+        return re.findall(r"^\s*GRUB_DEFAULT=[\"']?(.*?)[\"']?\s*$", text, re.MULTILINE)
 
     def tree(self) -> str:
         said = self._said(self.config)
@@ -210,13 +237,62 @@ class Grub(_Tree):
         return found
 
 
-def _menu_entries(text: str) -> list[tuple[list[str], str]]:
-    """The menu entries of a grub.cfg: title and id, and the commands."""
-    found = []
-    for each in re.finditer(r"^\s*menuentry\s+(.*?)\{\s*$(.*?)^\s*\}", text, re.M | re.S):
-        names = re.findall(r"'([^']*)'|\"([^\"]*)\"", each[1])
-        found.append(([a or b for a, b in names], each[2]))
-    return found
+@dataclass
+class _Menu:
+    """A menu, a submenu or an entry of grub.cfg."""
+
+    #: Its title and its id.
+    names: list[str] = field(default_factory=list)
+    #: The entries and submenus of a menu.
+    below: list[_Menu] = field(default_factory=list)
+    #: The commands of an entry.
+    lines: list[str] = field(default_factory=list)
+
+    def chosen(self, wanted: str) -> _Menu:
+        """The entry that *wanted* leads to; the first where it names none."""
+        if not self.below:
+            return self
+        # A title's own > is doubled.
+        first, *rest = re.split(r"(?<!>)>(?!>)", wanted, maxsplit=1)
+        first = first.replace(">>", ">")
+        for number, each in enumerate(self.below):
+            if first in (*each.names, str(number)):
+                return each.chosen(rest[0] if rest else "0")
+        return self.below[0].chosen("0")
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command of GRUB; those that are there if a quotation has no end."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return line.split()
+
+
+def _menu(text: str) -> _Menu:
+    """The menu of a grub.cfg."""
+    top = _Menu()
+    # A function has braces as an entry has.
+    inside: list[_Menu | None] = [top]
+    for line in text.split("\n"):
+        words = _words(line)
+        if words[:1] in (["menuentry"], ["submenu"]) and words[-1] == "{":
+            identifiers = [
+                words[at + 1]
+                for at, word in enumerate(words[:-2])
+                if word in ("--id", "$menuentry_id_option", "${menuentry_id_option}")
+            ]
+            made = _Menu([*words[1:2], *identifiers])
+            if inside[-1]:
+                inside[-1].below.append(made)
+            inside.append(made)
+        elif words[-1:] == ["{"]:
+            inside.append(None)
+        elif words == ["}"] and len(inside) > 1:
+            inside.pop()
+        elif inside[-1]:
+            inside[-1].lines.append(line)
+    return top
 
 
 class Tree(_Tree):

@@ -135,8 +135,10 @@ class _Conf(Loader):
         word = key.upper() if key == "overlays" else key
         if key in label.keys:
             at, value = label.keys[key]
-            if name not in value.split(between):
-                lines[at] = appended(lines[at], f"{between * bool(value)}{name}")
+            if not value:
+                lines[at] = appended(lines[at], f" {name}")
+            elif name not in value.split(between):
+                lines[at] = appended(lines[at], f"{between}{name}")
         else:
             # Before the tree, whose line may be the last and without an end.
             at, _ = label.keys.get("fdt") or label.keys["fdtdir"]

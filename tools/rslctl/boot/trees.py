@@ -86,14 +86,14 @@ def matching(view: View, parts: list[Part]) -> list[Part]:
     """
     named = [part for part in parts if posixpath.basename(part.path) in view.trees]
     if named or not view.compatible:
-        return list({part.data: part for part in named}.values())
+        return named
     running = view.running("compatible")
     if not set(running) & set(view.compatible):
         running = []
     # Parsing takes long, so what cannot match is left out before.
     wanted = [f"{name}\0".encode() for name in running or view.compatible]
-    found = {part.data: part for part in parts if any(name in part.data for name in wanted)}
-    trees = [(part, root(part)) for part in found.values()]
+    found = [part for part in parts if any(name in part.data for name in wanted)]
+    trees = [(part, root(part)) for part in found]
     fitting = [
         (part, tree)
         for part, tree in trees
@@ -115,5 +115,9 @@ def find(view: View, directories: list[str]) -> list[Part]:
             names = [name for name in files if name.endswith(".dtb")]
             names = [name for name in names if name in view.trees] or names
             found += [part for name in names if (part := view.part(f"{below}/{name}"))]
-        return matching(view, found)
+        # Several files may be the same tree.
+        first: dict[bytes, Part] = {}
+        for part in found:
+            first.setdefault(part.data, part)
+        return matching(view, list(first.values()))
     return []
