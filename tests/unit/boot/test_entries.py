@@ -261,3 +261,48 @@ _VERSIONS = st.lists(st.integers(0, 40), min_size=1, max_size=4)
 def test_versions_sort_by_their_numbers(one: list[int], other: list[int]) -> None:
     texts = [".".join(map(str, each)) for each in (one, other)]
     assert (version_key(texts[0]) < version_key(texts[1])) == (one < other)
+
+
+@needs_dtc
+def test_an_entry_that_was_changed_names_no_tree_that_is_gone(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "systemd-boot")
+    install(machine)
+    path = f"{ENTRIES}/debian-6.12.1.conf"
+    machine.write(path, machine.host.read(path).decode() + "# mine\n")
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert machine.host.read(path).decode() == ENTRY + "# mine\n"
+    assert not machine.host.exists("/boot/efi/debian/6.12.1/rslctl-qemu-virt.dtb")
+
+
+@needs_dtc
+def test_an_entry_that_was_changed_gets_it_again(machine: Machine, rslctl: Rslctl) -> None:
+    prepare(machine, "systemd-boot")
+    install(machine)
+    path = f"{ENTRIES}/debian-6.12.1.conf"
+    changed = machine.host.read(path).decode() + "# mine\n"
+    machine.write(path, changed)
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert machine.host.read(path).decode() == changed
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert machine.host.read(path).decode() == ENTRY + "# mine\n"
+
+
+@needs_dtc
+def test_an_entry_whose_tries_were_counted_is_the_same_entry(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    """systemd-boot renames it before each try, and systemd-bless-boot when it has booted."""
+    prepare(machine, "systemd-boot")
+    path = machine.path(f"{ENTRIES}/debian-6.12.1.conf")
+    counted = path.rename(path.with_name("debian-6.12.1+3.conf"))
+    install(machine)
+    blessed = counted.rename(path)
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert merged(machine, "/boot/efi/debian/6.12.1/rslctl-qemu-virt.dtb")
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 0
+    assert rslctl_uninstall(machine, rslctl)[0] == 3
+    assert blessed.read_text() == ENTRY
+    assert not machine.host.exists("/boot/efi/debian/6.12.1/rslctl-qemu-virt.dtb")

@@ -242,3 +242,38 @@ def test_any_extlinux_conf_gets_one_file_and_is_back_byte_for_byte(confs: tuple[
         assert conf.read_bytes().decode() == expected
         uninstall(machine)
         assert snapshot(machine) == before
+
+
+def test_an_empty_list_gets_its_first_name_as_a_word_of_its_own(machine: Machine) -> None:
+    prepare(machine, "extlinux")
+    for before, after in (("fdtoverlays", ""), ("fdtoverlays \t", " \t"), ("fdtoverlays\r", "\r")):
+        text = EXTLINUX.replace("\tfdt /", f"\t{before}\n\tfdt /")
+        machine.write("/boot/extlinux/extlinux.conf", text)
+        install(machine)
+        now = machine.host.read("/boot/extlinux/extlinux.conf").decode()
+        assert now == text.replace(before, f"fdtoverlays {FILE}{after}")
+        uninstall(machine)
+
+
+@needs_dtc
+def test_another_default_label_gets_it_and_the_one_before_loses_it(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    """As a kernel update does that adds a label."""
+    conf = "/boot/extlinux/extlinux.conf"
+    label = "label {0}\n\tlinux /v\n\tfdt /dtbs/board.dtb\n"
+    machine.write("/boot/dtbs/board.dtb", dtc(BASE))
+    machine.write(conf, "default l1\n" + label.format("l1"))
+    install(machine)
+    new = "default l2\n" + label.format("l1") + label.format("l2")
+    text = machine.host.read(conf).decode().replace("default l1", "default l2")
+    machine.write(conf, text + label.format("l2"))
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    status, out, _ = rslctl("overlay", "install", "--root", machine.root)
+    assert status == 3
+    assert f"{conf} does not have it loaded any more" in out
+    wanted = label.replace("\tfdt /", f"\tfdtoverlays {FILE}\n\tfdt /").format("l2")
+    assert machine.host.read(conf).decode() == new.replace(label.format("l2"), wanted)
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 0
+    uninstall(machine)
+    assert machine.host.read(conf).decode() == new

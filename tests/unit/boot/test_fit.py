@@ -140,3 +140,33 @@ def test_a_file_of_another_kind_is_told(machine: Machine, rslctl: Rslctl) -> Non
     status, _, err = rslctl_install(machine, rslctl)
     assert status == 1
     assert "rslctl: fit: /boot/fitImage is no FIT image; there is no /boot/firmware/fitI" in err
+
+
+def test_of_configurations_with_the_same_tree_the_default_one_gets_it(machine: Machine) -> None:
+    same = FIT.replace('default = "conf-other"', 'default = "conf-board"').replace(
+        "conf-board { kernel",
+        'conf-again { kernel = "kernel-1"; fdt = "fdt-board"; };\n\t\tconf-board { kernel',
+    )
+    last = same.replace("conf-again", "conf-zz")
+    for source in (same, last):
+        machine.write(IMAGE, fit(dtc(BASE), source=source))
+        install(machine)
+        parsed = tree.from_blob(machine.host.read(IMAGE), "image")
+        for path in parsed.nodes:
+            if path.startswith("/configurations/"):
+                ours = parsed.texts(path, "fdt") == ["fdt-rslctl-qemu-virt"]
+                assert ours == path.endswith("/conf-board")
+        uninstall(machine)
+
+
+def test_of_two_configurations_that_boot_neither_by_default_none_is_chosen(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    source = FIT.replace(
+        "conf-board { kernel",
+        'conf-again { kernel = "kernel-1"; fdt = "fdt-board"; };\n\t\tconf-board { kernel',
+    )
+    machine.write(IMAGE, fit(dtc(BASE), source=source))
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert "several configurations are for this board: conf-again, conf-board" in err

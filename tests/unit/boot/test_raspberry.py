@@ -8,7 +8,7 @@ from rslctl.boot.raspberry import Raspberry
 from rslctl.boot.view import View
 
 from tests.command_line import Rslctl
-from tests.unit.boot.support import FILE, install, prepare, rslctl_install
+from tests.unit.boot.support import FILE, install, prepare, rslctl_install, uninstall
 from tests.unit.devicetree.support import dtc
 from tests.unit.machine import Machine
 from tests.unit.programs import needs_dtc
@@ -78,3 +78,21 @@ def test_the_map_of_overlays_and_the_prefixes_are_followed(machine: Machine) -> 
         machine.write(f"/boot/firmware/six/overlays/{name}.dtbo", name)
     found = [part.data for part in Raspberry(View(machine.host)).overlays(FILE)]
     assert found == [b"new", b"kms-pi4", b"plain"]
+
+
+@needs_dtc
+def test_a_line_under_a_filter_of_another_model_does_not_load_it(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "raspberrypi")
+    machine.write(COMPATIBLE, PI4)
+    before = machine.host.read(CONFIG).decode()
+    install(machine)
+    line = "dtoverlay=rslctl-qemu-virt\n"
+    written = f"{before}[cm5]\n{line}"
+    machine.write(CONFIG, written)
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert machine.host.read(CONFIG).decode() == f"{before}[cm5]\n[all]\n{line}"
+    uninstall(machine)
+    assert machine.host.read(CONFIG).decode() == f"{before}[cm5]\n"

@@ -125,9 +125,35 @@ class Entries(Loader):
     def target(self) -> str:
         return self._default().path
 
+    def said(self) -> str:
+        """The tree of the entry, before it was the merged one."""
+        said, record = self._default().value("devicetree"), self.view.record
+        before = record.about.get("said") if record else ""
+        if record and before and posixpath.basename(said) == _merged(f"rslctl-{record.name}.dtbo"):
+            return posixpath.join(posixpath.dirname(said), posixpath.basename(before))
+        return said
+
+    def loads(self, file: str) -> bool:
+        entry = self._default()
+        said = entry.value("devicetree")
+        names = [said] if self.merges else entry.value("devicetree-overlay").split()
+        return (_merged(file) if self.merges else file) in map(posixpath.basename, names)
+
+    def without(self, file: str) -> dict[str, bytes]:
+        # An entry is renamed when it has booted: its name counts the tries.
+        before = posixpath.basename(self.said())
+        found = {}
+        for entry in self._entries(self.config):
+            at, tree = entry.keys.get("devicetree", (0, ""))
+            if before and posixpath.basename(tree) == _merged(file) != before:
+                lines = self.view.text(entry.path).split("\n")
+                own = posixpath.join(posixpath.dirname(tree), before)
+                lines[at] = lines[at].replace(tree, own)
+                found[entry.path] = "\n".join(lines).encode("latin-1")
+        return found
+
     def trees(self) -> list[Part]:
-        said = self._default().value("devicetree")
-        found = self.view.first(self.view.on_partition(self.folder, said))
+        found = self.view.first(self.view.on_partition(self.folder, self.said()))
         return [found] if found else []
 
     def overlays(self, file: str) -> list[Part]:
@@ -146,7 +172,7 @@ class Entries(Loader):
         lines = self.view.text(entry.path).split("\n")
         at, tree = entry.keys["devicetree"]
         if self.merges:
-            file = posixpath.splitext(file)[0] + ".dtb"
+            file = _merged(file)
         said = posixpath.join(posixpath.dirname(tree), file)
         if self.merges:
             end = len(lines[at].rstrip())
@@ -155,10 +181,15 @@ class Entries(Loader):
             at, now = entry.keys["devicetree-overlay"]
             if said not in now.split():
                 lines[at] = appended(lines[at], f" {said}")
-        base = self.view.first(self.view.on_partition(self.folder, tree))
+        base = self.view.first(self.view.on_partition(self.folder, self.said()))
         folder = posixpath.dirname(base.path if base else f"{self.folder}/{tree.lstrip('/')}")
         files = {f"{folder}/{file}": blob, entry.path: "\n".join(lines).encode("latin-1")}
         return Edit(files, generated=frozenset(files))
+
+
+def _merged(file: str) -> str:
+    """The file name of the merged tree, where that of the overlay is *file*."""
+    return posixpath.splitext(file)[0] + ".dtb"
 
 
 class _Tree(Loader):

@@ -88,13 +88,13 @@ class _Conf(Loader):
 
     files = ("extlinux/extlinux.conf",)
 
-    def label(self) -> Label:
-        """The label that is changed.
+    def label(self, text: str | None = None) -> Label:
+        """The label that is changed, in *text* if that is given.
 
         Raises:
             RslError: the loader does not apply overlays to it.
         """
-        label = default_label(self.text(), self.source)
+        label = default_label(self.text() if text is None else text, self.source)
         if not {"fdt", "fdtdir"} & set(label.keys):
             raise RslError(
                 f"{self.source}: label {label.name!r} has neither fdt nor fdtdir: "
@@ -120,18 +120,48 @@ class _Conf(Loader):
             return [found] if found else []
         return trees.find(self.view, self.paths(label.value("fdtdir") or "."))
 
+    #: The keyword of the list of overlays, and what is between them.
+    key, between = "fdtoverlays", " "
+
+    def _listed(self, text: str | None = None) -> list[str]:
+        return [name for name in self.label(text).value(self.key).split(self.between) if name]
+
     def overlays(self, file: str) -> list[Part]:
-        names = self.label().value("fdtoverlays").split(" ")
         return [
             part
-            for name in names
-            if name and posixpath.basename(name) != file
+            for name in self._listed()
+            if posixpath.basename(name) != file
             for part in self.named(self.paths(name))
         ]
 
-    def with_key(self, label: Label, key: str, name: str, between: str) -> bytes:
-        """The file with *name* in the list *key* of the label."""
-        lines = self.text().split("\n")
+    def loads(self, file: str) -> bool:
+        return file in map(posixpath.basename, self._listed())
+
+    def without(self, file: str) -> dict[str, bytes]:
+        text = self._without(file)
+        return {} if text == self.text() else {self.config: text.encode("latin-1")}
+
+    def _without(self, file: str) -> str:
+        """The text without *file* in any label."""
+        kept = []
+        for line in self.text().split("\n"):
+            word, _, value = _words(line)
+            names = value.split(self.between)
+            left = [name for name in names if posixpath.basename(name) != file]
+            if _L4T_KEYS.get(word) != self.key or left == names:
+                kept.append(line)
+            elif left:
+                kept.append(line.replace(value, self.between.join(left)))
+        return "\n".join(kept)
+
+    def with_name(self, file: str, name: str) -> bytes:
+        """The file with *name*, whose last part is *file*, in the list of the label, and no other.
+
+        A label that was the default one when it was installed may have it still.
+        """
+        key, between, text = self.key, self.between, self._without(file)
+        label = self.label(text)
+        lines = text.split("\n")
         word = key.upper() if key == "overlays" else key
         if key in label.keys:
             at, value = label.keys[key]
@@ -178,7 +208,7 @@ class Extlinux(_Conf):
     def edit(self, file: str, blob: bytes) -> Edit:
         _check_room(blob)
         folder = posixpath.dirname(self.config)
-        conf = self.with_key(self.label(), "fdtoverlays", file, " ")
+        conf = self.with_name(file, file)
         # Last the file that has it loaded.
         return Edit({f"{folder}/{file}": blob, self.config: conf})
 
@@ -227,7 +257,9 @@ class L4T(_Conf):
     def unlike(self, path: str) -> str:
         return "" if _is_l4t(self.view, path) else "is not for NVIDIA's L4T"
 
-    def label(self) -> Label:
+    key, between = "overlays", ","
+
+    def label(self, text: str | None = None) -> Label:
         release = re.search(r"# R(\d+) ", self.view.text(_L4T_RELEASE))
         if release and int(release[1]) < _L4T_UEFI:
             raise RslError(
@@ -240,7 +272,8 @@ class L4T(_Conf):
                 hint="give the overlay to what makes and signs the image (-o FILE.dtbo)",
             )
         # Keywords in small letters are no keywords there.
-        capitals = re.sub(r"^([ \t]*)([a-z]\S*)", r"\1#\2", self.text(), flags=re.MULTILINE)
+        text = self.text() if text is None else text
+        capitals = re.sub(r"^([ \t]*)([a-z]\S*)", r"\1#\2", text, flags=re.MULTILINE)
         label = default_label(capitals, self.source, _L4T_KEYS)
         if "fdt" not in label.keys:
             raise RslError(
@@ -251,18 +284,9 @@ class L4T(_Conf):
             )
         return label
 
-    def overlays(self, file: str) -> list[Part]:
-        names = self.label().value("overlays").split(",")
-        return [
-            part
-            for name in names
-            if name and posixpath.basename(name) != file
-            for part in self.named(self.paths(name))
-        ]
-
     def edit(self, file: str, blob: bytes) -> Edit:
         path = f"/boot/{file}"
-        conf = self.with_key(self.label(), "overlays", path, ",")
+        conf = self.with_name(file, path)
         return Edit({path: blob, self.config: conf})
 
 

@@ -132,12 +132,13 @@ def _check_replaceable(host: Host, record: Record) -> None:
         RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
     """
     name = file_of(record.name).removesuffix(".dtbo").encode()
+    loaded = _is_loaded(host, record)
     lost = [
         host.where(each.path)
         for each in transaction.foreign(host, record)
         if (now := transaction.content(host, each.path)) is not None
         and not each.generated
-        and (not each.before or name in now)
+        and (not each.before or (name in now and loaded))
     ]
     if lost:
         raise RslError(
@@ -183,6 +184,7 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
         "base": trees.digest(stacks),
         "overlay": transaction.digest(blob),
         "given": str(how.base.absolute()) if how.base else "",
+        "said": loader.said(),
     }
     if loader.merges:
         blob = overlay.merge(made, stacks[0].tree.data)
@@ -319,11 +321,34 @@ def _take_back(
     run: bool = True,
     report: Report,
 ) -> None:
+    named = {} if force else _named(host, record)
     for path in transaction.restore(host, record, force=force, leave=leave):
         report(f"put back {host.where(path)}")
+        named.pop(path, None)
+    for path, data in named.items():
+        _rewrite(host, path, data)
+        report(f"took it out of {host.where(path)}")
     if run:
         _run(host, tuple(record.about["command"].split()), report)
     transaction.forget(host, record.name)
+
+
+def _named(host: Host, record: Record) -> dict[str, bytes]:
+    """The configuration files that name what was installed, without that name.
+
+    What others changed is not put back, but may not name a file that is removed.
+    """
+    try:
+        present = _loader(View(host, replace(record, changes=())), again(record))
+        return present.without(file_of(record.name))
+    except RslError:
+        return {}  # the loader is not there any more
+
+
+def _rewrite(host: Host, path: str, data: bytes) -> None:
+    now = host.stat(path)
+    if now:
+        host.put(path, data, mode=now.st_mode & 0o777, owner=(now.st_uid, now.st_gid))
 
 
 # What is installed
@@ -347,8 +372,8 @@ def stale(host: Host, record: Record) -> str:
         return f"the tree that is booted is not found any more: {error}"
     if target != about["target"]:
         return f"the boot loader reads {target} now"
-    if lost := _lost(host, record):
-        return f"{', '.join(lost)}: written anew or removed since"
+    if reason := _unloaded(host, record):
+        return reason
     if not about["base"]:
         return ""
     if not stacks and about["given"]:
@@ -362,6 +387,24 @@ def stale(host: Host, record: Record) -> str:
     if about["base"] == trees.digest(stacks):
         return ""
     return f"{stacks[0].source} has changed since the overlay was fitted to it"
+
+
+def _unloaded(host: Host, record: Record) -> str:
+    """Why what was written is not loaded any more; "" if it is."""
+    if lost := _lost(host, record):
+        return f"{', '.join(lost)}: written anew or removed since"
+    if not _is_loaded(host, record):
+        return f"{record.about['config']} does not have it loaded any more"
+    return ""
+
+
+def _is_loaded(host: Host, record: Record) -> bool:
+    """Whether the configuration, as it is now, has the overlay loaded."""
+    try:
+        present = replace(record, changes=())
+        return _loader(View(host, present), again(record)).loads(file_of(record.name))
+    except RslError:
+        return False
 
 
 def _is_there(path: Path) -> bool:

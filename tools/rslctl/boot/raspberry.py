@@ -116,8 +116,23 @@ class Raspberry(Loader):
         renamed = tree.texts(f"/{name}", "renamed") or tree.texts(f"/{name}", chip)
         return renamed[0] if renamed and renamed[0] else name
 
+    def loads(self, file: str) -> bool:
+        line = ("dtoverlay", file.removesuffix(".dtbo"))
+        return line in self._lines()
+
+    def without(self, file: str) -> dict[str, bytes]:
+        text = self._without(file)
+        return {} if text == self.text() else {self.config: text.encode("latin-1")}
+
+    def _without(self, file: str) -> str:
+        """The text without the line of *file*, under whatever filter."""
+        lines = self.text().split("\n")
+        name = file.removesuffix(".dtbo")
+        return "\n".join(line for line in lines if line.strip() != f"dtoverlay={name}")
+
     def edit(self, file: str, blob: bytes) -> Edit:
-        text, name = self.text(), file.removesuffix(".dtbo")
+        # Where it is under a filter that does not hold, it is loaded by a line of its own.
+        text, name = self._without(file), file.removesuffix(".dtbo")
         sections = re.findall(r"^[ \t]*\[([^\]]*)\]", text, re.MULTILINE)
         if sections and sections[-1] != "all":
             text = with_line(text, "[all]")

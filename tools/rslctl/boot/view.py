@@ -203,6 +203,18 @@ class Loader:
         """
         raise NotImplementedError
 
+    def said(self) -> str:
+        """What the configuration named in place of the merged tree; "" if that is not needed."""
+        return ""
+
+    def loads(self, file: str) -> bool:
+        """Whether the configuration has *file* loaded, where that can be told."""
+        return True
+
+    def without(self, file: str) -> dict[str, bytes]:
+        """The configuration files that name *file*, without it."""
+        return {}
+
     def check_installed(self, file: str) -> None:
         """Check, after the command, that the loader has got *file*.
 
