@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl.boot import installer, transaction
+from rslctl.boot import installed, installer, transaction
 
 from tests.command_line import Rslctl
 from tests.unit.devicetree.support import BASE, dtc
@@ -223,15 +223,15 @@ def options(loader: str) -> list[str]:
     return ["--dtb", "/boot/board.dtb"] if loader == "dtb" else []
 
 
-def how(loader: str) -> installer.How:
-    return installer.How(dtb="/boot/board.dtb" if loader == "dtb" else None)
+def how(loader: str) -> installed.How:
+    return installed.How(dtb="/boot/board.dtb" if loader == "dtb" else None)
 
 
-def install(machine: Machine, how: installer.How | None = None) -> bool:
+def install(machine: Machine, how: installed.How | None = None) -> bool:
     return installer.install(
         machine.host,
         machine.board,
-        how or installer.How(),
+        how or installed.How(),
         dry_run=False,
         report=lambda _: None,
     )

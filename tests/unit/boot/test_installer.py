@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslctl.boot import installer, transaction
+from rslctl.boot import installed, transaction
 from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
@@ -104,7 +104,7 @@ def test_u_boot_update_is_run_and_what_it_made_is_looked_at(
 def test_a_tree_is_replaced_by_the_merged_one_also_behind_a_link(machine: Machine) -> None:
     prepare(machine, "dtb")
     machine.path("/boot/current.dtb").symlink_to("/boot/board.dtb")
-    install(machine, installer.How(dtb="/boot/current.dtb"))
+    install(machine, installed.How(dtb="/boot/current.dtb"))
     merged = tree.from_blob(machine.host.read("/boot/board.dtb"), "merged")
     assert "/rsl-mbox@8020040" in merged
     assert machine.host.link_target("/boot/current.dtb") == "/boot/board.dtb"

@@ -142,5 +142,5 @@ def test_the_document_lists_what_is_found_and_every_finding_is_provoked() -> Non
     modules = (doctor, checks, host_checks, remote_checks)
     source = "".join(Path(str(each.__file__)).read_text() for each in modules)
     named = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
-    # What is installed for the boot loader is looked at by rslctl.boot.installer.
+    # What is installed for the boot loader is looked at by rslctl.boot.installed.
     assert listed - {"stale"} == provoked == named

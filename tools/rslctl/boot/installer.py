@@ -3,23 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from rslctl.boot import loaders, transaction, trees
-from rslctl.boot.entries import Tree
+from rslctl.boot import transaction, trees
+from rslctl.boot.installed import (
+    How,
+    again,
+    file_of,
+    given_tree,
+    is_loaded,
+    loader_of,
+    stacks_of,
+    stale,
+)
 from rslctl.boot.transaction import Record
 from rslctl.boot.trees import Stack
-from rslctl.boot.view import Edit, Loader, Part, View
+from rslctl.boot.view import Edit, Loader, View
 from rslctl.devicetree import overlay, remoteproc
 from rslctl.devicetree.nodes import Overlay, to_blob
 from rslctl.devicetree.tree import from_machine
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board
-from rslctl.setup.checks import Finding
 
 #: Called with a line for each step that is done, or would be done.
 Report = Callable[[str], None]
@@ -30,42 +37,10 @@ _SAME = ("loader", "config", "target", "base", "overlay")
 
 
 @dataclass(frozen=True)
-class How:
-    """How to install; None means what the machine has."""
-
-    #: A loader's name, or NAME:FILE with its configuration file.
-    loader: str | None = None
-    #: The tree on the machine that is replaced by the merged one.
-    dtb: str | None = None
-    #: The base tree to check against, if the machine does not tell which it is.
-    base: Path | None = None
-    #: By what name or file the board can be loaded again; "" means its own name.
-    board: str = ""
-    transport: str | None = None
-
-
-@dataclass(frozen=True)
 class _Work:
     edit: Edit
     about: dict[str, Any]
     check: Callable[[], None]
-
-
-def file_of(name: str) -> str:
-    """The file name of a board's overlay in the boot loader's directory."""
-    return f"rslctl-{name}.dtbo"
-
-
-def again(record: Record) -> How:
-    """How an overlay was installed, to install it again."""
-    about = record.about
-    merged = about["loader"] == Tree.name
-    return How(
-        None if merged else f"{about['loader']}:{about['config']}",
-        about["config"] if merged else None,
-        board=about["board"],
-        transport=about["transport"],
-    )
 
 
 def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report) -> bool:
@@ -83,7 +58,8 @@ def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report
         if not dry_run:
             _take_back(host, record, report=report)
             record = None
-    view = View(host, record, board.compatible)
+    over = transaction.over(host, board.name)
+    view = View(host, record, board.compatible, over=over)
     if record and record.done:
         view = replace(view, trees=tuple(record.about["trees"]))
         if not (how.loader or how.dtb):
@@ -110,10 +86,26 @@ def _is_same(host: Host, record: Record, work: _Work) -> bool:
         RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
     """
     same = all(work.about[key] == record.about[key] for key in _SAME)
-    if same and transaction.intact(host, record):
+    over = transaction.over(host, record.name)
+    if same and transaction.intact(host, record, over):
         return True
+    _check_topmost(host, record)
     _check_replaceable(host, record)
     return False
+
+
+def _check_topmost(host: Host, record: Record) -> None:
+    """Check that nothing was installed over it, which has its changes in it.
+
+    Raises:
+        RslError: something was.
+    """
+    over = transaction.over(host, record.name)
+    if over:
+        raise RslError(
+            f"the overlay of board {over[-1].name!r} was installed over that of {record.name!r}",
+            hint=f"first: rslctl overlay uninstall --board {over[-1].name}",
+        )
 
 
 def _foretell(view: View, work: _Work, report: Report) -> None:
@@ -132,7 +124,7 @@ def _check_replaceable(host: Host, record: Record) -> None:
         RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
     """
     name = file_of(record.name).removesuffix(".dtbo").encode()
-    loaded = _is_loaded(host, record)
+    loaded = is_loaded(host, record)
     lost = [
         host.where(each.path)
         for each in transaction.foreign(host, record)
@@ -151,22 +143,12 @@ def _check_replaceable(host: Host, record: Record) -> None:
 # What is to be written
 
 
-def _loader(view: View, how: How) -> Loader:
-    return Tree(view, how.dtb) if how.dtb is not None else loaders.choose(view, how.loader)
-
-
-def _stacks(loader: Loader, file: str) -> list[Stack]:
-    found = loader.trees()
-    overlays = tuple(loader.overlays(file)) if found else ()
-    return [Stack(tree, overlays) for tree in found]
-
-
 def _work(view: View, board: Board, how: How, report: Report) -> _Work:
-    loader = _loader(view, how)
+    loader = loader_of(view, how)
     file = file_of(board.name)
-    stacks = _stacks(loader, file)
+    stacks = stacks_of(loader, file)
     if how.base:
-        given = Stack(_given(how.base), tuple(loader.overlays(file)))
+        given = Stack(given_tree(how.base), tuple(loader.overlays(file)))
         if stacks and given.digest() not in [each.digest() for each in stacks]:
             report(f"note: the boot loader loads {stacks[0].tree.path}, which is not --base")
         stacks = [given]
@@ -191,12 +173,20 @@ def _work(view: View, board: Board, how: How, report: Report) -> _Work:
     edit = loader.edit(file, blob)
     files = {view.resolve(path): data for path, data in edit.files.items()}
     generated = frozenset(map(view.resolve, edit.generated))
+    about["over"] = _below(view, board.name, {*files, *(each.tree.path for each in stacks)})
     about["command"] = " ".join(edit.command)
     return _Work(Edit(files, edit.command, generated), about, lambda: loader.check_installed(file))
 
 
-def _given(path: Path) -> Part:
-    return Part(str(path), overlay.read_base(path)[1])
+def _below(view: View, name: str, paths: set[str]) -> list[str]:
+    """The names of other installations that have changed one of *paths*."""
+    records = [transaction.load(view.host, each) for each in transaction.names(view.host)]
+    resolved = {view.resolve(path) for path in paths}
+    return [
+        each.name
+        for each in records
+        if each and each.name != name and resolved & {change.path for change in each.changes}
+    ]
 
 
 def _fitted(
@@ -308,6 +298,8 @@ def uninstall(host: Host, name: str, *, force: bool, dry_run: bool, report: Repo
         if record.about.get("command"):
             report(f"would run {record.about['command']}")
     else:
+        if not force:
+            _check_topmost(host, record)
         _take_back(host, record, force=force, report=report)
     return True
 
@@ -339,7 +331,7 @@ def _named(host: Host, record: Record) -> dict[str, bytes]:
     What others changed is not put back, but may not name a file that is removed.
     """
     try:
-        present = _loader(View(host, replace(record, changes=())), again(record))
+        present = loader_of(View(host, replace(record, changes=())), again(record))
         return present.without(file_of(record.name))
     except RslError:
         return {}  # the loader is not there any more
@@ -349,106 +341,3 @@ def _rewrite(host: Host, path: str, data: bytes) -> None:
     now = host.stat(path)
     if now:
         host.put(path, data, mode=now.st_mode & 0o777, owner=(now.st_uid, now.st_gid))
-
-
-# What is installed
-
-
-def stale(host: Host, record: Record) -> str:
-    """Why an installed overlay does not fit any more: its base has changed; "" if it has not.
-
-    Also if a file that has it loaded was written anew, so that it is not loaded any more.
-    """
-    about = record.about
-    if not record.done:
-        return ""
-    view = View(host, record, trees=tuple(about["trees"]))
-    try:
-        loader = _loader(view, again(record))
-        stacks = _stacks(loader, file_of(record.name))
-        overlays = tuple(loader.overlays(file_of(record.name)))
-        target = view.resolve(loader.target())
-    except RslError as error:
-        return f"the tree that is booted is not found any more: {error}"
-    if target != about["target"]:
-        return f"the boot loader reads {target} now"
-    if reason := _unloaded(host, record):
-        return reason
-    if not about["base"]:
-        return ""
-    if not stacks and about["given"]:
-        # Nothing but --base told the tree.
-        given = Path(about["given"])
-        stacks = [Stack(_given(given), overlays)] if _is_there(given) else []
-        if not stacks:
-            return ""
-    if not stacks:
-        return f"the tree {', '.join(about['trees'])} is not there any more"
-    if about["base"] == trees.digest(stacks):
-        return ""
-    return f"{stacks[0].source} has changed since the overlay was fitted to it"
-
-
-def _unloaded(host: Host, record: Record) -> str:
-    """Why what was written is not loaded any more; "" if it is."""
-    if lost := _lost(host, record):
-        return f"{', '.join(lost)}: written anew or removed since"
-    if not _is_loaded(host, record):
-        return f"{record.about['config']} does not have it loaded any more"
-    return ""
-
-
-def _is_loaded(host: Host, record: Record) -> bool:
-    """Whether the configuration, as it is now, has the overlay loaded."""
-    try:
-        present = replace(record, changes=())
-        return _loader(View(host, present), again(record)).loads(file_of(record.name))
-    except RslError:
-        return False
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file exists, and in a directory that this process may look into."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def _lost(host: Host, record: Record) -> list[str]:
-    """The files that do not have the overlay, or do not have it loaded, any more."""
-    name = file_of(record.name).removesuffix(".dtbo").encode()
-    found = []
-    for each in record.changes:
-        now = transaction.content(host, each.path)
-        same = transaction.digest(now) == each.after
-        gone = now is None or each.generated or (each.before and name not in now)
-        if gone and not same:
-            found.append(each.path)
-    return found
-
-
-def state(host: Host, record: Record) -> str:
-    """The state of an installation."""
-    if not record.done:
-        return "unfinished"
-    if stale(host, record):
-        return "stale"
-    return "installed" if transaction.intact(host, record) else "changed"
-
-
-def findings(host: Host) -> Iterator[Finding]:
-    """The installed overlays that are stale, or cannot be looked at."""
-    for name in transaction.names(host):
-        try:
-            record = transaction.load(host, name)
-        except RslError as error:
-            yield Finding("stale", "unknown", f"cannot tell: {error}", error.hint)
-            continue
-        if record and (why := stale(host, record)):
-            yield Finding(
-                "stale",
-                "warning",
-                f"the overlay of board {name!r} for {record.about['loader']} is stale: {why}",
-                "before the next boot: rslctl overlay install fits it anew",
-            )

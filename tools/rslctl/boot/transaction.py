@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import posixpath
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -176,17 +177,46 @@ def foreign(host: Host, record: Record) -> list[Change]:
     ]
 
 
-def intact(host: Host, record: Record) -> bool:
-    """Whether all files have the written content."""
-    return all(digest(content(host, each.path)) == each.after for each in record.changes)
+def intact(host: Host, record: Record, over: Sequence[Record] = ()) -> bool:
+    """Whether all files have the written content, below what *over* made of it."""
+    return all(digest(beneath(host, over, each.path)) == each.after for each in record.changes)
 
 
-def before(host: Host, record: Record | None, path: str) -> bytes | None:
+def over(host: Host, name: str) -> tuple[Record, ...]:
+    """The records of what was installed over *name*, by changing its files or on a tree with them.
+
+    Also of what was installed over those.
+    """
+    others = [load(host, each) for each in names(host)]
+    wanted, found = [name], {}
+    for under in wanted:
+        for each in others:
+            if each and each.name not in wanted and under in each.about.get("over", ()):
+                found[each.name] = each
+                wanted.append(each.name)
+    return tuple(found.values())
+
+
+def beneath(host: Host, records: Sequence[Record], path: str) -> bytes | None:
+    """The content of *path* before the changes of *records*, whose order does not matter."""
+    now = content(host, path)
+    for _ in records:
+        for record in records:
+            for change in record.changes:
+                if change.path == path and change.after == digest(now):
+                    now = host.read(record.backup(change)) if change.before else None
+    return now
+
+
+def before(
+    host: Host, record: Record | None, path: str, records: Sequence[Record] = ()
+) -> bytes | None:
     """The content of *path* before the changes of *record*; the present one if it has none.
 
     The present one also if it is neither the old one nor the written one: others wrote it since.
+    The changes of *records*, which were made over it, do not count.
     """
-    now = content(host, path)
+    now = beneath(host, records, path)
     for change in record.changes if record else ():
         if change.path == path and digest(now) in (change.before, change.after):
             return host.read(record.backup(change)) if record and change.before else None

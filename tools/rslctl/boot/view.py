@@ -44,10 +44,12 @@ class View:
     trees: tuple[str, ...] = ()
     #: The configuration file to use if there are several; "" if only one is expected.
     config: str = ""
+    #: What was installed over *record*.
+    over: tuple[Record, ...] = ()
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None if it does not exist."""
-        return transaction.before(self.host, self.record, path)
+        return transaction.before(self.host, self.record, path, self.over)
 
     def part(self, path: str) -> Part | None:
         """A file as :class:`Part`; None if it does not exist."""
@@ -64,7 +66,8 @@ class View:
 
     def names(self, directory: str) -> list[str]:
         """The names in a directory; without those that *record* made."""
-        made = {each.path for each in self.record.changes if not each.before} if self.record else ()
+        records = (*self.over, *([self.record] if self.record else []))
+        made = {each.path for one in records for each in one.changes if not each.before}
         return [name for name in self.host.names(directory) if f"{directory}/{name}" not in made]
 
     def resolve(self, path: str) -> str:

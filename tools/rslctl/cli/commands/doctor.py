@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rslctl import __version__
-from rslctl.boot import installer
+from rslctl.boot import installed
 from rslctl.cli.board import chosen
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import INDENT, coloured, note, print_json, show
@@ -84,7 +84,7 @@ def doctor_command(
             raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
     now = tree.from_machine(machine)
     found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
-    found += installer.findings(machine)
+    found += installed.findings(machine)
     if json:
         print_json([asdict(each) for each in found])
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rslctl.boot import installer, live, loaders, transaction
+from rslctl.boot import installed, installer, live, loaders, transaction
 from rslctl.cli.board import chosen
 from rslctl.cli.help import SETTINGS, Command, Group
 from rslctl.cli.machine import ROOT, host
@@ -189,7 +189,7 @@ def install(
     profile = chosen(board, transport, machine)
     # A file is found again from anywhere.
     name = str(Path(board).absolute()) if board.endswith(".toml") else board
-    how = installer.How(loader, dtb, base, name, transport)
+    how = installed.How(loader, dtb, base, name, transport)
     with _locked(machine, dry_run):
         done = installer.install(machine, profile, how, dry_run=dry_run, report=print)
     if not done:
@@ -207,9 +207,9 @@ def _refit(machine: Host, dry_run: bool) -> None:
         for name in transaction.names(machine):
             try:
                 record = transaction.load(machine, name)
-                if record is None or not installer.stale(machine, record):
+                if record is None or not installed.stale(machine, record):
                     continue
-                how = installer.again(record)
+                how = installed.again(record)
                 profile = chosen(how.board, how.transport, machine)
                 done |= installer.install(machine, profile, how, dry_run=dry_run, report=print)
             except RslError as error:
@@ -337,7 +337,7 @@ def list_(json: JsonOption = False, root: RootOption = ROOT) -> None:
                 {
                     "name": name,
                     "where": record.about["loader"],
-                    "state": installer.state(machine, record),
+                    "state": installed.state(machine, record),
                     "files": [each.path for each in record.changes],
                 }
             )

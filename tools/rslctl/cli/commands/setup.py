@@ -123,9 +123,9 @@ def setup(
 def _tell_of_stale_overlays(machine: Host) -> None:
     if not transaction.names(machine):
         return
-    from rslctl.boot import installer  # slow to load, and seldom needed
+    from rslctl.boot import installed  # slow to load, and seldom needed
 
-    for each in installer.findings(machine):
+    for each in installed.findings(machine):
         note(f"{each.check}: {each.text}; {each.remedy}")
 
 
