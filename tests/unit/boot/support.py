@@ -206,14 +206,14 @@ def taken(address: str = "70000000") -> bytes:
     return dtc(TAKEN.replace("70000000", address), "-q")
 
 
-def fit(tree: bytes, *options: str, source: str = FIT) -> bytes:
+def fit(tree: bytes, *options: str, source: str = "") -> bytes:
     """A FIT image with *tree* in the configuration conf-board."""
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         (folder / "kernel").write_bytes(bytes(range(256)) * 8)
         (folder / "board.dtb").write_bytes(tree)
         (folder / "other.dtb").write_bytes(dtc(OTHER, "-q"))
-        (folder / "image.its").write_text(source)
+        (folder / "image.its").write_text(source or FIT)
         command = ["mkimage", *options, "-f", "image.its", "image.fit"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         return (folder / "image.fit").read_bytes()

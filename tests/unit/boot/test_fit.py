@@ -170,3 +170,11 @@ def test_of_two_configurations_that_boot_neither_by_default_none_is_chosen(
     status, _, err = rslctl_install(machine, rslctl)
     assert status == 1
     assert "several configurations are for this board: conf-again, conf-board" in err
+
+
+def test_images_at_fixed_positions_are_told(machine: Machine, rslctl: Rslctl) -> None:
+    machine.write(IMAGE, fit(dtc(BASE), "-E", "-p", "0x20000"))
+    status, _, err = rslctl_install(machine, rslctl)
+    assert status == 1
+    assert "has images at fixed positions (/images/" in err
+    assert "hint: make the image without -p" in err

@@ -40,6 +40,11 @@ from tests.unit.programs import needs_dtc
         ("0x40000000 0 0x40000000", "0 0 0x100000", "ram: rpu0: memory at 0x70000000, 0x1000000 b"),
         ("// more", "dev@70fff000 { reg = <0 0x70fff000 0 4>; };", "overlap: rpu0: memory at 0x7"),
         ("// more", "/memreserve/", "overlap: rpu0: firmware at 0x50000000, 0x200000 bytes, over"),
+        (
+            "// more",
+            "chosen { linux,initrd-start = <0x70800000>; linux,initrd-end = <0x70900000>; };",
+            "overlap: rpu0: memory at 0x70000000, 0x1000000 bytes, overlaps /chosen (the initrd)",
+        ),
         ("// more", "dev { interrupts = <0 81 4>; };", "interrupt: rpu0: SPI 81 is used by /dev"),
         ("interrupt-parent = <0x8002>;", "", "interrupt: / has no interrupt-parent, so the profi"),
         ("#interrupt-cells = <3>", "#interrupt-cells = <5>", "interrupt: /intc@8000000 is no in"),

@@ -57,6 +57,29 @@ def test_an_imx_gets_doorbells_of_its_messaging_unit() -> None:
     assert "Look up: what boots the remote" in made.text
 
 
+@pytest.mark.parametrize("cells", [1, 2])
+def test_the_initrd_is_not_in_the_hole(cells: int) -> None:
+    free = profile(proposed(board("fsl,imx8mm", mu(0x30AA0000, 7)))).links[0].memory
+    tree = board("fsl,imx8mm", mu(0x30AA0000, 7))
+    tree.nodes["/chosen"] = {
+        f"linux,initrd-{name}": at.to_bytes(4 * cells, "big")
+        for name, at in (("start", free.base + 0x1000), ("end", free.base + 0x2000))
+    }
+    found = profile(proposed(tree)).links[0].memory
+    assert not found.overlaps(Region(free.base + 0x1000, 0x1000))
+
+
+@pytest.mark.parametrize(
+    ("node", "what"),
+    [("/images", "is a FIT image"), ("/fragment@0/__overlay__", "is an overlay")],
+)
+def test_what_is_no_tree_is_named_as_what_it_is(node: str, what: str) -> None:
+    tree = board("fsl,imx8mm", mu(0x30AA0000, 7))
+    tree.nodes.update({node: {}, "/configurations": {}})
+    with pytest.raises(RslError, match=what):
+        proposed(tree)
+
+
 def test_a_k3_gets_fifos_its_core_and_a_pool_for_its_driver() -> None:
     nodes: Nodes = {
         **cluster(0x29060000, 7),

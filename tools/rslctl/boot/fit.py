@@ -25,7 +25,7 @@ from rslctl.profile.model import NodeRef
 
 _IMAGES, _CONFIGURATIONS = "/images", "/configurations"
 #: The properties of an image that lies behind the blob (mkimage -E).
-_PLACES = {"data-size", "data-offset", "data-position"}
+_PLACES = {"data-size", "data-offset"}
 #: Stands for the file in commands.
 _FILE = "image.fit"
 
@@ -51,6 +51,14 @@ class Fit(Loader):
         """
         blob = self.view.read(self.config) or b""
         fit = from_blob(blob, self.config)
+        fixed = [path for path, each in fit.nodes.items() if "data-position" in each]
+        if fixed:
+            raise RslError(
+                f"{self.source} has images at fixed positions ({fixed[0]}: data-position, made "
+                "with mkimage -p), which mkimage cannot change",
+                hint="make the image without -p, or give the overlay to what makes it "
+                "(-o FILE.dtbo)",
+            )
         behind = any(_PLACES & set(properties) for properties in fit.nodes.values())
         if behind:
             blob = _inside(blob, fit)

@@ -41,7 +41,7 @@ def check_cells(board: Board, base: Tree) -> None:
         RslError: the base is an overlay, or a FIT image.
         SeveralError: an address or a size does not fit; the error has all of them.
     """
-    _check_kind(base)
+    check_kind(base)
     _raise(base, list(_cells(board, base)))
 
 
@@ -63,7 +63,12 @@ def _raise(base: Tree, problems: list[str]) -> None:
         raise SeveralError([f"{base.source}: {problem}" for problem in problems])
 
 
-def _check_kind(base: Tree) -> None:
+def check_kind(base: Tree) -> None:
+    """Check that *base* is a tree that a kernel is given.
+
+    Raises:
+        RslError: it is a FIT image, or an overlay.
+    """
     if {"/images", "/configurations"} <= base.nodes.keys():
         raise RslError(
             f"{base.source}: is a FIT image, which contains device trees",
@@ -201,6 +206,7 @@ class _Checks:
     def _memory(self, link: Link) -> Iterator[str]:
         """The regions of the link are in RAM, and no other node uses them."""
         taken = [*self._used, *(("/memreserve/", each) for each in self._base.reserved)]
+        taken += [("/chosen (the initrd)", self._base.initrd)] if self._base.initrd else []
         for what, region in link.regions():
             text = f"{link.name}: {what} at {region.base:#x}, {region.size:#x} bytes"
             inside = self._ram.contains(region)

@@ -45,6 +45,7 @@ class Holes:
             if tree.texts(path, "device_type") != ["memory"] and not tree.idle(path)
             for region in tree.regions(path)
         ]
+        self._used += [tree.initrd] if tree.initrd else []
 
     def find(
         self, size: int, ranges: tuple[Range, ...], others: list[Region]

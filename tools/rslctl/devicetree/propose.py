@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rslctl.devicetree import (
+    conflicts,
     free_channels,
     interrupts,
     merged_links,
@@ -93,6 +94,7 @@ class _Proposer:
     """The making of one proposal."""
 
     def __init__(self, given: Tree, size: int, running: Running) -> None:
+        conflicts.check_kind(given)
         self._present = merged_links.find(given)
         self._tree = tree = merged_links.without(given)
         self._size = size

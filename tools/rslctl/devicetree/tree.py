@@ -132,6 +132,19 @@ class Tree:
         """Return all cells of a property as one number; 0 if it does not exist."""
         return _number(self.cells(path, key))
 
+    @property
+    def initrd(self) -> Region | None:
+        """Where the boot loader has put the initial RAM disk: linux,initrd-start and -end.
+
+        The properties have one cell or two, whatever the root has (drivers/of/fdt.c).
+        """
+        chosen = self.nodes.get("/chosen", {})
+        start, end = (
+            int.from_bytes(chosen.get(f"linux,initrd-{name}", b""), "big")
+            for name in ("start", "end")
+        )
+        return Region(start, end - start) if start < end else None
+
     def regions(self, path: str, key: str = "reg") -> list[Region]:
         """Return the regions in a node's property, as addresses of the processor.
 
