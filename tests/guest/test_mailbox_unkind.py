@@ -22,7 +22,7 @@ from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.test_mailbox import LINKS, RESETTABLE, Simulator, modules, sim
-from tests.guest.test_trace import events, probe, tracing
+from tests.guest.test_trace import REAL_TIME, events, probe, tracing
 
 #: Fixtures of other tests that are those of this one, too.
 __all__ = ["modules", "sim", "tracing"]
@@ -30,7 +30,6 @@ __all__ = ["modules", "sim", "tracing"]
 WINDOW = Path("/sys/module/rsl_mbox_sim/parameters/window")
 MONITOR = Path("/sys/module/rsl_mbox_sim/parameters/monitor")
 DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_mailbox")
-REAL_TIME = Path("/sys/kernel/realtime").exists()
 
 
 @pytest.fixture
