@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.devicetree.support import BASE, dtc
 from tests.unit.programs import needs_dtc
-from tests.unit.yocto.test_layer import OLD_AND_NEW, TASKS, bake, baked
+from tests.unit.yocto.test_layer import OLD_AND_NEW, bake, baked
 
 #: Each kernel recipe, and the variable beside SRC_URI that it takes fragments by.
 TAKES = {
@@ -171,9 +171,46 @@ def test_a_variant_that_the_link_does_not_fit_is_told_of_and_left(tmp_path: Path
 @pytest.mark.parametrize("how", ["overlay", "none"])
 def test_trees_are_left_to_a_boot_loader_with_symbols(tmp_path: Path, how: str) -> None:
     settings = trees(tmp_path / "trees")
-    variables = baked(tmp_path / "build", "linux-yocto", *TASKS, RSL_DEVICE_TREE=how, **settings)
-    assert (Path(variables["D"]) / "boot/virt.dtb").read_bytes() == dtc(BASE, "-@")
-    assert "do_rsl_merge" not in variables["tasks"]
+    # Also where an earlier build has merged, whose trees are there still.
+    for first in (how, "merged"):
+        place = tmp_path / first
+        variables = baked(place, "linux-yocto", *MERGED, RSL_DEVICE_TREE=first, **settings)
+        assert has_link((Path(variables["D"]) / "boot/virt.dtb").read_bytes()) == (first != how)
+        variables = baked(place, "linux-yocto", *MERGED[1:], RSL_DEVICE_TREE=how, **settings)
+        assert (Path(variables["D"]) / "boot/virt.dtb").read_bytes() == dtc(BASE, "-@")
+
+
+@needs_dtc
+def test_trees_that_are_found_when_the_sources_are_there_get_the_link(tmp_path: Path) -> None:
+    """As meta-ti's ti-devicetree-prefix.bbclass does: there are none at the first parse."""
+    unpacked = tmp_path / "unpacked"
+    settings = trees(tmp_path / "trees") | {
+        "KERNEL_DEVICETREE": f"${{@'virt.dtb' if os.path.exists('{unpacked}') else ' '}}",
+        "KERNEL_DEVICETREE_PREFIX": "virt",
+    }
+    assert "do_rsl_merge" in baked(tmp_path / "build", "linux-yocto", **settings)["tasks"]
+    unpacked.touch()
+    variables = baked(tmp_path / "build", "linux-yocto", *MERGED, **settings)
+    assert has_link((Path(variables["D"]) / "boot/virt.dtb").read_bytes())
+
+
+def test_the_trees_of_firmware_are_left_alone(tmp_path: Path) -> None:
+    """Of a configuration for bare metal (multiconfig), as meta-xilinx has for its firmware."""
+    settings = {
+        "INHERIT": "rsl",
+        "RSL_BOARD": "qemu-virt",
+        "PREFERRED_PROVIDER_virtual/dtb": "device-tree",
+    }
+    assert "do_rsl_merge" in baked(tmp_path / "linux", "device-tree", **settings)["tasks"]
+    firmware = baked(tmp_path / "firmware", "device-tree", TARGET_OS="elf", **settings)
+    assert "do_rsl_merge" not in firmware["tasks"]
+
+
+def test_a_variable_of_fragments_that_is_set_is_one_that_is_taken(tmp_path: Path) -> None:
+    """As linux-stm32mp and users of linux-ti-staging set it."""
+    settings = {"INHERIT": "rsl", "KERNEL_CONFIG_FRAGMENTS": "/own.cfg"}
+    variables = baked(tmp_path, "linux-ti-staging", **settings)
+    assert "/rsl.cfg" in variables["KERNEL_CONFIG_FRAGMENTS"]
 
 
 def test_another_word_is_refused(tmp_path: Path) -> None:

@@ -215,6 +215,12 @@ def test_a_machine_has_its_board(tmp_path: Path, machine: str, board: str) -> No
     assert "rsl-board-autostart" in variables["RRECOMMENDS:packagegroup-rsl"].split()
 
 
+def test_a_machine_with_the_overrides_of_another_has_not_its_board(tmp_path: Path) -> None:
+    """meta-kria's k26-smk-kr requires k26-smk.inc."""
+    overrides = {"MACHINEOVERRIDES": "k26-smk:k26-smk-kr", "MACHINE": "k26-smk-kr"}
+    assert baked(tmp_path, "packagegroup-rsl", **overrides)["RSL_BOARD"] == ""
+
+
 def test_the_readme_has_the_machines_and_the_recipes() -> None:
     text = (LAYER / "README.md").read_text()
     rows = re.findall(r"^\| `(\S+)` \| (`.*`) \|", text, re.MULTILINE)

@@ -27,7 +27,7 @@ def rsl_configure_kernel(d):
     paths = ''.join(f' {unpacked}/{name}' for name in names)
     if d.getVar('do_merge_delta_config'):  # meta-imx's linux-imx, which drops other fragments
         d.appendVar('DELTA_KERNEL_DEFCONFIG', paths)
-    elif 'KERNEL_CONFIG_FRAGMENTS' in (d.getVar('do_configure') or ''):  # meta-ti, meta-st-stm32mp
+    elif 'KERNEL_CONFIG_FRAGMENTS' in (d.getVar('do_configure', False) or ''):  # meta-ti, meta-st-stm32mp
         d.appendVar('KERNEL_CONFIG_FRAGMENTS', paths)
     elif not bb.data.inherits_class('kernel-yocto', d):  # which takes all *.cfg of SRC_URI
         if d.getVar('PREFERRED_PROVIDER_virtual/kernel') == d.getVar('PN') != 'linux-dummy':
@@ -40,10 +40,13 @@ def rsl_configure_kernel(d):
     d.appendVar('SRC_URI', ''.join(f' file://{name}' for name in names))
 
 def rsl_has_trees(d):
-    """Whether a recipe makes device trees of the machine."""
+    """Whether a recipe makes device trees that Linux is given."""
     if bb.data.inherits_class('kernel', d):
-        return bool((d.getVar('KERNEL_DEVICETREE') or '').strip())
-    return d.getVar('PREFERRED_PROVIDER_virtual/dtb') == d.getVar('PN')
+        # meta-ti finds the trees by the prefix in the sources, once they are unpacked.
+        return bool((d.getVar('KERNEL_DEVICETREE') or '').strip() or d.getVar('KERNEL_DEVICETREE_PREFIX'))
+    # The boot loader's and the firmware's configurations (multiconfig) have trees of their own.
+    linux = (d.getVar('TARGET_OS') or '').startswith('linux')
+    return linux and d.getVar('PREFERRED_PROVIDER_virtual/dtb') == d.getVar('PN')
 
 # nooelint: oelint.task.noanonpython - only now it is known what a recipe is
 python () {
@@ -57,13 +60,17 @@ python () {
     how = d.getVar('RSL_DEVICE_TREE')
     if how not in ('merged', 'overlay', 'none'):
         bb.fatal(f"RSL_DEVICE_TREE: '{how}' is not merged, overlay or none")
-    if how == 'merged' and rsl_has_trees(d):
-        # A task of its own, so that another rslctl builds no kernel anew.
+    if rsl_has_trees(d):
+        # A task of its own, so that another rslctl builds no kernel anew. Where nothing is merged it
+        # takes back what was merged before.
         before = 'do_install do_bundle_initramfs do_assemble_fitimage do_deploy'
         bb.build.addtask('do_rsl_merge', before, 'do_compile', d)
+    if rsl_has_trees(d) and how == 'merged':
         d.appendVarFlag('do_rsl_merge', 'depends', ' rslctl-native:do_populate_sysroot dtc-native:do_populate_sysroot')
         if d.getVar('RSL_BOARD').endswith('.toml'):
             d.appendVarFlag('do_rsl_merge', 'file-checksums', ' ${RSL_BOARD}:True')
+    if how == 'overlay' and kernel and 'stm32mpcommon' in d.getVar('MACHINEOVERRIDES').split(':'):
+        bb.warn("RSL_DEVICE_TREE: the images of meta-st-stm32mp have no IMAGE_BOOT_FILES, so no overlay gets into their boot partition: 'merged' works")
     if how == 'overlay' and bb.data.inherits_class('image', d):
         d.appendVar('IMAGE_BOOT_FILES', ' devicetree/${RSL_BOARD_NAME}.dtbo')
         d.appendVarFlag('do_image_wic', 'depends', ' rsl-board:do_deploy')
@@ -89,6 +96,14 @@ python do_rsl_merge() {
         places = [d.getVar('B'), d.getVar('DT_FILES_PATH')]
         made = [os.path.basename(path) for place in places for path in sorted(glob.glob(f'{place}/*.dtb'))]
         names = [d.getVar('DTB_FILE_NAME') or '', *made]
+    for name in names:
+        for tree in (f'{place}/{name}' for place in places):
+            base, last = f'{tree}.rsl-base', f'{tree}.rsl-merged'
+            # What make built anew since is not merged.
+            if os.path.exists(last) and os.path.exists(tree) and filecmp.cmp(tree, last, shallow=False):
+                shutil.copy(base, tree)
+    if d.getVar('RSL_DEVICE_TREE') != 'merged':
+        return
     board = d.getVar('RSL_BOARD')
     wanted = json.loads(result('rslctl', 'boards', 'show', board, '--json'))['compatible']
     others, merged, refused = [], [], {}
@@ -100,14 +115,11 @@ python do_rsl_merge() {
         if not set(found) & set(wanted):
             others.append(f'{name} ({found[0]})')
             continue
-        # What make did not build anew since is merged already.
         base, last = f'{tree}.rsl-base', f'{tree}.rsl-merged'
-        if not (os.path.exists(last) and filecmp.cmp(tree, last, shallow=False)):
-            shutil.copy(tree, base)
+        shutil.copy(tree, base)
         done = run('rslctl', 'overlay', '--board', board, '--base', base, '--merge', last)
         if done.returncode:
             refused[name] = done.stderr.strip()
-            shutil.copy(base, tree)
         else:
             shutil.copy(last, tree)
             merged.append(name)

@@ -14,4 +14,5 @@ RDEPENDS:${PN} = "\
 RRECOMMENDS:${PN} = "\
     ${@'rsl-board-autostart' if d.getVar('RSL_BOARD') else ''} \
     kernel-module-uio-pdrv-genirq \
+    ${RSL_REMOTEPROC} \
 "
