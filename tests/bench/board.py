@@ -182,8 +182,6 @@ class Bench:
 
 def measure(rounds: int, samples: int, ns_per_instruction: int = 0) -> dict[str, Any]:
     """Measure all of it; the modules are gone afterwards."""
-    # Real-time processes that work are not stopped for the others (sched(7)).
-    Path("/proc/sys/kernel/sched_rt_runtime_us").write_text("-1\n")
     with modules(), bound(MEMORY, "uio_pdrv_genirq"):
         bench = Bench(samples, 1 / (ns_per_instruction or 1))
         for number in range(rounds):

@@ -6,8 +6,8 @@
  * COUNT messages as fast as it can, each of which notifies EACH vectors. The daemon is
  * woken at once and has to have every one, on one core, so that the time that passes is
  * what both and the kernel take. The sender's own part, measured with messages that
- * nobody receives, is subtracted. The daemon's priority is a real-time process's, which
- * the kernel must not throttle (sched_rt_runtime_us), or notifications coalesce.
+ * nobody receives, is subtracted. COUNT has to be small enough for the kernel not to
+ * throttle the daemon, whose priority is a real-time process's.
  *
  * Lines: cost (nanoseconds per notification taken), whole (with the sender's), taken
  * (notifications), reads (that took them).
