@@ -108,9 +108,8 @@ static void notify(void)
 	}
 	notified[n]++;
 	unread |= 1u << n;
-	while (stat_of(n).notifications != notified[n]) {
+	while (stat_of(n).notifications != notified[n])
 		late();
-	}
 	if (waiting)
 		alarm(0);
 	waiting = 0;

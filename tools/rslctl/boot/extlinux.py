@@ -123,8 +123,8 @@ class _Conf(Loader):
     #: The keyword of the list of overlays, and what is between them.
     key, between = "fdtoverlays", " "
 
-    def _listed(self, text: str | None = None) -> list[str]:
-        return [name for name in self.label(text).value(self.key).split(self.between) if name]
+    def _listed(self) -> list[str]:
+        return [name for name in self.label().value(self.key).split(self.between) if name]
 
     def overlays(self, file: str) -> list[Part]:
         return [

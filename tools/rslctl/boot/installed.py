@@ -83,7 +83,7 @@ def stale(host: Host, record: Record) -> str:
         return f"the tree that is booted is not found any more: {error}"
     if target != about["target"]:
         return f"the boot loader reads {target} now"
-    if reason := _unloaded(host, record):
+    if reason := _unloaded(host, record, over):
         return reason
     if not about["base"]:
         return ""
@@ -100,20 +100,20 @@ def stale(host: Host, record: Record) -> str:
     return f"{stacks[0].source} has changed since the overlay was fitted to it"
 
 
-def _unloaded(host: Host, record: Record) -> str:
+def _unloaded(host: Host, record: Record, over: tuple[Record, ...]) -> str:
     """Why what was written is not loaded any more; "" if it is."""
-    if lost := _lost(host, record):
+    if lost := _lost(host, record, over):
         return f"{', '.join(lost)}: written anew or removed since"
-    if not is_loaded(host, record):
+    if not is_loaded(host, record, over):
         return f"{record.about['config']} does not have it loaded any more"
     return ""
 
 
-def is_loaded(host: Host, record: Record) -> bool:
-    """Whether the configuration, as it is now, has the overlay loaded."""
+def is_loaded(host: Host, record: Record, over: tuple[Record, ...]) -> bool:
+    """Whether the configuration, as it is now but for what is *over* it, has the overlay loaded."""
     try:
         present = replace(record, changes=())
-        view = View(host, present, over=transaction.over(host, record.name))
+        view = View(host, present, over=over)
         return loader_of(view, again(record)).loads(file_of(record.name))
     except RslError:
         return False
@@ -127,11 +127,10 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _lost(host: Host, record: Record) -> list[str]:
+def _lost(host: Host, record: Record, over: tuple[Record, ...]) -> list[str]:
     """The files that do not have the overlay, or do not have it loaded, any more."""
     name = file_of(record.name).removesuffix(".dtbo").encode()
     found = []
-    over = transaction.over(host, record.name)
     for each in record.changes:
         now = transaction.beneath(host, over, each.path)
         same = transaction.digest(now) == each.after

@@ -124,7 +124,7 @@ def _check_replaceable(host: Host, record: Record) -> None:
         RslError: a file was changed and still has the overlay loaded, or is the overlay itself.
     """
     name = file_of(record.name).removesuffix(".dtbo").encode()
-    loaded = is_loaded(host, record)
+    loaded = is_loaded(host, record, ())  # nothing is over it: _check_topmost()
     lost = [
         host.where(each.path)
         for each in transaction.foreign(host, record)
