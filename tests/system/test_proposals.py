@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rslctl.devicetree import fifos, overlay, remotes, tree
+from rslctl.devicetree import fifos, holes, overlay, propose, remotes, tree
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
 from rslctl.profile import model, reader
@@ -81,6 +81,14 @@ def check(board: model.Board, merged: Tree) -> None:
             assert merged.enabled(node), link.name
 
 
+def check_again(board: model.Board, base: Tree, merged: Tree) -> None:
+    """Check that what is proposed with the links in the tree is for the tree without them."""
+    made = propose.propose(merged, SIZE, holes.Running())
+    again = reader.from_text(made.text, "again.toml", board.name)
+    assert again.links == board.links
+    overlay.for_base(again, "rsl", base)
+
+
 def test_the_emulated_board_gets_its_profile(tmp_path: Path, rslctl: Rslctl) -> None:
     build.board()
     base, profile, out = build.BUILD / "base.dtb", tmp_path / "mine.toml", tmp_path / "out.dtb"
@@ -124,6 +132,7 @@ def test_a_proposal_is_accepted_as_it_stands(kernel: str, tmp_path: Path, rslctl
             check_table(read)
             merged = overlay.merge(overlay.for_base(board, "rsl", read), blob)
             check(board, tree.from_blob(merged, "merged"))
+            check_again(board, read, tree.from_blob(merged, "merged"))
         except (AssertionError, RslError, subprocess.SubprocessError) as error:
             wrong.append(f"{path.name}: {type(error).__name__}: {error}"[:300])
             continue

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 
@@ -15,12 +16,12 @@ from rslctl.devicetree.propose import Proposal
 from rslctl.devicetree.tree import Tree, from_blob
 from rslctl.errors import RslError
 from rslctl.profile import reader, socs
-from rslctl.profile.model import Board, Channels, Doorbell, Fifos, Ipi, NodeRef, RemoteSide
+from rslctl.profile.model import Board, Channels, Doorbell, Fifos, Ipi, Link, NodeRef, RemoteSide
 from rslctl.profile.socs import At
 from rslctl.region import Region
 
 from tests.unit.devicetree.support import BASE, dtc, merged_with
-from tests.unit.devicetree.trees import Nodes, Value, board, cluster, mu, properties, raw
+from tests.unit.devicetree.trees import Nodes, Value, blob, board, cluster, mu, properties, raw
 
 SIZE = 0x1000000
 
@@ -181,6 +182,55 @@ def test_the_emulated_board_gets_the_profile_that_comes_with_rslctl() -> None:
     # In the board itself the link is there, and stays where it is.
     assert link.memory == own.links[0].memory
     assert "Found: the memory of the link that the tree has already." in proposed(tree).text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(
+            ("fsl,imx8mm", mu(0x30AA0000, 7, **status))
+            for status in ({}, {"status": "disabled"}, {"status": "okay"})
+        ),
+        (
+            "ti,am642",
+            {
+                **cluster(0x29060000, 7, status="disabled"),
+                "/m4fss": {"compatible": "ti,am64-m4fss", "status": "disabled"},
+            },
+        ),
+        ("xlnx,zynqmp", {"/firmware/zynqmp-firmware": {"phandle": (9,)}}),
+        ("xlnx,versal", {"/x@ff360000": {"reg": (0xFF360000, 0x1000), "status": "disabled"}}),
+    ],
+)
+def test_with_the_links_in_the_tree_the_profile_is_for_the_tree_without_them(
+    given: tuple[str, Nodes],
+) -> None:
+    plain = blob(board(*given))
+    base = from_blob(plain, "base")
+    first = profile(proposed(base))
+    # By another pool than a proposal would take itself.
+    links = tuple(moved(link) for link in first.links)
+    first = dataclasses.replace(first, links=links)
+    merged = overlay.merge(overlay.for_base(first, "rsl", base), plain)
+    made = proposed(from_blob(merged, "merged"))
+    again = profile(made)
+    assert again.links == first.links
+    assert set(again.enable) >= set(first.enable)
+    assert again.disable == first.disable
+    # What it enables besides is as it was: it says okay.
+    assert all(
+        base.enabled(path) for each in again.enable[len(first.enable) :] for path in each.paths
+    )
+    assert ("Assumed: that link's overlay enabled it" in comments(made)) == bool(again.enable)
+    overlay.for_base(again, "rsl", base)
+
+
+def moved(link: Link) -> Link:
+    """A link with its DMA pool somewhere else."""
+    if not (link.remoteproc and link.remoteproc.dma_pool):
+        return link
+    boots = dataclasses.replace(link.remoteproc, dma_pool=Region(0x41000000, 0x200000))
+    return dataclasses.replace(link, remoteproc=boots)
 
 
 def test_without_the_frame_the_emulated_board_is_refused() -> None:

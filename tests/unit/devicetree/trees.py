@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from rslctl.devicetree.tree import Tree
 
+from tests.unit.devicetree.support import dtc
+
 #: A property: cells, strings, nothing, or bytes.
 Value = Sequence[int] | str | Sequence[str] | bytes | None
 Nodes = Mapping[str, Mapping[str, Value]]
@@ -29,6 +31,25 @@ def raw(value: Value) -> bytes:
     return b"".join(
         f"{each}\0".encode() if isinstance(each, str) else struct.pack(">I", each) for each in value
     )
+
+
+def blob(made: Tree) -> bytes:
+    """The blob of a tree; nodes above its nodes are made."""
+
+    def text(path: str) -> str:
+        own = made.nodes.get(path, {}).items()
+        lines = [f"{key} = [{value.hex(' ')}];" if value else f"{key};" for key, value in own]
+        top = path.rstrip("/")
+        below = {
+            each[len(top) + 1 :].partition("/")[0]
+            for each in made.nodes
+            if each != "/" and each.startswith(f"{top}/")
+        }
+        return " ".join(
+            [*lines, *(f"{each} {{ {text(f'{top}/{each}')} }};" for each in sorted(below))]
+        )
+
+    return dtc(f"/dts-v1/; / {{ {text('/')} }};", "-q")
 
 
 def board(soc: str, nodes: Nodes, *, ram: Value = (0x40000000, 0x40000000)) -> Tree:

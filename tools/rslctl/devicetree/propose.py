@@ -82,7 +82,8 @@ class _Candidate:
 def propose(tree: Tree, size: int, running: Running) -> Proposal:
     """Propose a profile for the board of *tree* with shared memories of *size* bytes.
 
-    Links that the tree has already, by the names that they get here, keep their memory.
+    Links that the tree has already, by the names that they get here, keep their memory and their
+    DMA pools. The profile is for the tree without them, too.
 
     Raises:
         RslError: the tree is no board's, or knows no remote.
@@ -238,17 +239,25 @@ class _Proposer:
         user = remote.by.user if isinstance(remote.by, At) else 0
         made = free_channels.choose(tree, path, user, self._board.links)
         status = tree.texts(path, "status")[:1]
+        merged = any(path in each.controllers for each in self._present.values())
         if remote.controllers:
             said = [f"Found: {remote.node} has mboxes of {path}."]
         else:
             said = [f"Assumed: {path} is the mailbox between Linux and this core."]
         enable: tuple[NodeRef, ...] = ()
+        if status not in ([], ["okay"], ["ok"], ["disabled"]):
+            raise RslError(f"{path} has the status {status[0]!r}: it is other firmware's")
+        # The overlay enables the cluster of FIFOs by itself.
+        own = isinstance(made, Fifos)
         if status == ["disabled"]:
             said.append("Assumed: it is disabled in the tree and can be enabled.")
-            # The overlay enables the cluster of FIFOs by itself.
-            enable = () if isinstance(made, Fifos) else (node(tree, path),)
-        elif status not in ([], ["okay"], ["ok"]):
-            raise RslError(f"{path} has the status {status[0]!r}: it is other firmware's")
+            enable = () if own else (node(tree, path),)
+        elif status and merged and not own:
+            said.append(
+                "Found: the tree has a link over it already. Assumed: that link's overlay enabled "
+                'it; "enable" changes nothing where it is enabled without.'
+            )
+            enable = (node(tree, path),)
         what = "FIFOs" if isinstance(made, Fifos) else "channels"
         said += [
             f"Found: no node of the tree uses these {what}.",
@@ -343,7 +352,8 @@ class _Proposer:
             said.append("Assumed: the node is disabled in the tree and can be enabled.")
         pool = None
         if binding and binding.pool and not tree.cells(path, "memory-region"):
-            pool, _ = self._place(remote, _POOL, (memory,))
+            present = self._present.get(remote.name)
+            pool = (present and present.pool) or self._place(remote, _POOL, (memory,))[0]
             said.append(
                 "Found: the node has no regions. Assumed: a DMA pool, which its driver needs."
             )
@@ -383,10 +393,12 @@ class _Proposer:
         """
         present = self._present.get(remote.name)
         if present and not others:
-            return present, ["Found: the memory of the link that the tree has already."]
+            return present.memory, ["Found: the memory of the link that the tree has already."]
         ranges = CORES[remote.core].ranges if remote.core else BITS_32
         links = [region for link in self._board.links for _, region in link.regions()]
-        return self._holes.find(size, ranges, [*links, *self._present.values(), *others])
+        kept = [each.memory for each in self._present.values()]
+        kept += [each.pool for each in self._present.values() if each.pool]
+        return self._holes.find(size, ranges, [*links, *kept, *others])
 
 
 #: What a proposal leaves out.
