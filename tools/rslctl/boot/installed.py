@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,43 @@ def again(record: Record) -> How:
         board=about["board"],
         transport=about["transport"],
     )
+
+
+def anew(host: Host, record: Record) -> str:
+    """The commands that fit an overlay anew over which others are: those have to go first."""
+    over = _topmost_first(host, record)
+    uninstalled = [_command(host, "uninstall", "--board", each.name) for each in over]
+    own = _command(host, "install", *_board(record))
+    installed = [_command(host, "install", *_board(each), *_how(each)) for each in reversed(over)]
+    return "; ".join([*uninstalled, own, *installed])
+
+
+def without_those_over(host: Host, record: Record) -> str:
+    """The commands that uninstall what is over an overlay."""
+    over = _topmost_first(host, record)
+    return "; ".join(_command(host, "uninstall", "--board", each.name) for each in over)
+
+
+def _topmost_first(host: Host, record: Record) -> list[Record]:
+    over = transaction.over(host, record.name)
+    return sorted(over, key=lambda each: len(transaction.over(host, each.name)))
+
+
+def _command(host: Host, *words: str) -> str:
+    root = () if host.live else ("--root", str(host.root))
+    return shlex.join(["rslctl", "overlay", *words, *root])
+
+
+def _board(record: Record) -> list[str]:
+    transport = record.about["transport"]
+    return ["--board", record.about["board"], *(["--transport", transport] if transport else [])]
+
+
+def _how(record: Record) -> list[str]:
+    how, given = again(record), record.about["given"]
+    if how.dtb is not None:
+        return ["--dtb", how.dtb]
+    return ["--loader", str(how.loader), *(["--base", given] if given else [])]
 
 
 def loader_of(view: View, how: How) -> Loader:
@@ -159,9 +197,11 @@ def findings(host: Host) -> Iterator[Finding]:
             yield Finding("stale", "unknown", f"cannot tell: {error}", error.hint)
             continue
         if record and (why := stale(host, record)):
+            over = transaction.over(host, name)
+            how = anew(host, record) if over else "rslctl overlay install fits it anew"
             yield Finding(
                 "stale",
                 "warning",
                 f"the overlay of board {name!r} for {record.about['loader']} is stale: {why}",
-                "before the next boot: rslctl overlay install fits it anew",
+                f"before the next boot: {how}",
             )

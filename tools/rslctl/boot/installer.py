@@ -11,12 +11,14 @@ from rslctl.boot import transaction, trees
 from rslctl.boot.installed import (
     How,
     again,
+    anew,
     file_of,
     given_tree,
     is_loaded,
     loader_of,
     stacks_of,
     stale,
+    without_those_over,
 )
 from rslctl.boot.transaction import Record
 from rslctl.boot.trees import Stack
@@ -89,22 +91,25 @@ def _is_same(host: Host, record: Record, work: _Work) -> bool:
     over = transaction.over(host, record.name)
     if same and transaction.intact(host, record, over):
         return True
-    _check_topmost(host, record)
+    _check_topmost(host, record, anew)
     _check_replaceable(host, record)
     return False
 
 
-def _check_topmost(host: Host, record: Record) -> None:
+def _check_topmost(host: Host, record: Record, first: Callable[[Host, Record], str]) -> None:
     """Check that nothing was installed over it, which has its changes in it.
+
+    *first* makes the commands that are to be run instead.
 
     Raises:
         RslError: something was.
     """
     over = transaction.over(host, record.name)
     if over:
+        names = " and ".join(repr(each.name) for each in over)
         raise RslError(
-            f"the overlay of board {over[-1].name!r} was installed over that of {record.name!r}",
-            hint=f"first: rslctl overlay uninstall --board {over[-1].name}",
+            f"the overlay of board {names} was installed over that of {record.name!r}",
+            hint=f"run: {first(host, record)}",
         )
 
 
@@ -299,7 +304,7 @@ def uninstall(host: Host, name: str, *, force: bool, dry_run: bool, report: Repo
             report(f"would run {record.about['command']}")
     else:
         if not force:
-            _check_topmost(host, record)
+            _check_topmost(host, record, without_those_over)
         _take_back(host, record, force=force, report=report)
     return True
 

@@ -203,28 +203,47 @@ def _refit(machine: Host, dry_run: bool) -> None:
     """Fit what is installed anew where its base has changed; go on if one cannot be."""
     failed: list[str] = []
     done = False
+    #: Those that are over one that could not be fitted anew, and that one.
+    waiting: dict[str, str] = {}
     with _locked(machine, dry_run):
-        for name in transaction.names(machine):
+        for name in _lowest_first(machine):
             try:
                 record = transaction.load(machine, name)
                 if record is None or not installed.stale(machine, record):
+                    continue
+                if name in waiting:
+                    failed.append(f"overlay {name}: is over that of board {waiting[name]!r}")
                     continue
                 how = installed.again(record)
                 profile = chosen(how.board, how.transport, machine)
                 done |= installer.install(machine, profile, how, dry_run=dry_run, report=print)
             except RslError as error:
-                failed.append(f"overlay {name}: {error}")
+                failed.append(f"overlay {name}: {error}" + f" ({error.hint})" * bool(error.hint))
+                waiting |= dict.fromkeys(_over(machine, name), name)
     if failed:
         raise SeveralError(
             failed,
-            hint="the overlay no longer fits the tree that is booted: mend that before the next "
-            "boot, or take it out with rslctl overlay uninstall",
+            hint="what was installed does not fit the tree that is booted: mend that before the "
+            "next boot, or take it out with rslctl overlay uninstall",
         )
     if not done:
         note("no installed overlay is stale: nothing to fit anew")
     elif not dry_run:
         note("reboot to have it applied")
         raise typer.Exit(_REBOOT)
+
+
+def _lowest_first(machine: Host) -> list[str]:
+    """The names of what is installed; first what others were installed over."""
+    names = transaction.names(machine)
+    return sorted(names, key=lambda name: len(_over(machine, name)), reverse=True)
+
+
+def _over(machine: Host, name: str) -> list[str]:
+    try:
+        return [each.name for each in transaction.over(machine, name)]
+    except RslError:
+        return []  # a record is damaged, which is said where it is loaded
 
 
 def _locked(machine: Host, dry_run: bool) -> contextlib.AbstractContextManager[None]:
