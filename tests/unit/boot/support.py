@@ -243,12 +243,15 @@ def uninstall(machine: Machine, *, force: bool = False) -> bool:
     )
 
 
-def snapshot(machine: Machine) -> dict[str, Any]:
-    """All files with their content, mode and time of change; directories with their mode."""
+def snapshot(machine: Machine, *, records: bool = True) -> dict[str, Any]:
+    """All files with their content, mode and time of change; directories with their mode.
+
+    Without rslctl's *records*, what is in /var is left out.
+    """
     found: dict[str, Any] = {}
     for path in sorted(machine.root.rglob("*")):
         name = str(path.relative_to(machine.root))
-        if name.startswith(("run", "var")):
+        if name.partition("/")[0] == "var" and not records:
             continue
         now = path.stat()
         mode = stat.S_IMODE(now.st_mode)

@@ -48,7 +48,8 @@ def test_an_installation_can_be_repeated_and_undone(
     status, out, err = rslctl_install(machine, rslctl, *options(loader))
     assert (status, err.splitlines()[-1]) == (3, "rslctl: reboot to have it applied")
     after = snapshot(machine)
-    changed = {name for name in after if after[name] != before.get(name)}
+    now = snapshot(machine, records=False)
+    changed = {name for name in now if now[name] != before.get(name)}
     for name in changed:
         if (machine.root / name).is_file():
             assert f"wrote {machine.root / name}\n" in out
@@ -166,17 +167,16 @@ def test_an_unfinished_installation_is_listed_and_a_dry_run_leaves_it(
     prepare(machine, "armbian")
     before = snapshot(machine)
     at = 0
-    while killed(at, lambda: install(machine)) and snapshot(machine) == before:
+    while killed(at, lambda: install(machine)) and snapshot(machine, records=False) == before:
         uninstall(machine)
         at += 1
     half = snapshot(machine)
-    assert half != before
     assert '"unfinished"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
     status, out, _ = rslctl_install(machine, rslctl, "--dry-run")
     assert (status, out.splitlines()[0]) == (0, "would take back an unfinished installation")
     assert snapshot(machine) == half
     assert rslctl_uninstall(machine, rslctl)[0] == 3
-    assert snapshot(machine) == before
+    assert snapshot(machine, records=False) == before
 
 
 class _Fault:

@@ -106,6 +106,53 @@ def test_what_is_made_with_any_umask_is_believed(machine: Machine) -> None:
     assert [path for path in made if path.stat().st_mode & 0o022] == []
 
 
+def test_directories_that_two_boards_need_go_with_the_last(
+    machine: Machine, rslctl: Rslctl, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """u-boot-menu has a file of its own for each board, so neither is over the other."""
+    prepare(machine, "u-boot-menu")
+    before = snapshot(machine)
+    root = ("--root", machine.root)
+    other = tmp_path_factory.mktemp("other") / "other.toml"
+    other.write_text('extends = "qemu-virt"\n')
+    for board in ("qemu-virt", other):
+        status, _, err = rslctl("overlay", "install", "--board", board, *root)
+        assert status == 3, err
+    for board in ("qemu-virt", "other"):
+        status, _, err = rslctl("overlay", "uninstall", "--board", board, *root)
+        assert status == 3, err
+    assert snapshot(machine) == before
+
+
+def test_a_directory_that_others_use_for_a_while_goes_at_last(machine: Machine) -> None:
+    prepare(machine, "armbian")
+    before = snapshot(machine)
+    install(machine)
+    others = machine.write("/boot/overlay-user/others.dtbo", "x")
+    machine.write("/boot/overlay-user/rslctl-qemu-virt.dtbo", "damaged").unlink()
+    assert install(machine)
+    others.unlink()
+    uninstall(machine)
+    assert snapshot(machine) == before
+
+
+def test_what_a_killed_uninstallation_left_goes_with_the_next(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    prepare(machine, "extlinux")
+    before = snapshot(machine)
+    install(machine)
+    backup = machine.path("/var/lib/rslctl/overlay/qemu-virt/1").read_bytes()
+    uninstall(machine)
+    machine.write("/var/lib/rslctl/overlay/qemu-virt/1", backup)
+    assert rslctl_uninstall(machine, rslctl)[::2] == (
+        0,
+        "rslctl: no overlay of board 'qemu-virt' is installed: nothing to undo\n",
+    )
+    assert snapshot(machine, records=False) == before
+    assert [*machine.path("/var/lib").iterdir()] == []
+
+
 @pytest.mark.parametrize(("key", "value"), [("mode", 0o4755), ("name", "../../../boot")])
 def test_a_record_that_rslctl_does_not_write_is_not_believed(
     machine: Machine, rslctl: Rslctl, key: str, value: object
@@ -139,6 +186,8 @@ def test_a_record_that_others_could_write_is_not_believed(machine: Machine, rslc
 def test_an_installation_that_is_killed_anywhere_can_be_gone_on_from(
     machine: Machine, loader: str, then: str
 ) -> None:
+    # What is above rslctl's own directories cannot be recorded before it is made.
+    machine.path("/var/lib").mkdir(parents=True)
     prepare(machine, loader)
     before = snapshot(machine)
     install(machine, how(loader))
@@ -162,6 +211,8 @@ def test_an_installation_that_is_killed_anywhere_can_be_gone_on_from(
 def test_an_uninstallation_that_is_killed_anywhere_can_be_gone_on_from(
     machine: Machine, loader: str
 ) -> None:
+    # What is above rslctl's own directories cannot be recorded before it is made.
+    machine.path("/var/lib").mkdir(parents=True)
     prepare(machine, loader)
     before = snapshot(machine)
     at = 0

@@ -7,6 +7,9 @@ import contextlib
 import os
 import threading
 
+import pytest
+from rslctl.errors import WaitTimeoutError
+from rslctl.linux.host import Host
 from rslctl.setup.lock import locked
 
 from tests.command_line import Rslctl
@@ -44,11 +47,28 @@ def test_what_a_killed_writer_left_is_swept_away(machine: Machine) -> None:
         assert not left.exists()
 
 
-def test_the_state_directory_is_readable_whatever_the_umask(machine: Machine) -> None:
+def test_the_state_directory_is_readable_whatever_the_umask(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Host, "live", True)
     before = os.umask(0o077)
     try:
         with locked(machine.host, 0, print):
-            pass
+            assert (machine.root / "run/rslctl/lock").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(before)
     assert (machine.root / "run/rslctl").stat().st_mode & 0o777 == 0o755
+
+
+def test_nothing_is_left_in_an_image(machine: Machine, rslctl: Rslctl) -> None:
+    with locked(machine.host, 0, print):
+        machine.write("/run/rslctl/rpu0.json", "{}")
+        with pytest.raises(WaitTimeoutError), locked(Host(machine.root), 0, print):
+            pass
+    # What setup needs stays.
+    machine.path("/run/rslctl/rpu0.json").unlink()
+    assert rslctl("teardown", "--root", machine.root)[0] == 0
+    assert [*machine.path("/run").iterdir()] == []
+    machine.path("/run").rmdir()
+    assert rslctl("teardown", "--root", machine.root)[0] == 0
+    assert [*machine.root.iterdir()] == []

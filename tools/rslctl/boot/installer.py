@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,7 +77,7 @@ def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report
         why = stale(host, record) or "it is another one, or somebody else changed its files"
         report(f"replacing what is installed: {why}")
         _take_back(host, record, leave=True, run=False, report=report)
-    _write(host, board.name, work, report)
+    _write(host, board.name, work, report, record.directories if record else ())
     return True
 
 
@@ -237,10 +237,11 @@ def _fitted(
 # Writing
 
 
-def _write(host: Host, name: str, work: _Work, report: Report) -> None:
+def _write(host: Host, name: str, work: _Work, report: Report, made: Sequence[str]) -> None:
+    """Write the files. *made* are directories that rslctl made for what they replace."""
     transaction.forget(host, name)  # left over if an installation was killed
     edit = work.edit
-    record = transaction.prepare(host, name, work.about, edit.files, edit.generated)
+    record = transaction.prepare(host, name, work.about, edit.files, edit.generated, made)
     if not record.changes:
         raise RslError(
             f"the overlay of board {name!r} is there already, and not by rslctl",
@@ -327,7 +328,7 @@ def _take_back(
         report(f"took it out of {host.where(path)}")
     if run:
         _run(host, tuple(record.about["command"].split()), report)
-    transaction.forget(host, record.name)
+    transaction.forget(host, record.name, record.directories)
 
 
 def _named(host: Host, record: Record) -> dict[str, bytes]:

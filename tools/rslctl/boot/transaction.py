@@ -14,6 +14,7 @@ import json
 import posixpath
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from rslctl.errors import RslError, SeveralError
@@ -21,6 +22,8 @@ from rslctl.linux import trust
 from rslctl.linux.host import Host
 
 STATE = "/var/lib/rslctl/overlay"
+#: Those of its directories that are rslctl's own, the outer one first.
+_OWN = (posixpath.dirname(STATE), STATE)
 _RECORD = "record.json"
 
 
@@ -48,7 +51,7 @@ class Record:
     name: str
     about: dict[str, Any]
     changes: tuple[Change, ...]
-    #: Directories that were made, the outer ones first.
+    #: The directories that rslctl made, for this record or for one before, the outer ones first.
     directories: tuple[str, ...] = field(default=())
     #: Whether all changes were done.
     done: bool = False
@@ -75,6 +78,11 @@ def content(host: Host, path: str) -> bytes | None:
 def names(host: Host) -> list[str]:
     """The names of all records."""
     return [name for name in host.names(STATE) if host.exists(f"{STATE}/{name}/{_RECORD}")]
+
+
+def left(host: Host) -> list[str]:
+    """The names without a record, of which a kill has left something."""
+    return [name for name in host.names(STATE) if not host.exists(f"{STATE}/{name}/{_RECORD}")]
 
 
 def load(host: Host, name: str) -> Record | None:
@@ -116,16 +124,20 @@ def prepare(
     about: dict[str, Any],
     files: dict[str, bytes],
     generated: frozenset[str] = frozenset(),
+    made: Sequence[str] = (),
 ) -> Record:
-    """Make the record of changing *files* to the given contents. Unchanged files are left out."""
-    changes, directories = [], []
+    """Make the record of changing *files* to the given contents. Unchanged files are left out.
+
+    *made* are directories that rslctl made for a record that this one replaces.
+    """
+    changes, created = [], [f"{STATE}/{name}"]
     for path, data in files.items():
         old = content(host, path)
         if old == data:
             continue
         change = Change(path, digest(old), digest(data), path in generated)
         if old is None:
-            directories += _missing(host, path)
+            created.append(path)
         else:
             now = host.stat(path)
             if now is None:
@@ -135,15 +147,19 @@ def prepare(
                 change, mode=mode, uid=now.st_uid, gid=now.st_gid, mtime_ns=now.st_mtime_ns
             )
         changes.append(change)
-    return Record(name, about, tuple(changes), tuple(dict.fromkeys(directories)))
+    others = [each for each in map(partial(load, host), names(host)) if each]
+    known = {*made, *(path for each in others for path in each.directories)}
+    return Record(name, about, tuple(changes), _made(host, created, known))
 
 
-def _missing(host: Host, path: str) -> list[str]:
-    """The directories above *path* that do not exist, the outer ones first."""
-    found: list[str] = []
-    while (path := posixpath.dirname(path)) != "/" and not host.exists(path):
-        found.insert(0, path)
-    return found
+def _made(host: Host, paths: Sequence[str], known: set[str]) -> tuple[str, ...]:
+    """The directories above *paths* that are *known*, or do not exist, the outer ones first."""
+    above = set(paths)
+    for path in paths:
+        while (path := posixpath.dirname(path)) != "/":
+            above.add(path)
+    found = [each for each in above - set(paths) if each in known or not host.exists(each)]
+    return tuple(sorted(found, key=len))
 
 
 def begin(host: Host, record: Record) -> None:
@@ -251,10 +267,15 @@ def restore(host: Host, record: Record, *, force: bool = False, leave: bool = Fa
         else:
             host.remove(change.path)
         put_back.append(change.path)
-    for path in reversed(record.directories):
+    _remove_empty(host, record.directories)
+    return put_back
+
+
+def _remove_empty(host: Host, directories: Sequence[str]) -> None:
+    """Remove directories, of which the outer ones come first, if they are empty."""
+    for path in reversed(directories):
         with contextlib.suppress(OSError):  # not empty: another program uses it now
             host.remove_directory(path)
-    return put_back
 
 
 def _put_back(host: Host, change: Change, data: bytes) -> None:
@@ -267,11 +288,14 @@ def _put_back(host: Host, change: Change, data: bytes) -> None:
     )
 
 
-def forget(host: Host, name: str) -> None:
-    """Remove a record. It may be gone already, or be half removed."""
+def forget(host: Host, name: str, made: Sequence[str] = ()) -> None:
+    """Remove a record, and the directories *made* that are empty.
+
+    It may be gone already, or be half removed.
+    """
     directory = f"{STATE}/{name}"
     host.remove(f"{directory}/{_RECORD}")
     for each in host.names(directory):
         host.remove(f"{directory}/{each}")
-    with contextlib.suppress(OSError):  # it does not exist, or has other files
-        host.remove_directory(directory)
+    above = [each for each in made if each not in _OWN]
+    _remove_empty(host, [*above, *_OWN, directory])

@@ -24,16 +24,15 @@ _LOCK = f"{STATE}/lock"
 def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock; wait up to *timeout* seconds for another process that holds it.
 
-    *note* is called with a message before the wait.
+    *note* is called with a message before the wait. The lock is a file in the state directory of
+    the running machine. It is the top directory of any other root, in which nothing is left.
 
     Raises:
         WaitTimeoutError: another process still holds the lock; the message names the process.
         RslError: the state directory or the lock file cannot be created.
     """
     try:
-        _make_state(host)
-        # Only root may open the lock, so no other user can hold it.
-        fd = host.open(_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = _open(host)
     except OSError as error:
         hint = TMPFS if error.errno in (errno.EROFS, errno.ENOSPC, errno.ENOENT) else ""
         raise os_error(f"lock '{host.where(STATE)}'", error, hint=hint) from error
@@ -47,7 +46,20 @@ def locked(host: Host, timeout: float, note: Callable[[str], None]) -> Iterator[
                 host.remove(f"{STATE}/{name}")
         yield
     finally:
+        if not host.live:
+            with contextlib.suppress(OSError):  # setup has a journal in it, or never made it
+                host.remove_directory(STATE)
         os.close(fd)
+
+
+def _open(host: Host) -> int:
+    """Open what is locked."""
+    if not host.live:
+        trust.check_own(host, STATE)
+        return host.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    _make_state(host)
+    # Only root may open the lock, so no other user can hold it.
+    return host.open(_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _make_state(host: Host) -> None:

@@ -290,7 +290,7 @@ def uninstall(
 
 def _installed(machine: Host, board: str | None) -> str | None:
     """The name of the installed overlay to use; None if there is none."""
-    names = transaction.names(machine)
+    names = transaction.names(machine) or transaction.left(machine)
     if board is not None:
         return board if board in names else chosen(board, None, machine).name
     if len(names) > 1:
