@@ -142,6 +142,32 @@ def test_a_file_of_another_kind_is_told(machine: Machine, rslctl: Rslctl) -> Non
     assert "rslctl: fit: /boot/fitImage is no FIT image; there is no /boot/firmware/fitI" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "left", "said"),
+    [
+        ((), 4, "fit: /boot/fitImage is cut short: its header says 40 bytes, it has 4; there is"),
+        ((), 600, "fit: /boot/fitImage is cut short: its header says {size} bytes, it has 600; "),
+        ((), -1, "fit: /boot/fitImage is cut short: its header says {size} bytes, it has {left};"),
+        (("-E",), -1, "/boot/fitImage' is cut short: /images/fdt-board ends at byte {whole}, it "),
+    ],
+)
+def test_an_image_that_is_cut_short_is_told(
+    machine: Machine, rslctl: Rslctl, options: tuple[str, ...], left: int, said: str
+) -> None:
+    data = fit(dtc(BASE), *options)
+    whole = len(data)
+    if options:
+        parsed, path = tree.from_blob(data, "image"), "/images/fdt-board"
+        start = int.from_bytes(data[4:8], "big") + 3 & ~3
+        whole = start + parsed.cell(path, "data-offset", 0) + parsed.cell(path, "data-size", 0)
+    machine.write(IMAGE, data[:whole][:left])
+    before = snapshot(machine)
+    status, _, err = rslctl_install(machine, rslctl)
+    text = said.format(size=int.from_bytes(data[4:8], "big"), whole=whole, left=whole - 1)
+    assert (status, text in err) == (1, True), err
+    assert snapshot(machine) == before
+
+
 def test_of_configurations_with_the_same_tree_the_default_one_gets_it(machine: Machine) -> None:
     same = FIT.replace('default = "conf-other"', 'default = "conf-board"').replace(
         "conf-board { kernel",

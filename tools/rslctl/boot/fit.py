@@ -39,6 +39,10 @@ class Fit(Loader):
 
     def unlike(self, path: str) -> str:
         data = self.view.read(path) or b""
+        # The header of a blob has 40 bytes, of which the second four are the size of all.
+        size = max(int.from_bytes(data[4:8], "big"), 40)
+        if data.startswith(FIT_MAGIC) and len(data) < size:
+            return f"is cut short: its header says {size} bytes, it has {len(data)}"
         known = data.startswith(FIT_MAGIC) and b"configurations\0" in data and b"images\0" in data
         return "" if known else "is no FIT image"
 
@@ -61,6 +65,7 @@ class Fit(Loader):
             )
         behind = any(_PLACES & set(properties) for properties in fit.nodes.values())
         if behind:
+            self._check_whole(fit, blob)
             blob = _inside(blob, fit)
             fit = from_blob(blob, self.config)
         signed = [
@@ -76,6 +81,23 @@ class Fit(Loader):
                 "configuration may list it in fdt after the tree",
             )
         return fit, blob, behind
+
+    def _check_whole(self, fit: Tree, blob: bytes) -> None:
+        """Check that the images behind the blob are all there.
+
+        Raises:
+            RslError: the file ends before.
+        """
+        # boot/image-fit.c of U-Boot: offsets count from the end of the blob, at a multiple of 4.
+        start = int.from_bytes(blob[4:8], "big") + 3 & ~3
+        for path in fit.nodes:
+            size = fit.cell(path, "data-size", 0)
+            end = start + fit.cell(path, "data-offset", 0) + size
+            if size and end > len(blob):
+                raise RslError(
+                    f"{self.source} is cut short: {path} ends at byte {end}, it has {len(blob)}",
+                    hint="get the file anew, and try again",
+                )
 
     def _tree(self, fit: Tree, name: str) -> bytes:
         """The blob of an image that is a tree or an overlay.
