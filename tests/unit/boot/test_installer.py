@@ -216,6 +216,46 @@ def test_an_installation_that_fails_leaves_nothing_and_says_so(
     assert snapshot(machine) == before
 
 
+@pytest.mark.parametrize(
+    ("loader", "path"),
+    [
+        *(("extlinux", f"var/lib/rslctl/overlay/{FILE[7:-5]}"[:end]) for end in (3, 7, 14, 22, 99)),
+        ("armbian", "boot/overlay-user"),
+        ("uenv", "lib"),
+        ("u-boot-menu", "boot/dtbo"),
+        pytest.param("flash-kernel", "etc/flash-kernel/dtbs", marks=needs_dtc),
+    ],
+)
+def test_a_file_in_place_of_a_directory_is_named_and_nothing_is_left(
+    machine: Machine, rslctl: Rslctl, loader: str, path: str
+) -> None:
+    prepare(machine, loader)
+    machine.write(f"/{path}", "x")
+    before = snapshot(machine)
+    status, _, err = rslctl_install(machine, rslctl, *options(loader))
+    text = f"'{machine.root}/{path}' is a file, and has to be a directory; nothing of the overlay"
+    assert (status, text in err) == (1, True), err
+    assert err.endswith("hint: move the file away\n")
+    assert snapshot(machine) == before
+
+
+@pytest.mark.parametrize("path", ["boot", "boot/extlinux"])
+def test_a_file_in_place_of_a_loaders_directory_is_named(
+    machine: Machine, rslctl: Rslctl, path: str
+) -> None:
+    machine.write(f"/{path}", "x")
+    status, _, err = rslctl_install(machine, rslctl)
+    text = f"'{machine.root}/{path}' is a file, and has to be a directory\n"
+    assert (status, err.count(text)) == (1, 1), err
+
+
+def test_a_directory_in_place_of_a_loaders_file_is_named(machine: Machine, rslctl: Rslctl) -> None:
+    machine.write("/boot/extlinux/extlinux.conf/x", "x")
+    status, _, err = rslctl_install(machine, rslctl)
+    text = "extlinux: /boot/extlinux/extlinux.conf is a directory, and has to be a file; there is"
+    assert (status, text in err) == (1, True), err
+
+
 def test_what_cannot_be_taken_back_after_a_failure_is_told(
     machine: Machine, rslctl: Rslctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

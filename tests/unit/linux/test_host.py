@@ -54,6 +54,18 @@ def test_no_link_and_no_device_of_this_machine_is_given_away(host: Host, tmp_pat
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_what_is_no_directory_is_named_where_one_has_to_be(host: Host) -> None:
+    (host.root / "boot/file").touch()
+    os.symlink("/boot/file", host.root / "boot/link")
+    assert host.obstacle("/boot/link/a/b") == "/boot/link"
+    assert host.obstacle("/boot/file") == host.obstacle("/boot/none/x") == ""
+    with pytest.raises(RslError, match=r"/boot/link' is a file, and has to be a directory"):
+        host.put("/boot/link/a/b", b"")
+    # There is no file below it.
+    host.remove("/boot/file/x")
+    host.remove_temporary("/boot/link/a/b")
+
+
 def test_a_directory_that_cannot_be_entered_is_told(host: Host) -> None:
     (host.root / "boot/file").touch()
     with pytest.raises(RslError, match=r"cannot look at .*Not a directory"):

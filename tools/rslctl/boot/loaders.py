@@ -47,6 +47,10 @@ def choose(view: View, said: str | None) -> Loader:
         raise SeveralError(
             [
                 f"'{view.host.root}' has no boot loader that takes overlays or a merged tree",
+                *(
+                    f"'{view.host.where(path)}' is a file, and has to be a directory"
+                    for path in _obstacles(every)
+                ),
                 *(f"{loader.name}: {reason}" for loader, reason in missing),
             ],
             hint=_MERGE,
@@ -57,6 +61,12 @@ def choose(view: View, said: str | None) -> Loader:
             hint="say with --loader NAME which one boots this machine",
         )
     return _one(fitting[0])
+
+
+def _obstacles(loaders: list[Loader]) -> list[str]:
+    """What is in place of a directory in which the loaders have a file."""
+    found = (each.view.host.obstacle(path) for each in loaders for path in each.places())
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _named(view: View, said: str) -> Loader:

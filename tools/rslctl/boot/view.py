@@ -171,8 +171,10 @@ class Loader:
         if self.found:
             return ""
         there = [path for path in self.places() if self.view.read(path) is not None]
-        lost = [path for path in self.places() if path not in there]
+        odd = [path for path in self.places() if path not in there and self.view.host.exists(path)]
+        lost = [path for path in self.places() if path not in (*there, *odd)]
         reasons = [f"{path} {self.unlike(path)}" for path in there]
+        reasons += [f"{path} is a directory, and has to be a file" for path in odd]
         return "; ".join([*reasons, *([f"there is no {', '.join(lost)}"] if lost else [])])
 
     @property

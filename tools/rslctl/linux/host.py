@@ -167,6 +167,19 @@ class Host:
         state = self.stat(name)
         return state is not None and stat.S_ISDIR(state.st_mode)
 
+    def obstacle(self, name: str) -> str:
+        """Return the part of a path that exists and is no directory, as it has to be; "" if none.
+
+        Raises as :meth:`exists`.
+        """
+        parts = name.split("/")
+        for end in range(2, len(parts)):
+            above = "/".join(parts[:end])
+            state = self.stat(above)
+            if state is None or not stat.S_ISDIR(state.st_mode):
+                return above if state else ""
+        return ""
+
     def may(self, name: str, access: int) -> bool:
         """Return whether this process may open a file as access(2) says: os.R_OK, os.W_OK."""
         try:
@@ -240,7 +253,7 @@ class Host:
         """
         try:
             self._do(name, lambda last, at: os.unlink(last, dir_fd=at), follow=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             raise os_error(f"remove '{self.where(name)}'", error) from error
@@ -340,7 +353,7 @@ class Host:
 
         try:
             self._do(name, lambda last, at: os.unlink(atomic.temporary(last), dir_fd=at))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             raise os_error(f"remove '{self.where(atomic.temporary(name))}'", error) from error
@@ -369,6 +382,13 @@ class Host:
         try:
             self._do(name, replace, make=True)
         except OSError as error:
+            wrong = self.obstacle(name)
+            if wrong:
+                raise RslError(
+                    f"cannot write '{self.where(name)}': '{self.where(wrong)}' is a file, and has "
+                    "to be a directory",
+                    hint="move the file away",
+                ) from error
             raise os_error(f"write '{self.where(name)}'", error) from error
 
 
