@@ -138,8 +138,8 @@ def test_of_two_boards_whose_tree_is_new_both_are_fitted_anew_by_the_commands_th
     assert [each.split()[2] for each in commands] == ["uninstall"] * 2 + ["install"] * 3
     (finding,) = [each for each in installed.findings(machine.host) if "'qemu-virt'" in each.text]
     assert finding.remedy == f"before the next boot: {said[1]}"
-    for each in commands:
-        status, _, err = rslctl(*shlex.split(each)[1:])
+    for command in commands:
+        status, _, err = rslctl(*shlex.split(command)[1:])
         assert status == 3, err
     assert set(states(machine, rslctl).values()) == {"installed"}
     for name in ("third", "second", "qemu-virt"):

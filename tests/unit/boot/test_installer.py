@@ -216,6 +216,35 @@ def test_an_installation_that_fails_leaves_nothing_and_says_so(
     assert snapshot(machine) == before
 
 
+@pytest.mark.parametrize("name", ["a b", "a,b", "a#b", "b\u00f6ard"])
+def test_a_name_that_loaders_would_not_take_as_one_file_is_refused(
+    machine: Machine, rslctl: Rslctl, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    prepare(machine, "armbian")
+    before = snapshot(machine)
+    path = tmp_path_factory.mktemp("named") / f"{name}.toml"
+    path.write_text('extends = "qemu-virt"\n')
+    status, _, err = rslctl("overlay", "install", "--board", path, "--root", machine.root)
+    assert (status, f"board {name!r}: in the lists of boot loaders" in err) == (1, True), err
+    assert snapshot(machine) == before
+
+
+@pytest.mark.parametrize("loader", ["extlinux", "l4t", "raspberrypi"])
+def test_a_configuration_behind_a_link_is_put_back_once(machine: Machine, loader: str) -> None:
+    prepare(machine, loader)
+    (place,) = [
+        each for each in machine.path("/boot").rglob("*.*") if each.suffix in (".conf", ".txt")
+    ]
+    real = machine.path("/boot/real")
+    place.rename(real)
+    place.symlink_to(real)
+    before = snapshot(machine)
+    install(machine)
+    assert snapshot(machine) != before
+    uninstall(machine)
+    assert snapshot(machine) == before
+
+
 @pytest.mark.parametrize(
     ("loader", "path"),
     [

@@ -26,7 +26,7 @@ def test_a_merged_doorbell_is_found_and_taken_out() -> None:
     assert {name: each.memory for name, each in found.items()} == {
         "rpu0": Region(0x70000000, 0x1000000)
     }
-    assert (found["rpu0"].pool, found["rpu0"].controllers) == (None, set())
+    assert (found["rpu0"].pool, found["rpu0"].controllers) == (None, frozenset())
     without = merged_links.without(merged)
     assert merged_links.find(without) == {}
     left = without.nodes.keys() - tree.from_blob(base, "base").nodes.keys()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,8 +53,14 @@ def install(host: Host, board: Board, how: How, *, dry_run: bool, report: Report
 
     Raises:
         RslError: the overlay does not fit, the loader does not apply it, or a file cannot be
-            written. What was written is taken back.
+            written. What was written is taken back. Or the board's name is none for a file of a
+            boot loader.
     """
+    if not re.fullmatch(r"[\w.+-]+", board.name, re.ASCII):
+        raise RslError(
+            f"board {board.name!r}: in the lists of boot loaders its overlay would not be one file",
+            hint="name the profile with letters, digits, '.', '_', '+' and '-' only",
+        )
     record = transaction.load(host, board.name)
     if record and not record.done:
         report(f"{'would take' if dry_run else 'take'} back an unfinished installation")
@@ -337,8 +344,9 @@ def _named(host: Host, record: Record) -> dict[str, bytes]:
     What others changed is not put back, but may not name a file that is removed.
     """
     try:
-        present = loader_of(View(host, replace(record, changes=())), again(record))
-        return present.without(file_of(record.name))
+        view = View(host, replace(record, changes=()))
+        found = loader_of(view, again(record)).without(file_of(record.name))
+        return {view.resolve(path): data for path, data in found.items()}
     except RslError:
         return {}  # the loader is not there any more
 
