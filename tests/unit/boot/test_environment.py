@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -51,6 +52,28 @@ def test_armbian_gets_the_variable_where_it_has_none(
     assert machine.host.read("/boot/armbianEnv.txt").decode() == expected
     uninstall(machine)
     assert machine.host.read("/boot/armbianEnv.txt").decode() == text
+
+
+@pytest.mark.parametrize(
+    ("loader", "old", "new"),
+    [
+        *((each, "rslctl-qemu-virt", r"\g<0>2") for each in ("armbian", "uenv", "ti", "toradex")),
+        *((each, "\n(?=.*rslctl)", "\n#") for each in ("armbian", "uenv", "toradex")),
+    ],
+)
+def test_a_name_that_is_commented_out_or_another_ones_is_not_loaded(
+    machine: Machine, rslctl: Rslctl, loader: str, old: str, new: str
+) -> None:
+    prepare(machine, loader)
+    install(machine)
+    (conf,) = [path for path in machine.root.rglob("*.txt") if b"rslctl" in path.read_bytes()]
+    edited = re.sub(old, new, f"\n{conf.read_text()}").lstrip("\n")
+    conf.write_text(edited)
+    assert '"stale"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    assert rslctl("overlay", "install", "--root", machine.root)[0] == 3
+    assert '"installed"' in rslctl("overlay", "list", "--json", "--root", machine.root)[1]
+    uninstall(machine)
+    assert conf.read_text() == edited
 
 
 def test_uenv_gets_the_first_free_of_the_variables_for_own_overlays(machine: Machine) -> None:

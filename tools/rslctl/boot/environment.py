@@ -13,13 +13,23 @@ from rslctl.errors import RslError
 class _Environment(Loader):
     """A file of variables."""
 
+    #: The variable that lists overlays.
+    key = ""
+
+    def entry(self, file: str) -> str:
+        """What the list has for an overlay's file."""
+        return file
+
+    def loads(self, file: str) -> bool:
+        return self.entry(file) in self.value(self.key).split()
+
     def value(self, key: str) -> str:
         """A variable; "" if the file does not set it."""
         return settings(self.text()).get(key, (0, ""))[1]
 
-    def in_list(self, key: str, name: str) -> dict[str, bytes]:
-        """The file with *name* in the list of the variable *key*."""
-        return {self.config: listed(self.text(), key, name).encode("latin-1")}
+    def in_list(self, file: str) -> dict[str, bytes]:
+        """The file of variables with *file* in the list."""
+        return {self.config: listed(self.text(), self.key, self.entry(file)).encode("latin-1")}
 
     def named_tree(self, directory: str, name: str) -> list[Part]:
         """The tree *name* in *directory*; without a name the one that fits the machine."""
@@ -38,6 +48,10 @@ class Armbian(_Environment):
 
     name = "armbian"
     files = ("armbianEnv.txt", "orangepiEnv.txt", "dietpiEnv.txt")
+    key = "user_overlays"
+
+    def entry(self, file: str) -> str:
+        return posixpath.splitext(file)[0]
 
     def trees(self) -> list[Part]:
         return self.named_tree(f"{self.folder}/dtb", self.value("fdtfile"))
@@ -49,7 +63,7 @@ class Armbian(_Environment):
             for name in self.value("overlays").split()
             for part in self.named(self._kernels(f"{prefix}-{name}.dtbo", f"{name}.dtbo"))
         ]
-        users = [f"{name}.dtbo" for name in self.value("user_overlays").split()]
+        users = [f"{name}.dtbo" for name in self.value(self.key).split()]
         folder = f"{self.folder}/overlay-user"
         return theirs + [
             part for name in users if name != file for part in self.named([f"{folder}/{name}"])
@@ -62,8 +76,7 @@ class Armbian(_Environment):
         return [f"{each}/overlay/{name}" for name in names for each in folders]
 
     def edit(self, file: str, blob: bytes) -> Edit:
-        conf = self.in_list("user_overlays", posixpath.splitext(file)[0])
-        return Edit({f"{self.folder}/overlay-user/{file}": blob, **conf})
+        return Edit({f"{self.folder}/overlay-user/{file}": blob, **self.in_list(file)})
 
 
 class UEnv(_Environment):
@@ -98,6 +111,9 @@ class UEnv(_Environment):
             for part in self.named(self._paths(value))
         ]
 
+    def loads(self, file: str) -> bool:
+        return f"/lib/firmware/{file}" in map(self.value, self._KEYS[4:])
+
     def _paths(self, said: str) -> list[str]:
         if said.startswith("/"):
             return [said]
@@ -129,6 +145,7 @@ class TI(_Environment):
 
     name = "ti"
     files = ("uEnv.txt",)
+    key = "name_overlays"
 
     def unlike(self, path: str) -> str:
         said = settings(self.view.text(path))
@@ -148,13 +165,13 @@ class TI(_Environment):
     def overlays(self, file: str) -> list[Part]:
         return [
             part
-            for name in self.value("name_overlays").split()
+            for name in self.value(self.key).split()
             if name != file
             for part in self.named([f"{self._directory()}/{name}"])
         ]
 
     def edit(self, file: str, blob: bytes) -> Edit:
-        return Edit({f"{self._directory()}/{file}": blob, **self.in_list("name_overlays", file)})
+        return Edit({f"{self._directory()}/{file}": blob, **self.in_list(file)})
 
 
 class Toradex(_Environment):
@@ -166,6 +183,7 @@ class Toradex(_Environment):
 
     name = "toradex"
     files = ("overlays.txt",)
+    key = "fdt_overlays"
 
     def unlike(self, path: str) -> str:
         folder = posixpath.dirname(path)
@@ -179,10 +197,10 @@ class Toradex(_Environment):
     def overlays(self, file: str) -> list[Part]:
         return [
             part
-            for name in self.value("fdt_overlays").split()
+            for name in self.value(self.key).split()
             if name != file
             for part in self.named([f"{self.folder}/overlays/{name}"])
         ]
 
     def edit(self, file: str, blob: bytes) -> Edit:
-        return Edit({f"{self.folder}/overlays/{file}": blob, **self.in_list("fdt_overlays", file)})
+        return Edit({f"{self.folder}/overlays/{file}": blob, **self.in_list(file)})

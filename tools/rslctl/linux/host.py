@@ -382,7 +382,7 @@ class Host:
         try:
             self._do(name, replace, make=True)
         except OSError as error:
-            wrong = self.obstacle(name)
+            wrong = self.obstacle(name) if error.errno == errno.ENOTDIR else ""
             if wrong:
                 raise RslError(
                     f"cannot write '{self.where(name)}': '{self.where(wrong)}' is a file, and has "
