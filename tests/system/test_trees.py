@@ -169,8 +169,9 @@ def check(board: model.Board, base: Tree, merged: Tree) -> None:
             assert properties.get("status") == now.get("status"), path
         for key, value in properties.items():
             assert now.get(key, value) == value, f"{path} {key}"
-        # The labels of the reserved regions are told to later overlays.
-        added = {"r0_memory"} if path == "/__symbols__" else {"phandle"}
+        # The labels of the link's own nodes are told to later overlays.
+        labels = {"r0_memory", "r0_mailbox", "r0_fifos"}
+        added = labels if path == "/__symbols__" else {"phandle"}
         assert now.keys() - properties.keys() <= added, path
     assert len(set(merged.phandles)) == len(merged.phandles)
     place = f"/reserved-memory/memory@{link.memory.base:x}"
