@@ -3,7 +3,7 @@ SUMMARY = "Kernel module for links to second runtimes on the same chip"
 DESCRIPTION = "One character device per link: shared memory and notifications, by a mailbox or by doorbells."
 SECTION = "kernel/modules"
 LICENSE = "GPL-2.0-only"
-LIC_FILES_CHKSUM = "file://../../LICENSES/GPL-2.0-only.txt;md5=b234ee4d69f5fce4486a80fdaf4a4263"
+LIC_FILES_CHKSUM = "file://LICENSES/GPL-2.0-only.txt;md5=b234ee4d69f5fce4486a80fdaf4a4263"
 
 require recipes-rsl/rsl-source.inc
 
@@ -30,10 +30,12 @@ RSL_FILES = "\
     kmod/rsl_mbox/umb.c \
 "
 
-S .= "/kmod/rsl_mbox"
-
 inherit module
 
+# S is all of the sources, so that the licence is in what devtool modify takes.
+EXTRA_OEMAKE += "-C ${MODULES_MODULE_SYMVERS_LOCATION}"
+MODULES_MODULE_SYMVERS_LOCATION = "kmod/rsl_mbox"
+
 do_install:append() {
-    install -Dm 0644 ${S}/uapi/linux/rsl_mbox.h ${D}${includedir}/linux/rsl_mbox.h
+    install -Dm 0644 ${S}/kmod/rsl_mbox/uapi/linux/rsl_mbox.h ${D}${includedir}/linux/rsl_mbox.h
 }
