@@ -5,6 +5,8 @@
 #   applies the overlay
 #   of an image: the overlay in its boot partition, for such a boot loader
 
+inherit rsl_profile
+
 # How the link gets into the machine's device tree:
 #   merged   the overlay is merged into the trees that the kernel or virtual/dtb makes
 #   overlay  the boot loader applies the overlay
@@ -67,8 +69,7 @@ python () {
         bb.build.addtask('do_rsl_merge', before, 'do_compile', d)
     if rsl_has_trees(d) and how == 'merged':
         d.appendVarFlag('do_rsl_merge', 'depends', ' rslctl-native:do_populate_sysroot dtc-native:do_populate_sysroot')
-        if d.getVar('RSL_BOARD').endswith('.toml'):
-            d.appendVarFlag('do_rsl_merge', 'file-checksums', ' ${RSL_BOARD}:True')
+        d.appendVarFlag('do_rsl_merge', 'file-checksums', ''.join(f' {path}:True' for path in rsl_profiles(d)))
     if how == 'overlay' and kernel and 'stm32mpcommon' in d.getVar('MACHINEOVERRIDES').split(':'):
         bb.warn("RSL_DEVICE_TREE: the images of meta-st-stm32mp have no IMAGE_BOOT_FILES, so no overlay gets into their boot partition: 'merged' works")
     if how == 'overlay' and bb.data.inherits_class('image', d):

@@ -12,11 +12,11 @@ require recipes-rsl/rsl-source.inc
 
 RSL_FILES = "LICENSES/BSD-3-Clause.txt"
 
-# The profile of a board of the user's own.
-RSL_PROFILE = "${@d.getVar('RSL_BOARD') if d.getVar('RSL_BOARD').endswith('.toml') else ''}"
-SRC_URI += "${@'file://${RSL_PROFILE}' if d.getVar('RSL_PROFILE') else ''}"
+inherit deploy rsl_profile update-rc.d
 
-inherit deploy update-rc.d
+# The profile of a board of the user's own, and those that it extends.
+SRC_URI += "${@' '.join('file://' + path for path in rsl_profiles(d))}"
+RSL_PROFILES = "${@' '.join(':'.join(each) for each in rsl_profiles(d).items())}"
 
 PACKAGE_ARCH = "${MACHINE_ARCH}"
 
@@ -38,9 +38,9 @@ do_compile() {
 
 do_install() {
     install -Dm 0644 ${B}/${RSL_BOARD_NAME}.dtbo ${D}/boot/devicetree/${RSL_BOARD_NAME}.dtbo
-    if [ -n "${RSL_PROFILE}" ]; then
-        install -Dm 0644 ${RSL_PROFILE} ${D}${sysconfdir}/rslctl/boards/${RSL_BOARD_NAME}.toml
-    fi
+    for each in ${RSL_PROFILES}; do
+        install -Dm 0644 ${each%%:*} ${D}${each#*:}
+    done
     if ${@bb.utils.contains('DISTRO_FEATURES', 'systemd', 'true', 'false', d)}; then
         for target in multi-user.target rsl.target; do
             install -d ${D}${systemd_system_unitdir}/$target.wants
