@@ -84,8 +84,10 @@ def run(builder: bb.cookerdata.CookerDataBuilder, file: str, tasks: list[str]) -
         if bb.build.exec_task(file, task, data):
             log = Path(data.getVar("T")) / f"log.{task}"
             raise SystemExit(f"{task} failed: {log.read_text() if log.exists() else 'no log'}")
+    known = bb.data.generate_dependencies(data, set())
+    _, signatures = bb.data.generate_dependency_hash(*known, set(), "")
     return {
-        "tasks": data.getVar("__BBTASKS", False),
+        "signatures": {name.removeprefix(":"): value for name, value in signatures.items()},
         **{
             name: data.getVar(name)
             for name in data

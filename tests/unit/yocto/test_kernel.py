@@ -181,6 +181,29 @@ def test_trees_are_left_to_a_boot_loader_with_symbols(tmp_path: Path, how: str) 
 
 
 @needs_dtc
+def test_without_a_board_or_the_class_trees_are_as_before(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees")
+    for without, flags in ({"RSL_BOARD": ""}, ["-@"]), ({"INHERIT": ""}, []):
+        place = tmp_path / str(len(flags))
+        variables = baked(place, "linux-yocto", *MERGED, **settings)
+        assert has_link((Path(variables["D"]) / "boot/virt.dtb").read_bytes())
+        tasks = [task for task in MERGED if without != {"INHERIT": ""} or task != "do_rsl_merge"]
+        variables = baked(place, "linux-yocto", *tasks, **(settings | without))
+        assert (Path(variables["D"]) / "boot/virt.dtb").read_bytes() == dtc(BASE, *flags)
+
+
+@pytest.mark.parametrize("recipe", ["device-tree", "linux-firmware", "core-image-minimal"])
+def test_the_class_changes_signatures_of_what_it_changes_only(tmp_path: Path, recipe: str) -> None:
+    """Without the class, virtual/dtb is made anew from its sources: it was changed in place."""
+    settings = {"RSL_BOARD": "qemu-virt", "PREFERRED_PROVIDER_virtual/dtb": "device-tree"}
+    without, given = (
+        baked(tmp_path, recipe, INHERIT=each, **settings)["signatures"] for each in ("", "rsl")
+    )
+    changed = {task for task in without if without[task] != given[task]}
+    assert changed == ({"do_unpack"} if recipe == "device-tree" else set())
+
+
+@needs_dtc
 def test_trees_that_are_found_when_the_sources_are_there_get_the_link(tmp_path: Path) -> None:
     """As meta-ti's ti-devicetree-prefix.bbclass does: there are none at the first parse."""
     unpacked = tmp_path / "unpacked"
@@ -188,7 +211,7 @@ def test_trees_that_are_found_when_the_sources_are_there_get_the_link(tmp_path: 
         "KERNEL_DEVICETREE": f"${{@'virt.dtb' if os.path.exists('{unpacked}') else ' '}}",
         "KERNEL_DEVICETREE_PREFIX": "virt",
     }
-    assert "do_rsl_merge" in baked(tmp_path / "build", "linux-yocto", **settings)["tasks"]
+    assert "do_rsl_merge" in baked(tmp_path / "build", "linux-yocto", **settings)["signatures"]
     unpacked.touch()
     variables = baked(tmp_path / "build", "linux-yocto", *MERGED, **settings)
     assert has_link((Path(variables["D"]) / "boot/virt.dtb").read_bytes())
@@ -201,9 +224,9 @@ def test_the_trees_of_firmware_are_left_alone(tmp_path: Path) -> None:
         "RSL_BOARD": "qemu-virt",
         "PREFERRED_PROVIDER_virtual/dtb": "device-tree",
     }
-    assert "do_rsl_merge" in baked(tmp_path / "linux", "device-tree", **settings)["tasks"]
+    assert "do_rsl_merge" in baked(tmp_path / "linux", "device-tree", **settings)["signatures"]
     firmware = baked(tmp_path / "firmware", "device-tree", TARGET_OS="elf", **settings)
-    assert "do_rsl_merge" not in firmware["tasks"]
+    assert "do_rsl_merge" not in firmware["signatures"]
 
 
 def test_a_variable_of_fragments_that_is_set_is_one_that_is_taken(tmp_path: Path) -> None:

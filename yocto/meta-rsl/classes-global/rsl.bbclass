@@ -13,6 +13,9 @@ inherit rsl_profile
 #   none     otherwise
 RSL_DEVICE_TREE ??= "merged"
 
+# That trees are changed where they were made.
+RSL_IN_PLACE = "1"
+
 RSL_KERNEL_CONFIG = "rsl.cfg"
 # More for each SoC family, by the override that its layer sets.
 RSL_KERNEL_CONFIG[zynqmp] = "rsl-zynqmp.cfg"
@@ -57,8 +60,6 @@ python () {
         rsl_configure_kernel(d)
         # Overlays refer to labels.
         d.appendVar('KERNEL_DTC_FLAGS', ' -@')
-    if not d.getVar('RSL_BOARD'):
-        return
     how = d.getVar('RSL_DEVICE_TREE')
     if how not in ('merged', 'overlay', 'none'):
         bb.fatal(f"RSL_DEVICE_TREE: '{how}' is not merged, overlay or none")
@@ -67,6 +68,11 @@ python () {
         # takes back what was merged before.
         before = 'do_install do_bundle_initramfs do_assemble_fitimage do_deploy'
         bb.build.addtask('do_rsl_merge', before, 'do_compile', d)
+        if not kernel:
+            # Without this class, trees are made anew. Those of kernels are, as they lack -@.
+            d.appendVarFlag('do_unpack', 'vardeps', ' RSL_IN_PLACE')
+    if not d.getVar('RSL_BOARD'):
+        return
     if rsl_has_trees(d) and how == 'merged':
         d.appendVarFlag('do_rsl_merge', 'depends', ' rslctl-native:do_populate_sysroot dtc-native:do_populate_sysroot')
         d.appendVarFlag('do_rsl_merge', 'file-checksums', ''.join(f' {path}:True' for path in rsl_profiles(d)))
@@ -103,9 +109,9 @@ python do_rsl_merge() {
             # What make built anew since is not merged.
             if os.path.exists(last) and os.path.exists(tree) and filecmp.cmp(tree, last, shallow=False):
                 shutil.copy(base, tree)
-    if d.getVar('RSL_DEVICE_TREE') != 'merged':
-        return
     board = d.getVar('RSL_BOARD')
+    if d.getVar('RSL_DEVICE_TREE') != 'merged' or not board:
+        return
     wanted = json.loads(result('rslctl', 'boards', 'show', board, '--json'))['compatible']
     others, merged, refused = [], [], {}
     for name in dict.fromkeys(name for name in names if name.endswith('.dtb')):

@@ -18,8 +18,10 @@ do_compile() {
         mkdir -p $(dirname ${B}/arch/${ARCH}/boot/dts/$name)
         made=${B}/arch/${ARCH}/boot/dts/$name
         source=${TREES}/$(basename $name .dtb).dts
-        # As make does, only what is not there or older than its source.
-        if [ ! -e $made ] || [ $source -nt $made ]; then
+        # As make does, only what is not there, or older than its source, or was made by another
+        # command (if_changed_dep of scripts/Kbuild.include).
+        if [ ! -e $made ] || [ $source -nt $made ] || [ "$(cat $made.cmd)" != "${KERNEL_DTC_FLAGS}" ]; then
+            echo "${KERNEL_DTC_FLAGS}" > $made.cmd
             dtc -q ${KERNEL_DTC_FLAGS} -I dts -O dtb -o $made $source
         fi
     done
