@@ -37,7 +37,11 @@ MACHINES: dict[str, tuple[str, ...]] = {
     "imx8mp-lpddr4-evk": ("meta-freescale",),
     "imx93-11x11-lpddr4x-evk": (*_ARM, "meta-freescale"),
     "imx8mpevk": (*_ARM, "meta-freescale", "meta-imx/meta-imx-bsp"),
-    "stm32mp15-disco": ("meta-st-stm32mp",),
+    "stm32mp15-disco": (
+        "meta-openembedded/meta-networking",
+        "meta-openembedded/meta-filesystems",
+        "meta-st-stm32mp",
+    ),
     "am62xx-evm": (*_ARM, "meta-ti/meta-ti-bsp"),
 }
 #: Of all machines, as some want.
@@ -117,9 +121,9 @@ class Build:
             raise BuildError(f"{' '.join(map(str, words))}: {done.stdout[-4000:]}")
         return done.stdout
 
-    def variables(self, recipe: str) -> dict[str, str]:
+    def variables(self, *recipe: str | Path) -> dict[str, str]:
         """The variables of a recipe, as ``bitbake -e`` prints them."""
-        text = self.run("bitbake", "-e", recipe)
+        text = self.run("bitbake", "-e", *recipe)
         return dict(re.findall(r'^(?:export )?(\S+)="(.*)"$', text, re.MULTILINE))
 
 
@@ -143,6 +147,19 @@ def check_machine(build: Build) -> None:
     print(f"  the link is merged by {', '.join(merging) or 'none'}")
     if not merging and build.machine != "qemuarm64":
         raise BuildError("no recipe merges the link into a tree")
+    check_overlay(build)
+
+
+def check_overlay(build: Build) -> None:
+    """Look at an image for a boot loader that applies the overlay."""
+    chosen = build.place / "conf/overlay.conf"
+    chosen.write_text('RSL_DEVICE_TREE = "overlay"\n')
+    image = ("-b", LAYER / "recipes-rsl/images/rsl-image.bb")
+    merged, overlay = build.variables(*image), build.variables("-R", chosen, *image)
+    before, after = (each.get("IMAGE_BOOT_FILES", "").split() for each in (merged, overlay))
+    if after != [*before, f"devicetree/{overlay['RSL_BOARD_NAME']}.dtbo"]:
+        raise BuildError(f"boot files with the overlay: {after}; without: {before}")
+    print(f"  the boot partition has {' '.join(after)}")
 
 
 def check_layer(oe: Path, series: str) -> None:
@@ -155,7 +172,8 @@ def check_layer(oe: Path, series: str) -> None:
     (conf / "local.conf").write_text(
         local.replace('IMAGE_INSTALL:append = " packagegroup-rsl"', "")
     )
-    said = build.run("yocto-check-layer", "--without-software-layer-signature-check", LAYER)
+    beside = [build.tree / each for each in COMMON]
+    said = build.run("yocto-check-layer", LAYER, "--no-auto-dependency", "--dependency", *beside)
     print("\n".join(f"  {line}" for line in said.splitlines()[-12:]))
 
 
