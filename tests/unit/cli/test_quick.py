@@ -20,6 +20,7 @@ from rslctl.setup import journal
 
 from tests.command_line import Rslctl
 from tests.unit.machine import Machine
+from tests.unit.setup.faults import with_headers
 
 TYPER: Any = typer.main.get_command(application.app)
 
@@ -111,6 +112,12 @@ def test_what_is_read_quickly_is_what_typer_reads(line: tuple[str, list[str]]) -
         ("remote start", "--link rpu0 --if-known", {"link": "rpu0", "if_known": True}),
         ("serve", "--link rpu0 --verbose", {"link": "rpu0", "verbose": True}),
         ("store", "--link rpu0 --unit a@b.service", {"link": "rpu0", "unit": "a@b.service"}),
+        ("virtio", "", {}),
+        (
+            "virtio",
+            "--device rng --device=vsock,cid=42 --version 2 --dry-run",
+            {"device": ["rng", "vsock,cid=42"], "version": 2, "dry_run": True},
+        ),
         ("run", "--eventfd -- daemon --link x", {"eventfd": True, "command": DAEMON}),
         ("run", "true", {"command": ["true"]}),
         ("run", "a=b 1 --link=rpu0 2", {"command": ["a=b", "1", "2"], "link": "rpu0"}),
@@ -143,6 +150,11 @@ def test_the_lines_of_scripts_are_read_quickly(
         "kick 3 --link",
         "wait --timeout x",
         "kick 3 --help",
+        "virtio --device",
+        "virtio --version 3",
+        "virtio --dtb",
+        "virtio --no-dtb",
+        "virtio --device rng --version 2 --version 2",
     ],
 )
 def test_what_is_wrong_is_left_to_typer(line: str) -> None:
@@ -156,6 +168,7 @@ def test_frequent_commands_load_no_more_than_they_need(
 ) -> None:
     machine.with_link()
     machine.with_remote("running")
+    with_headers(machine, {8: 4}, {8: 19})
     facts = journal.Facts("qemu-virt", "doorbell", "/rsl-mbox@8020040", "rsl", "/remote")
     saved = journal.Journal(machine.host, "rpu0")
     saved.facts = facts

@@ -140,7 +140,39 @@ def test_a_doorbell_of_ones_own_is_not_the_ipis(tmp_path: Path) -> None:
     )
     board = reader.load(str(mine))
     facts = {fact.name: fact.values for fact in remote_dt.Side(board, board.links[0]).facts}
-    assert facts == {"vectors": (2,)}
+    assert facts == {"vectors": (2,), "virtio-version": (1,)}
+
+
+@needs_dtc
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_form_tells_the_version_of_the_registers(version: int, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "qemu-virt"\n[[link]]\nname = "rpu0"\n'
+        f'virtio.version = {version}\nvirtio.devices = ["net", "blk,region=0x10000"]\n'
+    )
+    for form in ("dtb", "dts"):
+        told = compiled(str(mine), form)
+        assert told.cells("/rsl-doorbell", "rsl,virtio-version") == (version,)
+        assert told.texts("/virtio@70000200", "rsl,device") == ["blk"]
+        assert told.cells("/virtio@70000200", "rsl,region") == (0, 0x70090000, 0, 0x10000)
+    board = reader.load(str(mine))
+    texts = {
+        form: remote_dt.render(board, board.links[0], form).decode()
+        for form in ("zephyr", "header")
+    }
+    assert f"\t\trsl,virtio-version = <{version:#x}>;\n" in texts["zephyr"]
+    assert f"#define RSL_RPU0_VIRTIO_VERSION {version:#x}\n" in texts["header"]
+    assert "#define RSL_RPU0_VIRTIO_BLK_REGION_SIZE 0x10000UL\n" in texts["header"]
+
+
+def test_a_link_without_virtio_has_no_version_of_registers(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('extends = "qemu-virt"\n[[link]]\nname = "rpu0"\nvirtio = false\n')
+    board = reader.load(str(mine))
+    text = remote_dt.render(board, board.links[0], "header").decode()
+    assert "VIRTIO_VERSION" not in text
+    assert "#define RSL_RPU0_VIRTIO_DEVICES 0\n" in text
 
 
 def zephyr(tmp_path: Path, more: str) -> str:

@@ -102,6 +102,48 @@ def test_a_mistake_is_named_with_its_key(old: str, new: str, message: str) -> No
     assert message in str(error.value)
 
 
+VIRTIO = (
+    PROFILE
+    + """
+[link.virtio]
+version = 2
+devices = ["vsock,cid=42", "blk,region=0x100000"]
+"""
+)
+
+
+def test_a_profile_has_words_of_virtio_devices_and_the_version_of_their_registers() -> None:
+    (link,) = parse(VIRTIO).links
+    assert link.virtio == model.Virtio(
+        ("vsock,cid=42", "blk,region=0x100000"), device_tree=False, version=2
+    )
+    (link,) = parse(VIRTIO.replace("version = 2", "device-tree = true")).links
+    assert link.virtio
+    assert (link.virtio.device_tree, link.virtio.version) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("version = 2", "version = 3", "link[0].virtio.version: 0x3 is not between 0x1 and 0x2"),
+        (
+            "version = 2",
+            "version = 2\ndevice-tree = true",
+            "virtio.device-tree: true is for version 1; version 2 has no device tree",
+        ),
+        ('"vsock,cid=42"', '"vsok"', "virtio.devices: 'vsok' is not one of net, blk, console, "),
+        ("cid=42", "cid=1", "'vsock,cid=1': 'cid=1' is not cid=VALUE with a decimal number from 3"),
+        ("=0x100000", "=0x1000000", "0x1020000 bytes are needed, the shared memory has 0x1000000"),
+        ("=0x100000", "=0x1000", "'blk,region=0x1000': its 1 queues of 128 do not fit into"),
+    ],
+)
+def test_a_mistake_about_virtio_devices_is_named(old: str, new: str, message: str) -> None:
+    assert VIRTIO.count(old) == 1
+    with pytest.raises(RslError) as error:
+        parse(VIRTIO.replace(old, new))
+    assert message in str(error.value)
+
+
 REMOTEPROC = (
     PROFILE
     + """

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "daemon": "errors region linux profile devicetree setup",
     "boot": "errors region linux profile devicetree setup",
     "bench": "errors region tables linux profile devicetree setup",
-    "cli": "errors region tables linux profile devicetree setup daemon boot bench",
+    "virtio": "errors region linux profile client",
+    "cli": "errors region tables linux client profile devicetree setup daemon boot bench virtio",
 }
 
 

@@ -7,6 +7,8 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -268,6 +270,77 @@ def tap_down(machine: Machine) -> None:
     machine.write("/sys/class/net/tap0/flags", "0x1002\n")
 
 
+def with_devices(machine: Machine, *words: str, version: int = 1) -> model.Board:
+    """The board whose profile has these virtio devices."""
+    served = model.Virtio(words, device_tree=False, version=version)
+    return with_link(machine, virtio=served)
+
+
+def no_tap(machine: Machine) -> model.Board:
+    with_vhost(machine, "vhost-net")
+    return with_devices(machine, "net,tap=tap7")
+
+
+def no_vhost(machine: Machine) -> model.Board:
+    return with_devices(machine, "vsock,cid=42")
+
+
+def with_vhost(machine: Machine, name: str) -> None:
+    """The driver of a vhost device, as the kernel and udev show it."""
+    machine.write(f"/sys/class/misc/{name}/dev", "10:238\n")
+    machine.write(f"/dev/{name}", b"")
+
+
+def with_tap(machine: Machine, name: str, flags: str = "0x1003", tun: str = "0x5002") -> None:
+    machine.write(f"/sys/class/net/{name}/flags", f"{flags}\n")
+    machine.write(f"/sys/class/net/{name}/tun_flags", f"{tun}\n")
+
+
+def no_back_end(machine: Machine) -> model.Board:
+    return with_devices(machine, "rng", "9p", version=2)
+
+
+def no_socket(machine: Machine) -> model.Board:
+    return with_devices(machine, "blk,socket=/run/blk")
+
+
+def left_socket(machine: Machine) -> model.Board:
+    path = machine.path("/run/blk")
+    path.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(path))
+    machine.write("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n")
+    return with_devices(machine, "blk,socket=/run/blk")
+
+
+def with_headers(machine: Machine, *headers: dict[int, int]) -> None:
+    """Virtio headers in the memory of the link, which a daemon has open; each by its registers."""
+    memory = machine.path("/dev/rsl_mbox0")
+    with memory.open("r+b") as file:
+        file.truncate(0x1000000)
+        for number, registers in enumerate(headers):
+            for offset, value in {0: 0x74726976, 4: 1, **registers}.items():
+                file.seek(0x200 * number + offset)
+                file.write(struct.pack("<I", value))
+    machine.write(f"{LINK}/open_files", "1\n")
+
+
+def needs_reset(machine: Machine) -> None:
+    with_headers(machine, {8: 4}, {8: 19, 0x70: 0x47})
+
+
+def failed(machine: Machine) -> None:
+    with_headers(machine, {8: 4, 0x70: 0x83})
+
+
+def features_left(machine: Machine) -> None:
+    with_headers(machine, {8: 1, 0x10: 0x3100_8021, 0x20: 0x20, 0x70: 7})
+
+
+def features_invented(machine: Machine) -> None:
+    with_headers(machine, {8: 1, 0x10: 0x20, 0x20: 0x8020, 0x70: 7})
+
+
 Provoke = Callable[[Machine], model.Board | None]
 
 PROVOKED: list[tuple[str, str, Provoke, str]] = [
@@ -318,4 +391,13 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("unfinished", "error", unfinished, "rpu0: its setup or teardown did not come to an end"),
     ("link-gone", "error", gone, "rpu0: it was set up and is gone"),
     ("tap", "warning", tap_down, "tap0 is down"),
+    ("tap", "error", no_tap, "rpu0: net,tap=tap7: there is no network interface tap7"),
+    ("vhost", "error", no_vhost, "rpu0: vsock,cid=42: this kernel has no vhost_vsock"),
+    ("no-back-end", "error", no_back_end, "rpu0: 9p: nothing serves 9p but the RSL daemon"),
+    ("socket", "error", no_socket, "rpu0: blk,socket=/run/blk: there is no socket '/run/blk'"),
+    ("socket", "error", left_socket, "nobody listens at '/run/blk'"),
+    ("virtio-device", "error", needs_reset, "rpu0: virtio device vsock says NEEDS_RESET"),
+    ("virtio-device", "error", failed, "device rng: the remote's driver says FAILED"),
+    ("features", "warning", features_left, "did not take bits 0, 15 of the device's features"),
+    ("features", "error", features_invented, "that the device does not have: bits 15"),
 ]

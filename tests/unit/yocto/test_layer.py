@@ -35,7 +35,10 @@ TASKS = ("do_unpack", "do_compile", "do_install")
 #: What others' layers provide, in all four series. tests/yocto/real.py asks the layers themselves.
 PROVIDED = {
     "dtc",
+    "kernel-module-tun",
     "kernel-module-uio-pdrv-genirq",
+    "kernel-module-vhost-net",
+    "kernel-module-vhost-vsock",
     "python3-click",
     "python3-periphery",
     "python3-pyudev",

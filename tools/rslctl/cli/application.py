@@ -31,6 +31,7 @@ SECTIONS = {
         "run": "Become a daemon that has the descriptors of a link.",
         "serve": "Give a link's descriptors to the daemons that connect to a socket.",
         "store": "Have systemd keep a link's descriptors for a unit.",
+        "virtio": "Be the daemon of a link, and serve its virtio devices.",
     },
     "Use and watch them": {
         "status": "Show the links that are up, what they carry, and whether their remotes run.",

@@ -16,7 +16,7 @@ from rslctl.cli.output import note
 from rslctl.errors import os_error
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
-from rslctl.profile import reader
+from rslctl.profile import reader, virtio
 from rslctl.profile.model import TRANSPORTS
 
 
@@ -201,6 +201,30 @@ LegacyOption = Annotated[
         "--legacy",
         help="Show the daemon the link as /dev/uio0 and /dev/umb, and pass no descriptors; "
         "{shmem_addr} and {shmem_size} in COMMAND are filled in.",
+    ),
+]
+DeviceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="KIND[,KEY=VALUE]...",
+        help="Virtio device, instead of the profile's; may be repeated.",
+        autocompletion=among(virtio.KINDS),
+    ),
+]
+DeviceTreeOption = Annotated[
+    bool | None,
+    typer.Option("--dtb/--no-dtb", help="Whether the daemon puts a device tree first."),
+]
+RegistersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--version",
+        metavar="1|2",
+        min=1,
+        max=2,
+        help="Version of the registers, instead of the profile's.",
+        autocompletion=among(("1", "2")),
     ),
 ]
 SocketOption = Annotated[

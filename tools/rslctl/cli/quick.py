@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "status.status",
     "store": "store.store_command",
     "teardown": "setup.teardown",
+    "virtio": "virtio.virtio",
     "wait": "wait.wait",
 }
 
@@ -97,7 +98,8 @@ class _Line:
         name = self._options.get(word)
         if name is None:
             return self._place(word + equals + value)
-        if name in self.found or (equals and name in self._flags):
+        again = name in self.found and self._types[name] not in _LISTS
+        if again or (equals and name in self._flags):
             return False
         if name in self._flags:
             self.found[name] = True
@@ -121,8 +123,10 @@ class _Line:
         return word == "--" or word[:1] not in ("", "-")
 
     def _read(self, name: str, value: str) -> bool:
-        self.found[name] = _READERS.get(self._types[name], _text)(value)
-        return self.found[name] is not None
+        read = _READERS.get(self._types[name], _text)(value)
+        listed = self._types[name] in _LISTS and read is not None
+        self.found[name] = [*self.found.get(name, []), read] if listed else read
+        return read is not None
 
 
 def _option(name: str) -> str:
@@ -155,19 +159,28 @@ def _mode(word: str) -> str | None:
     return word if 0 < len(word) <= 4 and not set(word) - set("01234567") else None
 
 
+def _registers(word: str) -> int | None:
+    return int(word) if word in ("1", "2") else None
+
+
 def _left_to_typer(_: str) -> None:
     """For options that are rare or that have many rules."""
 
 
 #: The options that are not called like their parameters.
-_OPTIONS = {"as_legacy": "--legacy"}
+_OPTIONS = {"as_legacy": "--legacy", "device_tree": "--dtb"}
+
+#: The types of options that may be repeated, and that are read here.
+_LISTS = {"DeviceOption"}
 
 #: How a word is read, by type. Types that are missing here are text.
 _READERS: dict[str, Callable[[str], Any]] = {
     "AnyVectorArgument": _number,
+    "DeviceTreeOption": _left_to_typer,
     "FirmwareOption": _left_to_typer,
     "IntervalOption": _interval,
     "ModeOption": _mode,
+    "RegistersOption": _registers,
     "SetenvOption": _left_to_typer,
     "TimeoutOption": _timeout,
     "VectorArgument": _number,

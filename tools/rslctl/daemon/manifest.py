@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rslctl.profile import virtio
+from rslctl.profile.cores import seen
 from rslctl.profile.model import Link
 from rslctl.region import Region
 
@@ -52,30 +53,52 @@ def document(about: About, descriptors: Sequence[str]) -> dict[str, Any]:
         "board": about.board,
         "transport": about.transport,
         "vectors": about.vectors,
-        "memory": {"base": memory.base, "size": memory.size, "offset": 0} if memory else None,
+        "memory": _memory(memory, profile) if memory else None,
         "descriptors": list(descriptors),
-        "virtio": _virtio(profile) if profile and memory else None,
+        "virtio": _virtio(profile, about.vectors) if profile and memory else None,
         "remote_dt": {"offset": room.base - memory.base, "size": room.size}
         if room and memory
         else None,
     }
 
 
-def _virtio(link: Link) -> dict[str, Any] | None:
+def _memory(memory: Region, profile: Link | None) -> dict[str, int]:
+    """The memory, where Linux and where the remote have it.
+
+    A link that is up may have other memory than its profile, which may have changed since. Where
+    the remote has that is not known.
+    """
+    remote = seen(profile.ranges, memory) if profile else None
+    return {
+        "base": memory.base,
+        "size": memory.size,
+        "offset": 0,
+        "remote_base": (remote or memory).base,
+    }
+
+
+def _virtio(link: Link, count: int) -> dict[str, Any] | None:
+    """The devices of a link with *count* vectors."""
     served = link.virtio
     if served is None:
         return None
+    devices = virtio.arrange(served.devices, device_tree=served.device_tree, version=served.version)
+    vectors = virtio.vectors(devices, count if served.version == 2 else 1)
     return {
+        "version": served.version,
         "device_tree": served.device_tree,
         "devices": [
             {
                 "kind": each.kind,
+                "device_id": each.device_id,
+                "options": each.options,
                 "header": each.header,
                 "region": {"offset": each.region.offset, "size": each.region.size},
                 "queues": each.queues,
                 "queue_size": each.queue_size,
+                "vectors": list(own),
             }
-            for each in virtio.arrange(served.devices, device_tree=served.device_tree)
+            for each, own in zip(devices, vectors, strict=True)
         ],
     }
 

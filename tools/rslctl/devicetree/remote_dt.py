@@ -19,7 +19,7 @@ Properties = tuple[tuple[str, Value], ...]
 
 @dataclass(frozen=True)
 class Fact:
-    """A property of the notifications: one number, or one per vector or channel."""
+    """A property of the link: one number, or one per vector or channel."""
 
     name: str
     values: tuple[int, ...]
@@ -48,13 +48,17 @@ class Side:
     @property
     def devices(self) -> list[virtio.Device]:
         made = self.link.virtio
-        return virtio.arrange(made.devices, device_tree=made.device_tree) if made else []
+        if made is None:
+            return []
+        return virtio.arrange(made.devices, device_tree=made.device_tree, version=made.version)
 
     @property
     def facts(self) -> list[Fact]:
-        """The properties of the notifications in both directions, as far as they are known."""
+        """The properties of notifications in both directions, and of registers, as far as known."""
         remote, by = self.link.remote, self.link.by
         found = [Fact("vectors", (self.link.vectors,))]
+        if self.link.virtio:
+            found.append(Fact("virtio-version", (self.link.virtio.version,)))
         if remote and remote.register is not None:
             found.append(Fact("notify-register", (remote.register,), address=True))
             found.append(Fact("notify-values", remote.notify_values, several=True))

@@ -132,10 +132,12 @@ class RemoteSide:
 class Virtio:
     """The virtio devices that the daemon serves."""
 
-    #: Keys of :data:`virtio.KINDS`, in the order of the devices in the memory.
+    #: Words of :func:`virtio.parse`, in the order of the devices in the memory.
     devices: tuple[str, ...]
     #: Whether the daemon writes a device tree before the devices.
     device_tree: bool
+    #: The version of the registers, one of :data:`virtio.VERSIONS`.
+    version: int = 1
 
 
 @dataclass(frozen=True)

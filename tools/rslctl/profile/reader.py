@@ -332,14 +332,17 @@ def _sim(table: Table) -> int:
 def _virtio(link: Table, memory: Region, room: Region | None) -> Virtio:
     table = link.table("virtio")
     devices = tuple(table.texts("devices"))
-    made = Virtio(devices, table.flag("device-tree"))
+    tree = table.flag("device-tree")
+    version = table.integer("version", 1, 2) if table.optional("version") else 1
     table.done()
-    for name in devices:
-        if name not in virtio.KINDS:
-            close = difflib.get_close_matches(name, virtio.KINDS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            expected = ", ".join(repr(kind) for kind in virtio.KINDS)
-            raise table.error("devices", f"{shown(name)} is not one of {expected}{hint}")
+    if tree and version == 2:
+        raise table.error("device-tree", "true is for version 1; version 2 has no device tree")
+    for word in devices:
+        try:
+            virtio.parse(word)
+        except ValueError as error:
+            raise table.error("devices", str(error)) from error
+    made = Virtio(devices, tree, version)
     offset = room.base - memory.base if room else None
     misfit = virtio.misfit(devices, device_tree=made.device_tree, size=memory.size, room=offset)
     if misfit:

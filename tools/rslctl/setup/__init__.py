@@ -13,4 +13,5 @@ __all__ = [
     "remote_checks",
     "remote_steps",
     "steps",
+    "virtio_checks",
 ]

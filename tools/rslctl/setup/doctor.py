@@ -17,14 +17,13 @@ from rslctl.errors import RslError
 from rslctl.linux import mbox, modules, platform_bus, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
-from rslctl.setup import checks, host_checks, kickable, remote_checks
+from rslctl.setup import checks, host_checks, kickable, remote_checks, virtio_checks
 from rslctl.setup.checks import Finding
 from rslctl.setup.journal import Journal
 
-#: The network interface that the daemon creates and leaves down.
-_TAP = "/sys/class/net/tap0"
-#: include/uapi/linux/if.h
-_IFF_UP = 1
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MODULE = "rsl_mbox"
 _DEFERRED = "/sys/kernel/debug/devices_deferred"
@@ -43,6 +42,8 @@ class Patient:
     machine: Tree
     #: The name of the only link to check; None checks all links.
     only: str | None = None
+    #: Reads the headers of virtio devices from a link's memory: rslctl.virtio.headers.read().
+    headers: Callable[[Host, mbox.LinkDevice], list[dict[str, Any]] | None] = lambda *_: None
 
     def journals(self) -> list[str]:
         """Return the links to check that have a journal."""
@@ -342,16 +343,11 @@ def _entropy(on: Patient) -> Iterator[Finding]:
         )
 
 
-def _tap(on: Patient) -> Iterator[Finding]:
-    net = any(link.virtio and "net" in link.virtio.devices for link in on.links)
-    flags = _read(on.host, f"{_TAP}/flags") if net else ""
-    if flags and not int(flags, 16) & _IFF_UP:
-        yield Finding(
-            "tap",
-            "warning",
-            "tap0 is down: nothing gets through the daemon's network device",
-            "ip address add 192.168.200.254/24 dev tap0; ip link set tap0 up",
-        )
+def _virtio(on: Patient) -> Iterator[Finding]:
+    for link in on.links if on.machine.nodes else ():
+        yield from virtio_checks.back_ends(on.host, link)
+    for device in on.devices:
+        yield from virtio_checks.headers(device.name, on.headers(on.host, device) or ())
 
 
 def _live_overlays(on: Patient) -> Iterator[Finding]:
@@ -386,7 +382,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _unread,
     _journals,
     _entropy,
-    _tap,
+    _virtio,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,33 @@ def test_the_parts_follow_each_other_and_leave_the_rest(rslctl: Rslctl) -> None:
         assert each["buffers"] == each["region"]["size"] - taken >= 0
 
 
+def test_version_2_has_the_arrangement_without_a_device_tree(
+    rslctl: Rslctl, tmp_path: Path
+) -> None:
+    document = json.loads(rslctl(*DEMO, "--version", "2", "--json")[1])
+    assert document["version"] == 2
+    assert [each["header"] for each in document["devices"]] == [0x37000000, 0x37000200]
+    assert [each["queues"] for each in document["devices"]] == [1, 2]
+    mine = tmp_path / "mine.toml"
+    own = 'extends = "zcu102"\n[[link]]\nname = "rpu0"\nvirtio.device-tree = true\n'
+    mine.write_text(own)
+    first = json.loads(rslctl("layout", "--board", mine, "--json")[1])
+    assert (first["version"], first["head"]["what"]) == (1, "device tree")
+    second = json.loads(rslctl("layout", "--board", mine, "--version", "2", "--json")[1])
+    assert (second["version"], second["head"]["what"]) == (2, "headers")
+
+
+def test_the_options_of_a_device_are_its_size(rslctl: Rslctl) -> None:
+    words = ("blk,socket=/run/disk,region=0x100000", "device,id=34,queues=2,queue-size=16")
+    arguments = [each for word in words for each in ("--device", word)]
+    document = json.loads(rslctl(*DEMO, *arguments, "--json")[1])
+    disk, other = document["devices"]
+    assert (disk["kind"], disk["device_id"]) == ("blk", 2)
+    assert disk["region"] == {"base": 0x37010000, "size": 0x100000}
+    assert (other["kind"], other["device_id"], other["queue_size"]) == ("device", 34, 16)
+    assert other["region"] == {"base": 0x37110000, "size": 0x400000}
+
+
 def test_the_table_names_every_part(rslctl: Rslctl) -> None:
     status, out, _ = rslctl(*DEMO)
     assert status == 0
@@ -52,7 +80,20 @@ def test_the_table_names_every_part(rslctl: Rslctl) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--device", "disk"], 2, "rslctl: --device: 'disk' is not one of net, console, rng, 9p, "),
+        (["--device", "disk"], 2, "rslctl: --device: 'disk' is not one of net, blk, console, r"),
+        (["--device", "vsock,cid=1"], 2, "rslctl: --device: 'vsock,cid=1': 'cid=1' is not cid=V"),
+        (
+            ["--version", "2", "--dtb"],
+            2,
+            "rslctl: --dtb: version 2 has no device tree\nhint: add --version 1\n",
+        ),
+        (
+            ["--device", "console,region=4096"],
+            1,
+            "rslctl: link 'rpu0': 'console,region=4096': its 2 queues of 128 do not fit into its "
+            "region of 0x1000 bytes: too small by 0x3000\nhint: make link.memory.size larger, "
+            "serve fewer devices, or say another region=BYTES\n",
+        ),
         (["--link", "x"], 1, "rslctl: board 'zcu102' has no link 'x'"),
     ],
 )

@@ -12,6 +12,7 @@ from tests.command_line import Rslctl
 from tests.unit.cli.support import on_terminal
 from tests.unit.machine import Machine
 from tests.unit.remotes import set_up
+from tests.unit.setup.faults import with_headers
 
 
 def test_status_shows_all_links(rslctl: Rslctl, machine: Machine) -> None:
@@ -100,3 +101,53 @@ def test_a_storm_and_notifications_that_nobody_reads_are_shown(
 )
 def test_times_are_for_people(milliseconds: int, text: str) -> None:
     assert mbox.duration(milliseconds) == text
+
+
+def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    with_headers(
+        machine,
+        {8: 4, 0x70: 7},
+        {8: 19, 0x10: 0x31000002, 0x20: 0x2, 0x70: 7},
+        {8: 1, 0x70: 0x47, 4: 2},
+        {8: 41},
+    )
+    status, out, _ = rslctl("status", "--root", machine.root)
+    assert status == 0
+    assert out.splitlines()[-5:] == [
+        "  virtio  id  version  features not taken  state",
+        "  rng      4        1  none                running",
+        "  vsock   19        1  24,28,29            running",
+        "  net      1        2  -                   broken",
+        "  device  41        1  -                   offered",
+    ]
+    (link,) = json.loads(rslctl("status", "--json", "--root", machine.root)[1])
+    assert [each["state"] for each in link["virtio"]] == ["running", "running", "broken", "offered"]
+    assert link["virtio"][1] == {
+        "name": "vsock",
+        "kind": "vsock",
+        "header": 0x200,
+        "device_id": 19,
+        "version": 1,
+        "status": 7,
+        "state": "running",
+        "features_offered": 0x31000002,
+        "features_taken": 2,
+    }
+
+
+def test_a_link_without_virtio_devices_shows_none(rslctl: Rslctl, machine: Machine) -> None:
+    machine.with_link()
+    assert "virtio" not in rslctl("status", "--root", machine.root)[1]
+    (link,) = json.loads(rslctl("status", "--json", "--root", machine.root)[1])
+    assert link["virtio"] == []
+    machine.path("/dev/rsl_mbox0").unlink()
+    (link,) = json.loads(rslctl("status", "--json", "--root", machine.root)[1])
+    assert link["virtio"] is None
+
+
+def test_devices_that_need_somebody_are_coloured(machine: Machine, search_path: str) -> None:
+    machine.with_link()
+    with_headers(machine, {8: 4, 0x70: 0x47})
+    shown = on_terminal(search_path, "status", "--root", str(machine.root))
+    assert "\x1b[1;31mbroken\x1b[0m" in shown

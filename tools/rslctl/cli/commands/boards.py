@@ -106,7 +106,7 @@ def show(name: NameArgument, json: JsonOption = False, root: RootOption = ROOT) 
             mode = f", {link.remoteproc.mode}" if link.remoteproc.mode else ""
             line(f"  remoteproc: {link.remoteproc.node}{mode}")
         if link.virtio:
-            line(f"  virtio: {', '.join(link.virtio.devices)}")
+            line(f"  virtio: version {link.virtio.version}: {' '.join(link.virtio.devices)}")
 
 
 def _plain(board: Board) -> Any:

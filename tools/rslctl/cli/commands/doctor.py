@@ -22,6 +22,7 @@ from rslctl.profile import reader
 from rslctl.profile.model import Board
 from rslctl.setup import doctor, journal
 from rslctl.setup.checks import Finding
+from rslctl.virtio import headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def doctor_command(
         if link:
             raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
     now = tree.from_machine(machine)
-    found = doctor.look(doctor.Patient(machine, profile, links, now, only=link))
+    patient = doctor.Patient(machine, profile, links, now, only=link, headers=headers.read)
+    found = doctor.look(patient)
     found += installed.findings(machine)
     if json:
         print_json([asdict(each) for each in found])

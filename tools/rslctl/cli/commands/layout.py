@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from rslctl.cli.machine import ROOT, host
-from rslctl.cli.options import BoardOption, JsonOption, LinkOption, RootOption, among
+from rslctl.cli.options import (
+    BoardOption,
+    DeviceOption,
+    DeviceTreeOption,
+    JsonOption,
+    LinkOption,
+    RegistersOption,
+    RootOption,
+)
 from rslctl.cli.output import print_json
 from rslctl.errors import RslError, UsageError
 from rslctl.profile import reader, virtio
@@ -19,19 +25,9 @@ from rslctl.tables import table
 def layout(
     board: BoardOption,
     link: LinkOption = None,
-    device: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--device",
-            metavar="KIND",
-            help="Virtio device, instead of the profile's; may be repeated.",
-            autocompletion=among(virtio.KINDS),
-        ),
-    ] = None,
-    device_tree: Annotated[
-        bool | None,
-        typer.Option("--dtb/--no-dtb", help="Whether the daemon puts a device tree first."),
-    ] = None,
+    device: DeviceOption = None,
+    device_tree: DeviceTreeOption = None,
+    version: RegistersOption = None,
     json: JsonOption = False,
     root: RootOption = ROOT,
 ) -> None:
@@ -40,7 +36,7 @@ def layout(
     Example: rslctl layout --board zcu102 --device rng --device net
     """
     chosen = reader.load(board, host(root)).link(link)
-    served = _served(chosen, device, device_tree)
+    served = _served(chosen, device, device_tree, version)
     room = chosen.remote_dt.base - chosen.memory.base if chosen.remote_dt else None
     misfit = virtio.misfit(
         served.devices, device_tree=served.device_tree, size=chosen.memory.size, room=room
@@ -48,43 +44,54 @@ def layout(
     if misfit:
         raise RslError(
             f"link {chosen.name!r}: {misfit}",
-            hint="make link.memory.size larger, or serve fewer devices",
+            hint="make link.memory.size larger, serve fewer devices, or say another region=BYTES",
         )
-    devices = virtio.arrange(served.devices, device_tree=served.device_tree)
+    devices = virtio.arrange(served.devices, device_tree=served.device_tree, version=served.version)
     used = virtio.end(served.devices, device_tree=served.device_tree)
     free = chosen.memory.size - used - (chosen.remote_dt.size if chosen.remote_dt else 0)
     head = virtio.head(served.devices, device_tree=served.device_tree)
     if json:
-        print_json(_document(chosen, head, devices, free))
+        print_json(_document(chosen, served.version, head, devices, free))
     else:
         _print(chosen, head, devices, free)
 
 
-def _served(link: Link, kinds: list[str] | None, device_tree: bool | None) -> Virtio:
+def _served(
+    link: Link, words: list[str] | None, device_tree: bool | None, version: int | None
+) -> Virtio:
+    """What is served: what the options say, and for the rest what the profile does."""
     served = link.virtio or Virtio((), device_tree=False)
-    for kind in kinds or []:
-        if kind not in virtio.KINDS:
-            raise UsageError(f"--device: {kind!r} is not one of {', '.join(virtio.KINDS)}")
-    devices = tuple(kinds) if kinds else served.devices
+    for word in words or []:
+        try:
+            virtio.parse(word)
+        except ValueError as error:
+            raise UsageError(f"--device: {error}") from error
+    devices = tuple(words) if words else served.devices
     if not devices:
         raise RslError(
             f"the profile of link {link.name!r} names no virtio devices",
             hint="add --device KIND, or a table link.virtio to the profile",
         )
-    return Virtio(devices, served.device_tree if device_tree is None else device_tree)
+    chosen = version or served.version
+    if chosen == 2 and device_tree:
+        raise UsageError("--dtb: version 2 has no device tree", hint="add --version 1")
+    first = served.device_tree if device_tree is None else device_tree
+    return Virtio(devices, first and chosen == 1, chosen)
 
 
 def _document(
-    link: Link, head: virtio.Area, devices: list[virtio.Device], free: int
+    link: Link, version: int, head: virtio.Area, devices: list[virtio.Device], free: int
 ) -> dict[str, Any]:
     base = link.memory.base
     return {
         "link": link.name,
+        "version": version,
         "memory": {"base": base, "size": link.memory.size},
         "head": {"what": head.name, "base": base + head.offset, "size": head.size},
         "devices": [
             {
                 "kind": each.kind,
+                "device_id": each.device_id,
                 "header": base + each.header,
                 "region": {"base": base + each.region.offset, "size": each.region.size},
                 "queues": each.queues,

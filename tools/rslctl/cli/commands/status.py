@@ -13,6 +13,7 @@ from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.setup import journal
 from rslctl.tables import pairs, table
+from rslctl.virtio import headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 NO_LINK = "no link is up; bring one up with: rslctl setup --board NAME"
 #: The states of a remote that are no good news (drivers/remoteproc/remoteproc_sysfs.c of Linux).
 _MEANING = {"crashed": "error", "absent": "error"}
+#: The states of a virtio device that are none.
+_DEVICE_MEANING = {"broken": "error", "failed": "error", "left": "warning"}
 
 
 def status(
@@ -46,7 +49,10 @@ def status(
         with busy(f"measuring for {interval:g} s"):
             time.sleep(interval)
     now = counters(machine, links) if interval else before
-    shown = [look(machine, device, now, before, interval) for device in links]
+    shown = [
+        {**look(machine, device, now, before, interval), "virtio": headers.read(machine, device)}
+        for device in links
+    ]
     if json:
         print_json(shown)
     else:
@@ -110,6 +116,9 @@ def lines(links: list[dict[str, Any]], vectors: Collection[int] = ()) -> list[st
         found.append(f"link {link['name']}")
         found += [f"  {line}" for line in pairs(_facts(link))]
         found += [f"  {line}" for line in table(_rows(link, vectors))]
+        if link.get("virtio"):
+            rows = table(_devices(link["virtio"]), left=(0, 3, 4))
+            found += [f"  {line}" for line in rows]
     return found
 
 
@@ -154,4 +163,15 @@ def _rows(link: dict[str, Any], vectors: Collection[int]) -> list[list[str]]:
             row = [vector, each["kicks"], each["kicks_coalesced"], each["notifications"]]
             row += [f"{rates[vector][name]:.1f}" for name in shown] if rates else []
             rows.append([str(cell) for cell in row])
+    return rows
+
+
+def _devices(devices: list[dict[str, Any]]) -> list[list[str]]:
+    """The rows that show virtio devices."""
+    rows = [["virtio", "id", "version", "features not taken", "state"]]
+    for each in devices:
+        bits = headers.not_taken(each)
+        not_taken = "-" if bits is None else ",".join(map(str, bits)) or "none"
+        state = coloured(each["state"], _DEVICE_MEANING.get(each["state"], ""))
+        rows.append([each["name"], str(each["device_id"]), str(each["version"]), not_taken, state])
     return rows

@@ -13,6 +13,9 @@ RDEPENDS:${PN} = "\
 "
 RRECOMMENDS:${PN} = "\
     ${@'rsl-board-autostart' if d.getVar('RSL_BOARD') else ''} \
+    kernel-module-tun \
     kernel-module-uio-pdrv-genirq \
+    kernel-module-vhost-net \
+    kernel-module-vhost-vsock \
     ${RSL_REMOTEPROC} \
 "

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 SUMMARY = "Brings up links to second runtimes on the same chip"
-DESCRIPTION = "The command line rslctl, its board profiles, units, udev rules and manuals, and the C header librsl for daemons."
+DESCRIPTION = "The command line rslctl, its board profiles, units, udev rules and manuals, and librsl: C headers for daemons and for remotes."
 SECTION = "console/utils"
 LICENSE = "BSD-3-Clause"
 LIC_FILES_CHKSUM = "\
