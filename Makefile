@@ -11,6 +11,7 @@ help:
 	@echo "make check-million  a million kicks over every style of mailbox"
 	@echo "make check-debug    the tests in the board on a kernel with checkers"
 	@echo "make check-kernels  build for every supported kernel, test on those that boot"
+	@echo "make check-virtio   virtio devices of a link in the emulated board, at length"
 	@echo "make check-trees    links merged into every device tree of Debian's kernels"
 	@echo "make bench       what the module and the command line cost, measured"
 	@echo "make shell       look around in the emulated board"
@@ -18,7 +19,7 @@ help:
 	@echo "make deb         build the Debian packages in build/deb"
 	@echo "make man         generate docs/man/ anew"
 
-demo check check-million check-debug check-kernels check-trees bench shell overlays man deb:
+demo check check-million check-debug check-kernels check-virtio check-trees bench shell overlays man deb:
 	@$(PYTHON) -m tests.amp $@
 
-.PHONY: help demo check check-million check-debug check-kernels check-trees bench shell overlays man deb
+.PHONY: help demo check check-million check-debug check-kernels check-virtio check-trees bench shell overlays man deb

@@ -15,7 +15,7 @@ from tests.amp.say import die, say
 
 def demo() -> None:
     """Show the main job in the emulated board; fail where a step of it fails."""
-    board = build.board(uio=False)
+    board = build.board(uio=False).with_virtio()
     say("booting: Linux on core 0, the remote on core 1")
     outcome = qemu.boot(board, "sh /guest/tests/guest/demo.sh", timeout=180, show=True)
     if not outcome.passed:
@@ -126,6 +126,33 @@ def check_kernels(names: list[str]) -> None:
     print(f"{len(kernels.KERNELS)} passed, 0 failed")
 
 
+#: The sizes of "make check-virtio"; docs/testing.md tells what they are.
+VIRTIO_SIZES = {
+    "ROUNDS": 10_000,
+    "BYTES": 100_000_000,
+    "PINGS": 1000,
+    "SECTORS": 4096,
+    "RESTARTS": 100,
+    "KILL_SECONDS": 600,
+    "MAD": 1_000_000,
+}
+
+
+def check_virtio(names: list[str]) -> None:
+    """Run the tests of virtio in the board at their full sizes, perhaps only those of a kernel."""
+    sizes = " ".join(f"VIRTIO_{name}={value}" for name, value in VIRTIO_SIZES.items())
+    command = (
+        f"{sizes} python3 -m pytest -p no:cacheprovider -v -rP --tb=short "
+        "/guest/tests/guest/test_virtio.py"
+    )
+    failed = []
+    for name in names or ["6.1"]:
+        board = build.board(name).for_test("test_virtio")
+        failed += _in_the_board([(f"{name}: test_virtio", board, command)], 4 * 3600)
+    if failed:
+        die(f"failed: {'; '.join(failed)}")
+
+
 def overlays() -> None:
     """Generate the overlays that are checked in."""
     for profile in sorted((machine.REPOSITORY / "tools/rslctl/profile/boards").glob("*.toml")):
@@ -176,6 +203,8 @@ def main() -> None:
     elif name == "check-kernels":
         machine.install(machine.HEADERS_PACKAGES)
         check_kernels(arguments)
+    elif name == "check-virtio":
+        check_virtio(arguments)
     elif name == "check-trees":
         os.environ["TREES"] = "1"
         files = ["tests/system/test_trees.py", "tests/system/test_proposals.py"]

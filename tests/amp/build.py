@@ -72,12 +72,20 @@ class Board:
         """The same where systemd is the first process."""
         return dataclasses.replace(self, initramfs=BUILD / "systemd.cpio")
 
+    def with_virtio(self) -> Board:
+        """The same with back-ends for virtio devices, and with a remote that drives these."""
+        return dataclasses.replace(
+            self, initramfs=BUILD / "virtio.cpio", firmware=BUILD / "virtio.bin"
+        )
+
     def for_test(self, name: str) -> Board:
-        """The same with the device tree, and the first process, that a test of tests/guest is
-        written for.
+        """The same with the device tree, the first process and the remote that a test of
+        tests/guest is written for.
         """
         board = self.with_tree(TREE_OF_TEST.get(name, "sim"))
-        return board.with_systemd() if name.startswith("test_systemd") else board
+        if name.startswith("test_systemd"):
+            return board.with_systemd()
+        return board.with_virtio() if name.startswith("test_virtio") else board
 
 
 #: The device trees that are made of "merged" with the overlays of this directory.
@@ -107,6 +115,7 @@ TREE_OF_TEST = {
     "test_systemd": "rproc",
     "test_systemd_handoff": "rproc",
     "test_uio": "merged",
+    "test_virtio": "merged",
 }
 
 #: What tests of tests/guest want in a kernel's configuration; they are for no other kernels.
@@ -118,6 +127,7 @@ WANTED_OF_TEST: dict[str, tuple[str, ...]] = {
     # The kernel with checkers has no control groups: the units tell nothing of the module.
     **dict.fromkeys(("test_systemd", "test_systemd_handoff"), ("CONFIG_CGROUPS=y",)),
     "test_vhost": ("CONFIG_VHOST_VSOCK=m",),
+    "test_virtio": ("CONFIG_VHOST_VSOCK=m", "CONFIG_VHOST_NET=m", "CONFIG_TUN=m"),
 }
 
 
@@ -160,11 +170,14 @@ def board(name: str = "6.1", *, uio: bool = True) -> Board:
     interpreter, kernel = python(), kernels.kernel(name)
     profile = _profile(interpreter)
     if MADE not in os.environ:
-        base, systemd = _base_files(), _systemd_files()
+        base, systemd, virtio = _base_files(), _systemd_files(), _virtio_files()
         with step("building module, firmware, device tree and initramfs"):
             _device_tree()
             _firmware(profile)
-            _initramfs(name, base, systemd, uio)
+            project = _project_files(name, uio)
+            join([base, project], BUILD / "initramfs.cpio")
+            join([systemd, base, project], BUILD / "systemd.cpio")
+            join([virtio, base, project], BUILD / "virtio.cpio")
     return Board(
         image=kernel / "image",
         dtb=BUILD / "merged.dtb",
@@ -206,25 +219,23 @@ def _device_tree() -> None:
 
 
 def _firmware(link: dict[str, Any]) -> None:
-    """The shim and the remote's program, configured from the board profile."""
+    """The shim and the remote's programs, configured from the board profile."""
     source = REPOSITORY / "tests/remote"
     config = BUILD / "remote_config.h"
     rslctl("remote-dt", "--board", "qemu-virt", "-o", config)
     entry = link["firmware"]["base"]
     flags = "-O2 -Wall -Wextra -Werror -nostdlib -ffreestanding -mgeneral-regs-only -mstrict-align"
     flags += " -fno-pie -no-pie -static"
-    common = [f"{CROSS}gcc", *flags.split(), f"-I{BUILD}", "-Wl,--build-id=none"]
+    places = [f"-I{BUILD}", f"-I{REPOSITORY / 'tools/librsl'}"]
+    common = [f"{CROSS}gcc", *flags.split(), *places, "-Wl,--build-id=none"]
     shim = [
         *(f"-DREMOTE_ENTRY={entry:#x}", f"-DLINUX_ENTRY={LINUX_ENTRY:#x}", "-Wl,-Ttext=0"),
         source / "shim.S",
     ]
-    remote = [
-        f"-Wl,-T,{source / 'remote.ld'},-Ttext={entry:#x}",
-        source / "start.S",
-        source / "remote.c",
-    ]
+    remote = [f"-Wl,-T,{source / 'remote.ld'},-Ttext={entry:#x}", source / "start.S"]
     _binary("shim", [*common, *shim])
-    _binary("remote", [*common, *remote])
+    for name in ("remote", "virtio"):
+        _binary(name, [*common, *remote, source / f"{name}.c"])
 
 
 def _binary(name: str, command: list[object]) -> None:
@@ -276,6 +287,18 @@ def _base_files() -> Path:
             shutil.rmtree(root)
 
     return cache.kept("initramfs", key, make) / "base.cpio"
+
+
+def _virtio_files() -> Path:
+    """An archive with what serves virtio devices, compressed as systemd's."""
+    packages = debian.virtio()
+
+    def make(target: Path) -> None:
+        with step("packing back-ends for the board"):
+            archive(packages / "root", target / "virtio.cpio")
+            run(["gzip", "-9", target / "virtio.cpio"])
+
+    return cache.kept("virtio", cache.digest(str(packages)), make) / "virtio.cpio.gz"
 
 
 def _systemd_files() -> Path:
@@ -362,8 +385,8 @@ def join(archives: list[Path], target: Path) -> None:
             file.write(data + bytes(-len(data) % 4))
 
 
-def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
-    """The base files, then this checkout's: rslctl, the module, tests and the demo."""
+def _project_files(kernel_name: str, uio: bool) -> Path:
+    """An archive with this checkout's part: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
     _install_rslctl(root)
@@ -398,10 +421,8 @@ def _initramfs(kernel_name: str, base: Path, systemd: Path, uio: bool) -> None:
     shutil.copy(TWO, root / "guest")
     _units(root)
     _compile(root)
-    project = BUILD / "project.cpio"
-    archive(root, project)
-    join([base, project], BUILD / "initramfs.cpio")
-    join([systemd, base, project], BUILD / "systemd.cpio")
+    archive(root, BUILD / "project.cpio")
+    return BUILD / "project.cpio"
 
 
 def _units(root: Path) -> None:

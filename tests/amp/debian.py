@@ -112,11 +112,8 @@ class Apt:
         if dependencies:
             self._run("apt-get", "-qy", "install", "--download-only", *packages)
         else:
-            for package in packages:
-                run(
-                    ["env", f"APT_CONFIG={self._config}", "apt-get", "-q", "download", package],
-                    cwd=self._archives,
-                )
+            command = ["env", f"APT_CONFIG={self._config}", "apt-get", "-q", "download"]
+            run([*command, *packages], cwd=self._archives)
         for archive in sorted(self._archives.glob("*.deb")):
             run(["dpkg-deb", "-x", archive, target])
             archive.unlink()
@@ -150,6 +147,21 @@ _UNUSED = (
 #: What it has more of where systemd is to start things.
 SYSTEMD_PACKAGES = ("systemd", "udev")
 
+#: What it has more of where virtio devices are served: qemu-storage-daemon, virtiofsd, and a
+#: program that uses AF_VSOCK, with the libraries of these three. Their packages depend on more.
+VIRTIO_PACKAGES = (
+    *("qemu-system-common", "socat", "libaio1", "libcap-ng0", "libfuse3-3", "libglib2.0-0"),
+    *("libgmp10", "libgnutls30", "libhogweed6", "libidn2-0", "libnettle8", "libnuma1"),
+    *("libp11-kit0", "libseccomp2", "libtasn1-6", "libunistring2", "liburing2", "libwrap0"),
+)
+
+#: What these have that nobody starts.
+_VIRTIO_UNUSED = (
+    *("etc", "lib/udev", "usr/lib/aarch64-linux-gnu/glib-2.0", "usr/lib/aarch64-linux-gnu/qemu"),
+    *("usr/bin/qemu-pr-helper", "usr/lib/qemu/qemu-bridge-helper"),
+    "usr/lib/qemu/virtfs-proxy-helper",
+)
+
 
 def userland() -> Path:
     """A root file system for arm64 with Python and busybox."""
@@ -159,6 +171,14 @@ def userland() -> Path:
 def systemd() -> Path:
     """What makes systemd run on top of that."""
     return _unpacked("systemd-arm64", "systemd", 15, SYSTEMD_PACKAGES)
+
+
+def virtio() -> Path:
+    """What serves virtio devices on top of that."""
+    unused = (*_UNUSED, *_VIRTIO_UNUSED)
+    return _unpacked(
+        "virtio-arm64", "back-ends for virtio", 8, VIRTIO_PACKAGES, unused, dependencies=False
+    )
 
 
 def libsystemd() -> Path:
@@ -175,15 +195,23 @@ def libsystemd() -> Path:
     return cache.kept("libsystemd-arm64", cache.digest(_CONFIG), make) / "root/usr"
 
 
-def _unpacked(kind: str, what: str, megabytes: int, packages: Sequence[str]) -> Path:
+def _unpacked(
+    kind: str,
+    what: str,
+    megabytes: int,
+    packages: Sequence[str],
+    unused: Sequence[str] = _UNUSED,
+    *,
+    dependencies: bool = True,
+) -> Path:
     def make(target: Path) -> None:
         say(f"downloading about {megabytes} MB of Debian packages into {cache.root()}: {what}")
         with step(f"fetching {what} for the board"):
             apt = Apt(target / "apt")
-            apt.unpack(packages, target / "root", dependencies=True)
-            for pattern in _UNUSED:
+            apt.unpack(packages, target / "root", dependencies=dependencies)
+            for pattern in unused:
                 for path in (target / "root").glob(pattern):
                     run(["rm", "-r", path])
             run(["rm", "-r", target / "apt"])
 
-    return cache.kept(kind, cache.digest(_CONFIG, *packages, *_UNUSED), make)
+    return cache.kept(kind, cache.digest(_CONFIG, *packages, *unused), make)

@@ -66,6 +66,8 @@ KEPT = (
     *("configfs", "uio"),
     # vhost-vsock, and what it depends on.
     *("vsock", "vmw_vsock_virtio_transport_common", "vhost_iotlb", "vhost", "vhost_vsock"),
+    # vhost-net, and the same.
+    *("tap", "tun", "vhost_net"),
 )
 
 #: What a module's build takes from Debian beside the compiler, where it takes that from there.

@@ -34,22 +34,22 @@ class Remote:
 
     def answer(self, mask: int) -> None:
         """Have the remote answer kicks of the vectors in *mask*, and of no other."""
-        self._command(ANSWER, mask)
+        self.command(ANSWER, mask)
 
     def flood(self, mask: int, rounds: int, pause: int) -> None:
         """Have the remote notify each vector in *mask*, *rounds* times, *pause* loops apart."""
-        self._command(FLOOD, mask, rounds, pause)
+        self.command(FLOOD, mask, rounds, pause)
 
     def look(self) -> int:
         """The first word that the remote sees where the profile keeps room for its device tree."""
-        self._command(LOOK)
+        self.command(LOOK)
         return int(self._block.read32(28))
 
     def flood_left(self) -> int:
         """The rounds that the flood still has."""
         return int(self._block.read32(24))
 
-    def _command(self, command: int, *arguments: int) -> None:
+    def command(self, command: int, *arguments: int) -> None:
         """Have the remote take a command, by kicking vector 0, and wait until it has it."""
         for at, argument in enumerate(arguments):
             self._block.write32(12 + 4 * at, argument)

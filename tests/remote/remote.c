@@ -4,34 +4,14 @@
  * which answers each kick on vector n with a notification on vector n.
  *
  * Its addresses and interrupts come from the board profile by way of
- * remote_config.h, which "rslctl remote-dt" writes; the GIC's registers are those of
- * the Arm GICv2 architecture (IHI 0048) at QEMU's virt addresses.
+ * remote_config.h, which "rslctl remote-dt" writes.
  */
 #include <stddef.h>
 #include <stdint.h>
 
+#include "board.h"
 #include "remote_config.h"
 #include "remote_ctl.h"
-
-#define GICD			0x08000000UL
-#define GICD_CTLR		0x000
-#define GICD_ISENABLER		0x100
-#define GICD_ICPENDR		0x280
-#define GICD_IPRIORITYR		0x400
-#define GICD_ITARGETSR		0x800
-#define GICD_ICFGR		0xc00
-#define GICC			0x08010000UL
-#define GICC_CTLR		0x00
-#define GICC_PMR		0x04
-#define GICC_IAR		0x0c
-#define GICC_EOIR		0x10
-#define GIC_SPURIOUS		1020
-
-#define CORE1			(1 << 1)
-
-#define TIMER_INTERRUPT		27	/* of the core's own virtual timer */
-
-#define PSCI_CPU_OFF		0x84000002	/* Arm DEN0022 */
 
 /* The PL061 (Arm DDI 0190) of QEMU's virt. */
 #define GPIO			0x09030000UL
@@ -65,34 +45,6 @@ static uint32_t delayed;	/* answers that wait for the timer */
 static uint32_t flood_mask;
 static uint32_t flood_pause;
 
-static uint32_t read32(unsigned long addr)
-{
-	return *(volatile uint32_t *)addr;
-}
-
-static void write32(unsigned long addr, uint32_t value)
-{
-	*(volatile uint32_t *)addr = value;
-}
-
-static void write8(unsigned long addr, uint8_t value)
-{
-	*(volatile uint8_t *)addr = value;
-}
-
-static void barrier(void)
-{
-	__asm__ volatile("dsb sy" ::: "memory");
-}
-
-static uint64_t counter(void)
-{
-	uint64_t ticks;
-
-	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r" (ticks) : : "memory");
-	return ticks;
-}
-
 static void notify(unsigned int n)
 {
 	ctl->vector[n].notify_sent++;
@@ -121,15 +73,14 @@ static void notify_level(unsigned int n)
 static void notify_later(unsigned int n)
 {
 	delayed |= 1u << n;
-	__asm__ volatile("msr cntv_tval_el0, %0\n\tmsr cntv_ctl_el0, %1\n\tisb"
-			 : : "r" ((uint64_t)ctl->delay), "r" (1UL) : "memory");
+	set_timer(ctl->delay);
 }
 
 static void take_timer(void)
 {
 	unsigned int n;
 
-	__asm__ volatile("msr cntv_ctl_el0, %0\n\tisb" : : "r" (0UL) : "memory");
+	stop_timer();
 	for (n = 0; n < VECTORS; n++)
 		if (delayed & (1u << n))
 			notify(n);
@@ -186,51 +137,24 @@ static void take_kick(unsigned int n)
 		notify(n);
 }
 
-static void gic_route(uint32_t id)
-{
-	unsigned long icfgr = GICD + GICD_ICFGR + id / 16 * 4;
-
-	write8(GICD + GICD_ITARGETSR + id, CORE1);
-	write8(GICD + GICD_IPRIORITYR + id, 0x80);
-	write32(icfgr, read32(icfgr) | 2u << (id % 16 * 2));	/* edge */
-	/* Kicked while nobody was there. */
-	write32(GICD + GICD_ICPENDR + id / 32 * 4, 1u << (id % 32));
-	write32(GICD + GICD_ISENABLER + id / 32 * 4, 1u << (id % 32));
-}
-
 static void gic_init(void)
 {
 	unsigned int n;
 
-	/*
-	 * Linux resets every shared interrupt when it initialises the
-	 * distributor and enables the distributor last; what is set up before
-	 * that is lost.
-	 */
-	while (!(read32(GICD + GICD_CTLR) & 1))
-		/* To the other core, where an emulator runs one at a time. */
-		__asm__ volatile("yield");
-
+	gic_wait_for_linux();
 	write32(GPIO + GPIO_IEV, 0xff);		/* rising edges */
 	for (n = 0; n < VECTORS; n++) {
 		gic_route(kick_values[n]);
 		gic_route(level_kick_values[n]);
 	}
 	gic_route(REMOTE_WAKE);
-	write8(GICD + GICD_IPRIORITYR + TIMER_INTERRUPT, 0x80);
-	write32(GICD + GICD_ISENABLER, 1u << TIMER_INTERRUPT);
-	write32(GICC + GICC_PMR, 0xff);
-	write32(GICC + GICC_CTLR, 1);
+	gic_start();
 }
 
 static void turn_off(void)
 {
-	register unsigned long x0 __asm__("x0") = PSCI_CPU_OFF;
-
 	ctl->magic = 0;
-	write32(GICC + GICC_CTLR, 0);
-	barrier();
-	__asm__ volatile("hvc #0" : "+r" (x0) : : "memory");
+	core_off();
 }
 
 /* What a program before this one may have left. */
@@ -264,14 +188,11 @@ void remote_main(void)
 
 		if (ctl->off)
 			turn_off();
-		/* Interrupts stay masked: a pending one ends the wait all the same. */
 		if (ctl->flood_left)
 			flood();
 		else
-			__asm__ volatile("dsb sy\n\twfi" ::: "memory");
-		while ((id = read32(GICC + GICC_IAR) & 0x3ff) < GIC_SPURIOUS) {
-			/* Before the work: a kick that comes meanwhile is pending again. */
-			write32(GICC + GICC_EOIR, id);
+			sleep_until_interrupt();
+		while ((id = gic_take()) < GIC_SPURIOUS) {
 			if (id == TIMER_INTERRUPT)
 				take_timer();
 			for (n = 0; n < VECTORS; n++)

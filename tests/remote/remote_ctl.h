@@ -23,6 +23,11 @@ enum remote_command {
 	REMOTE_FLOOD = 1,
 	REMOTE_ANSWER = 2,	/* answer kicks of the vectors in arg0 only */
 	REMOTE_LOOK = 3,	/* tell in placed what is at RSL_RPU0_DT_BASE */
+	/* Of virtio.c alone, which does not flood. */
+	REMOTE_BEGIN = 4,	/* begin anew, as from reset */
+	/* Write random words to the header of the device arg2 and to its region, arg1 times. */
+	/* arg0 is the seed; flood_left tells how many are left, placed whether it has the device. */
+	REMOTE_MAD = 5,
 };
 
 struct remote_vector {
@@ -45,6 +50,9 @@ struct remote_ctl {
 	volatile uint32_t off;		/* Linux: 1 has the remote turn its core off */
 	volatile uint32_t delay;	/* Linux: answer so many ticks of the counter later */
 	volatile uint64_t stamp;	/* remote: CNTVCT_EL0 just before the last notification */
+	volatile uint32_t begun;	/* virtio.c: times that it began */
+	volatile uint32_t running;	/* virtio.c: mask of the devices that it drives */
+	volatile uint32_t result[8];	/* virtio.c: what it last got when it began with each */
 };
 
 #endif

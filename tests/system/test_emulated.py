@@ -55,7 +55,7 @@ def test_the_nodes_of_the_tests_follow_the_bindings_where_they_should() -> None:
 
 
 def test_the_demo_works() -> None:
-    run(board(), "sh /guest/tests/guest/demo.sh", 300)
+    run(board().with_virtio(), "sh /guest/tests/guest/demo.sh", 300)
 
 
 def test_a_command_that_fails_in_the_board_is_not_taken_for_a_success() -> None:
