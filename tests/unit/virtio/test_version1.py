@@ -382,6 +382,21 @@ def test_a_status_that_says_needs_reset_starts_nothing() -> None:
     assert not shared.started
 
 
+def test_a_needs_reset_over_the_status_of_a_driver_that_begins_anew_harms_nothing() -> None:
+    shared = booted()
+    steps = Firmware(OTHER).boot(shared)
+    for step in steps:
+        if step is Step.WAIT:
+            break
+    # The back-end fails at what it sees in the old queues, before the device looks.
+    shared.perform(shared.engine.needs_reset("the available index went from 1 to 0"))
+    for _ in range(3):
+        shared.settle()
+    run(steps, shared)
+    shared.settle()
+    assert serves(shared, Firmware(OTHER))
+
+
 # The back-end
 
 

@@ -155,7 +155,11 @@ class Version1(Base):
 
     def _began_anew(self, written: _Written, rested: bool) -> bool:
         """Whether the driver has reset the device, or another one has begun."""
-        if written.status < self._status:  # a device that is broken has added NEEDS_RESET
+        bit = Status.NEEDS_RESET
+        if self._broken and not written.status & bit:
+            return True
+        # The device may have written the bit over the first STATUS of a driver that begins anew.
+        if written.status & ~bit < self._status & ~bit:
             return True
         if self._answered:
             return not written.runs or written.has_pfn

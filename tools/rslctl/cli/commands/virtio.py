@@ -41,6 +41,7 @@ def virtio(
 
     Example: rslctl run --user nobody --open /dev/vhost-vsock:vhost-vsock -- rslctl virtio
     """
+    _fill()
     try:
         link = client.receive()
     except client.NoLinkError as error:
@@ -56,6 +57,18 @@ def virtio(
         made = service.Service(link, plan, _given(), _say)
         with service.until_told_to_end(made):
             made.run()
+
+
+def _fill() -> None:
+    """Open what is closed of the standard descriptors: else the link's memory gets their number.
+
+    A console would read it, and write to it, for standard input and output.
+    """
+    for number in range(fd_passing.START):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
 
 
 def _given() -> dict[str, int]:
