@@ -123,7 +123,7 @@ def test_firmware_restarts_a_hundred_times(pfns: tuple[int, ...]) -> None:
 def test_a_reset_alone_stops_the_device() -> None:
     shared = booted()
     shared.write(0x70, 0)
-    assert shared.look() == [Stop(), Put(0x60, 0)]
+    assert shared.look() == [Stop(), Put(0x60, 0), Kick()]
     assert not shared.engine.waiting
 
 

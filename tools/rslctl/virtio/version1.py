@@ -171,10 +171,10 @@ class Version1(Base):
         return written.has_pfn and written.pfn == self._known and written.num != QUEUE_UNSET
 
     def _begin(self) -> list[Action]:
-        """Forget the driver before."""
+        """Forget the driver before. The one that begins may wait until no interrupt is there."""
         actions = self.stop()
         if self._interrupts:
-            actions.append(self.interrupt(0))
+            actions += [self.interrupt(0), Kick()]
         self._reset()
         return actions
 
