@@ -149,11 +149,6 @@ static bool served(void)
 	return read32(RSL_RPU0_MEMORY_BASE) == HEADER_MAGIC;
 }
 
-static bool is_mad(const struct rsl_virtio *device)
-{
-	return mad.left && mad.header == RSL_RPU0_MEMORY_BASE + device->header;
-}
-
 static void begin_to_be_mad(uint32_t header)
 {
 	unsigned int n;
@@ -185,8 +180,6 @@ static bool begin_devices(void)
 			continue;
 		units[n].tried = counter();
 		if (rsl_remote_find(&remote, kinds[n].id, 0, &units[n].device))
-			continue;
-		if (is_mad(&units[n].device))
 			continue;
 		ctl->result[n] = kinds[n].begin(&units[n].device);
 		units[n].up = !ctl->result[n];
@@ -405,10 +398,10 @@ void remote_main(void)
 		    rsl_remote_init(&remote, &ops, NULL, (void *)RSL_RPU0_MEMORY_BASE,
 				    RSL_RPU0_MEMORY_BASE, RSL_RPU0_MEMORY_SIZE, version, VECTORS))
 			remote.version = 0;
-		if (remote.version)
-			all = begin_devices();
 		if (mad.left)
 			go_mad();
+		else if (remote.version)
+			all = begin_devices();
 		if (!serve() && !serve_command() && !mad.left && interrupts == seen)
 			sleep_for(all ? REST_MS : AWAIT_MS);
 	}
