@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,38 +14,24 @@ from typing import Any
 
 import pytest
 
-from tests.unit import REPOSITORY
+from tests.unit import REPOSITORY, c_programs
 
 DRIVER = REPOSITORY / "tests/unit/librsl/driver.c"
 EXAMPLE = REPOSITORY / "tools/examples/daemon.c"
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wpedantic", f"-I{REPOSITORY / 'tools/librsl'}"]
-#: Unoptimized, for gcc leaves checks out otherwise.
-SANITIZERS = ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 #: The size of the memory, and where it begins in the descriptor shmem.
 SIZE, OFFSET = 64 * 1024, 4096
 
 
 def build(source: Path, target: Path, compiler: str, *flags: str) -> str:
-    """What a compiler says of a program; the empty string where it built it."""
-    command = [compiler, *flags, *WARNINGS, "-o", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stderr or ("" if done.returncode == 0 else f"status {done.returncode}")
+    """What a compiler says of a program with rsl.h; the empty string where it built it."""
+    return c_programs.build(source, target, compiler, *flags, *WARNINGS)
 
 
 def built(source: Path, directory: Path) -> Path:
-    """A program for this machine, with sanitizers where they work."""
-    compiler = shutil.which("cc")
-    if not compiler:
-        pytest.skip("no C compiler for this machine: install gcc")
-    probe = directory / "probe.c"
-    probe.write_text("int main(void)\n{\n\treturn 0;\n}\n")
-    works = build(probe, directory / "probe", compiler, *SANITIZERS) == ""
-    works = works and subprocess.run([directory / "probe"], check=False).returncode == 0
-    target = directory / source.stem
-    said = build(source, target, compiler, "-std=gnu99", *(SANITIZERS if works else ()))
-    assert said == ""
-    return target
+    """A program with rsl.h for this machine."""
+    return c_programs.built(source, directory, *WARNINGS)
 
 
 def manifest(**changes: Any) -> dict[str, Any]:

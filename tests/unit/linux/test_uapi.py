@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 
 import pytest
 from rslctl.linux import uapi
 
 from tests.unit import REPOSITORY
+from tests.unit.c_programs import check_constants
 
 KMOD = REPOSITORY / "kmod/rsl_mbox"
 
@@ -48,13 +48,5 @@ def test_constants_sizes_and_ioctl_numbers_are_those_of_the_header() -> None:
         "offsetof(struct rsl_mbox_info, reserved)": 64,
         "offsetof(struct rsl_mbox_vector_stat, storms)": 40,
     }
-    lines = ["#include <stddef.h>", "#include <linux/rsl_mbox.h>"]
-    lines += [f'_Static_assert({name} == {value}u, "");' for name, value in facts.items()]
-    done = subprocess.run(
-        [compiler, "-fsyntax-only", "-Wall", "-Werror", f"-I{KMOD / 'uapi'}", "-x", "c", "-"],
-        input="\n".join(lines) + "\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    headers = ["stddef.h", "linux/rsl_mbox.h"]
+    check_constants(compiler, headers, facts, f"-I{KMOD / 'uapi'}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import select
-import shutil
 import struct
 import subprocess
 import threading
@@ -25,7 +24,7 @@ from rslctl.virtio.engines import engine
 from rslctl.virtio.memory import Memory
 from rslctl.virtio.wiring import signal
 
-from tests.unit import REPOSITORY
+from tests.unit import REPOSITORY, c_programs
 
 HERE = REPOSITORY / "tests/unit/rsl_remote"
 DRIVER, MAD = HERE / "driver.c", HERE / "mad.c"
@@ -33,7 +32,6 @@ WARNINGS = [
     *("-Wall", "-Wextra", "-Werror", "-Wpedantic", "-Wshadow", "-Wconversion"),
     *("-Wno-sign-conversion", f"-I{REPOSITORY / 'tools/librsl'}"),
 ]
-SANITIZERS = ["-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 #: The address at which the remote sees the memory, its size, and where the regions begin in it.
 BASE, SIZE, REGIONS = 0x7_4000_0000, 0x90_0000, 0x1_0000
@@ -43,25 +41,13 @@ AGAIN, LOST, SILENT, ABSENT, INVALID, FULL, REFUSED, CLOSED = range(-1, -9, -1)
 
 
 def build(source: Path, target: Path, compiler: str, *flags: str) -> str:
-    """What a compiler says of a program; the empty string where it built it."""
-    command = [compiler, *flags, *WARNINGS, "-o", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stderr or ("" if done.returncode == 0 else f"status {done.returncode}")
+    """What a compiler says of a program with rsl_remote.h; the empty string where it built it."""
+    return c_programs.build(source, target, compiler, *flags, *WARNINGS)
 
 
 def built(source: Path, directory: Path) -> Path:
-    """A program for this machine, with sanitizers where they work."""
-    compiler = shutil.which("cc")
-    if not compiler:
-        pytest.skip("no C compiler for this machine: install gcc")
-    probe = directory / "probe.c"
-    probe.write_text("int main(void)\n{\n\treturn 0;\n}\n")
-    works = build(probe, directory / "probe", compiler, *SANITIZERS) == ""
-    works = works and subprocess.run([directory / "probe"], check=False).returncode == 0
-    target = directory / source.stem
-    flags = SANITIZERS if works else ["-O0"]
-    assert build(source, target, compiler, "-std=gnu99", *flags) == ""
-    return target
+    """A program with rsl_remote.h for this machine."""
+    return c_programs.built(source, directory, *WARNINGS)
 
 
 class Engine(Protocol):

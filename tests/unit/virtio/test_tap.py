@@ -11,6 +11,7 @@ from rslctl.virtio import tap
 from rslctl.virtio.backend import VERSION_1, BackendError
 
 from tests.unit import REPOSITORY
+from tests.unit.c_programs import check_constants
 from tests.unit.programs import there
 
 
@@ -31,16 +32,7 @@ def test_constants_and_ioctl_numbers_are_those_of_the_header() -> None:
         "sizeof(struct virtio_net_hdr_mrg_rxbuf)": 12,
     }
     headers = ["stddef.h", "sys/socket.h", "sys/ioctl.h", "linux/if.h", "linux/if_tun.h"]
-    lines = [f"#include <{each}>" for each in (*headers, "linux/virtio_net.h")]
-    lines += [f'_Static_assert({name} == {value}u, "");' for name, value in facts.items()]
-    done = subprocess.run(
-        [there("gcc"), "-fsyntax-only", "-Wall", "-Werror", "-x", "c", "-"],
-        input="\n".join(lines) + "\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    check_constants(there("gcc"), [*headers, "linux/virtio_net.h"], facts)
 
 
 def in_a_network(program: str) -> str:

@@ -9,7 +9,6 @@ import fcntl
 import os
 import select
 import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rslctl.virtio.backend import VERSION_1, BackendError, Event, What
 from rslctl.virtio.tap import MRG_RXBUF, Tap
 from rslctl.virtio.vhost import VhostNet, VhostVsock
 
+from tests.unit.c_programs import check_constants
 from tests.unit.programs import there
 from tests.unit.virtio.split_ring import LIMIT, turn
 from tests.unit.virtio.storage import SIZE, Driven, driven
@@ -50,16 +50,7 @@ def test_constants_and_ioctl_numbers_are_those_of_the_header() -> None:
     }
     headers = ["stddef.h", "linux/vhost.h", "linux/virtio_config.h", "linux/virtio_net.h"]
     headers.append("linux/virtio_vsock.h")
-    lines = [f"#include <{each}>" for each in headers]
-    lines += [f'_Static_assert({name} == {value}ull, "");' for name, value in facts.items()]
-    done = subprocess.run(
-        [there("gcc"), "-fsyntax-only", "-Wall", "-Werror", "-x", "c", "-"],
-        input="\n".join(lines) + "\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    check_constants(there("gcc"), headers, facts)
 
 
 class Kernel:
