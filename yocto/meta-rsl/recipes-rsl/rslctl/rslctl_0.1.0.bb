@@ -72,6 +72,7 @@ RDEPENDS:${PN} += "\
     python3-resource \
     python3-shell \
     python3-shellingham \
+    python3-terminal \
     python3-tomllib \
     python3-typer-slim \
 "
