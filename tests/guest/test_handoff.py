@@ -119,7 +119,8 @@ def test_eventfds_are_bound_in_the_kernel_and_the_manifest_says_so(link: mbox.Li
     out = succeeds([*command, "python3", "-c", program]).splitlines()
     rings = [f"{ring}{n}" for ring in ("notify", "kick") for n in range(4)]
     assert out[0] == f"{['shmem', *rings, 'manifest']} doorbell 4"
-    assert out[1].startswith("qemu-virt {'base': 1879048192, 'size': 16777216, 'offset': 0}")
+    memory = {"base": 0x70000000, "size": 0x1000000, "offset": 0, "remote_base": 0x70000000}
+    assert out[1].startswith(f"qemu-virt {memory}")
     assert out[2] == "[2]"
 
 

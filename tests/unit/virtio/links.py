@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import socket
+import threading
 from collections.abc import Iterator
 
 from rslctl import client
@@ -60,6 +61,8 @@ class Module:
         #: The eventfds by vector and direction, as numbers of this process that nobody else has.
         self._files: dict[tuple[int, int], dict[str, int]] = {}
         self._gone = False
+        #: For bind_mutex, which rsl_eventfd_bind() takes, and RCU, which rsl_eventfd_signal() does.
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Module:
         return self
@@ -98,11 +101,17 @@ class Module:
     @property
     def bound(self) -> dict[tuple[int, int], set[str]]:
         """The eventfds by vector and direction."""
-        return {place: set(files) for place, files in self._files.items()}
+        with self._lock:
+            return {place: set(files) for place, files in self._files.items()}
 
     def ioctl(self, device: int, number: int, argument: bytes) -> int:
         """RSL_MBOX_IOC_BIND: rsl_eventfd_bind()."""
         assert number == uapi.IOC_BIND
+        with self._lock:
+            self._bind(argument)
+        return 0
+
+    def _bind(self, argument: bytes) -> None:
         vector, direction, eventfd, flags = uapi.BINDING.unpack(argument)
         files = self._files.setdefault((vector, direction), {})
         known = self.file(eventfd)
@@ -123,12 +132,12 @@ class Module:
             os.close(files.pop(known))
         else:
             files[known] = os.dup(eventfd)
-        return 0
 
     def notify(self, vector: int) -> None:
         """The remote notifies: rsl_eventfd_signal()."""
-        for each in self._files.get((vector, uapi.NOTIFY), {}).values():
-            os.eventfd_write(each, 1)
+        with self._lock:
+            for each in self._files.get((vector, uapi.NOTIFY), {}).values():
+                os.eventfd_write(each, 1)
 
     def written(self) -> list[int]:
         """The masks that were written to the device since the last call."""
@@ -140,10 +149,11 @@ class Module:
 
     def remove(self) -> None:
         """The device goes away, and its bindings with it."""
-        self._gone = True
-        for files in self._files.values():
-            while files:
-                os.close(files.popitem()[1])
+        with self._lock:
+            self._gone = True
+            for files in self._files.values():
+                while files:
+                    os.close(files.popitem()[1])
 
 
 class Far:
