@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the programs on the emulated board's second core share: the GICv2 (Arm
- * IHI 0048) at QEMU's virt addresses, the core's counter, and its end.
+ * IHI 0048) at QEMU's virt addresses, the core's counter, its end, and the control block.
  */
 #ifndef BOARD_H
 #define BOARD_H
 
 #include <stdint.h>
+
+#include "remote_ctl.h"
 
 #define GICD			0x08000000UL
 #define GICD_CTLR		0x000
@@ -123,6 +125,26 @@ static inline void core_off(void)
 	write32(GICC + GICC_CTLR, 0);
 	barrier();
 	__asm__ volatile("hvc #0" : "+r" (x0) : : "memory");
+}
+
+/* Forget what a program before this one may have left in the control block. */
+static inline void reset_ctl(struct remote_ctl *ctl, unsigned int vectors)
+{
+	unsigned int n;
+
+	ctl->magic = 0;
+	ctl->vectors = vectors;
+	ctl->command = REMOTE_NONE;
+	ctl->placed = 0;
+	ctl->flood_left = 0;
+	ctl->stamp = 0;
+	ctl->running = 0;
+	for (n = 0; n < vectors; n++) {
+		ctl->vector[n].kick_seen = 0;
+		ctl->vector[n].kick_taken = 0;
+		ctl->vector[n].notify_sent = 0;
+	}
+	barrier();
 }
 
 #endif

@@ -157,28 +157,9 @@ static void turn_off(void)
 	core_off();
 }
 
-/* What a program before this one may have left. */
-static void reset_state(void)
-{
-	unsigned int n;
-
-	ctl->magic = 0;
-	ctl->vectors = VECTORS;
-	ctl->command = REMOTE_NONE;
-	ctl->placed = 0;
-	ctl->flood_left = 0;
-	ctl->stamp = 0;
-	for (n = 0; n < VECTORS; n++) {
-		ctl->vector[n].kick_seen = 0;
-		ctl->vector[n].kick_taken = 0;
-		ctl->vector[n].notify_sent = 0;
-	}
-	barrier();
-}
-
 void remote_main(void)
 {
-	reset_state();
+	reset_ctl(ctl, VECTORS);
 	gic_init();
 	barrier();
 	ctl->magic = REMOTE_MAGIC;

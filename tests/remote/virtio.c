@@ -352,32 +352,13 @@ static bool serve(void)
 	return busy;
 }
 
-/* What a program before this one may have left. */
-static void reset_state(void)
-{
-	unsigned int n;
-
-	ctl->magic = 0;
-	ctl->vectors = VECTORS;
-	ctl->command = REMOTE_NONE;
-	ctl->placed = 0;
-	ctl->flood_left = 0;
-	ctl->stamp = 0;
-	ctl->running = 0;
-	for (n = 0; n < VECTORS; n++) {
-		ctl->vector[n].kick_seen = 0;
-		ctl->vector[n].kick_taken = 0;
-		ctl->vector[n].notify_sent = 0;
-	}
-	ctl->begun++;
-	barrier();
-}
-
 void remote_main(void)
 {
 	unsigned int n;
 
-	reset_state();
+	reset_ctl(ctl, VECTORS);
+	ctl->begun++;
+	barrier();
 	gic_wait_for_linux();
 	for (n = 0; n < VECTORS; n++)
 		gic_route(kick_values[n]);
