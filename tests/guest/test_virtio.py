@@ -175,6 +175,18 @@ def test_the_daemon_has_no_right(board: Board) -> None:
     assert board.daemon.status("NoNewPrivs") == "1"
 
 
+def test_a_second_daemon_is_refused(board: Board) -> None:
+    done = subprocess.run(
+        ["rslctl", "run", "--", "rslctl", "virtio", "--device", "rng"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "another process serves the devices of link 'rpu0'" in done.stderr
+    talks()
+
+
 def test_what_is_sent_comes_back_as_it_was(board: Board) -> None:
     with connect(virtio.ECHO) as connection:
         for data in virtio.random_pieces(BYTES, seed=board.version):

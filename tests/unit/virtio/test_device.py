@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
 import pytest
+from rslctl.errors import RslError
 from rslctl.region import Region
 from rslctl.virtio.backend import BackendError, Event, What, Wired
 from rslctl.virtio.device import REST, Device, State
-from rslctl.virtio.engine import Identity
+from rslctl.virtio.engine import Barrier, Broken, Identity, Kick, Put, Start, Stop
 from rslctl.virtio.engines import engine
 from rslctl.virtio.header import Header
 from rslctl.virtio.registers import Register, Status
@@ -31,6 +33,7 @@ class Troubled:
     def __init__(self) -> None:
         self.device_id = 4
         self.queues: tuple[int, ...] = (remote_side.SIZE,)
+        self.waits = True
         self.data = b"\x01"
         #: What the next start, the next stop and the next event come to.
         self.refuses = self.stuck = ""
@@ -76,7 +79,8 @@ class Troubled:
 class Bench:
     """A device in the memory of a link, looked at where its driver waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: int = 1) -> None:
+        """With so many *users* of vector 1; one that several have is passed on."""
         self._link = played(vectors=4)
         link, other = self._link.__enter__()
         self.backend = Troubled()
@@ -92,7 +96,7 @@ class Bench:
             memory=Region(base, size),
             vectors=(1, 2),
         )
-        self.wiring = Wiring(link, {1: 1, 2: 1})
+        self.wiring = Wiring(link, {1: users, 2: 1})
         self.device = Device(
             "rng",
             Header(link.memory, 0, self.wiring),
@@ -216,6 +220,49 @@ def test_a_back_end_that_goes_away_and_comes_back_is_no_matter_of_the_driver(
     assert bench.lines[1:] == ["the back-end has hung up", "the back-end is back"]
     assert bench.other.wait(0) == []
     assert bench.backend.starts == 1
+
+
+def test_a_back_end_that_went_away_has_no_eventfd_of_the_one_that_comes() -> None:
+    with contextlib.closing(Bench(users=2)) as bench:
+        bench.start()
+        (wired,) = bench.backend.served
+        kept = os.dup(wired.kick)
+        os.set_blocking(kept, True)  # of all who have the eventfd: the open file has the flag
+        os.eventfd_write(kept, 2**64 - 3)
+        before = len(os.listdir("/proc/self/fd"))
+        bench.happens(What.AWAY)
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert not os.get_blocking(wired.kick)
+        assert os.eventfd_read(wired.kick) == 1
+        bench.other.kick(1)
+        bench.wiring.pass_on(1)
+        assert os.eventfd_read(wired.kick) == 1
+        os.close(kept)
+
+
+def test_a_back_end_whose_queues_get_no_other_eventfds_needs_a_reset(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> int:
+        raise RslError("cannot make an eventfd: Too many open files")
+
+    bench.start()
+    monkeypatch.setattr(bench.wiring, "notify", full)
+    bench.happens(What.AWAY)
+    assert state(bench) is State.BROKEN
+    assert "needs a reset: cannot make an eventfd: Too many open files" in bench.lines
+    assert bench.backend.served == []
+    monkeypatch.undo()
+    bench.start()
+    assert state(bench) is State.RUNNING
+
+
+def test_only_what_the_back_end_has_to_do_may_take_long(bench: Bench) -> None:
+    device = bench.device
+    assert device.waits() and device.waits([Kick(), Stop()]) and device.waits([Start(0, ())])
+    assert not device.waits([Put(0, 0), Barrier(), Kick(), Broken("")])
+    bench.backend.waits = False
+    assert not device.waits() and not device.waits([Stop()])
 
 
 def test_a_change_of_the_configuration_is_the_drivers_to_see(bench: Bench) -> None:

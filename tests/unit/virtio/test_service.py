@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -17,7 +18,7 @@ import pytest
 from rslctl import client
 from rslctl.errors import RslError
 from rslctl.profile import virtio
-from rslctl.virtio import service
+from rslctl.virtio import options, service
 from rslctl.virtio.backend import Wired
 from rslctl.virtio.registers import Register, Status
 from rslctl.virtio.wiring import signal
@@ -178,6 +179,7 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.device_id, self.queues = 4, (SIZE,)
+        self.waits = False
         self.answered = 0
         self._thread: threading.Thread | None = None
         self._stopped = os.eventfd(0)
@@ -315,6 +317,77 @@ def test_a_link_that_goes_away_ends_the_service(
             os.close(ours)
             thread.join(LIMIT)
         os.close(hang_up)
+
+
+class Slow(Elsewhere):
+    """As Elsewhere, of a back-end that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = True
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def start(self, features: int, queues: Sequence[Wired]) -> None:
+        self.begun.set()
+        assert self.go.wait(LIMIT)
+        super().start(features, queues)
+
+
+@pytest.mark.parametrize(("version", "vectors"), WAYS)
+def test_a_back_end_that_does_not_answer_delays_no_other_device(
+    version: int, vectors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr(
+        service,
+        "backend",
+        lambda device, means: slow if device.options else options.backend(device, means),
+    )
+    with (
+        played(DEVICE, "rng", version=version, vectors=vectors) as (link, other),
+        serving(link),
+    ):
+        remote = Remote(other, version)
+        remote.await_devices()
+        driver = threading.Thread(target=remote.start, args=[0])
+        driver.start()
+        assert slow.begun.wait(LIMIT)
+        for _ in range(5):
+            (requests,) = remote.start(1)
+            assert any(remote.ask(requests))
+        assert slow.answered == 0
+        slow.go.set()
+        driver.join(LIMIT)
+        until(lambda: slow.answered, "it is not served")
+        assert any(remote.ask(requests))
+
+
+def test_a_service_ends_once_a_back_end_that_does_not_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr(service, "backend", lambda *_: slow)
+    with played(DEVICE, version=1) as (link, other):
+        with serving(link):
+            remote = Remote(other, 1)
+            remote.await_devices()
+            remote.start(0)
+            assert slow.begun.wait(LIMIT)
+            threading.Timer(0.2, slow.go.set).start()
+        assert not remote.there()
+
+
+def test_a_process_without_room_for_descriptors_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "")
+
+    with played("rng", version=2) as (link, _):
+        monkeypatch.setattr(select, "epoll", full)
+        with (
+            pytest.raises(RslError, match="devices of link 'rpu0': Too many open files"),
+            serving(link),
+        ):
+            pass
 
 
 def test_a_back_end_that_is_not_there_is_named_and_nothing_stays_open(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import select
+import socket
 import struct
 import threading
 import time
@@ -18,9 +20,11 @@ from rslctl.errors import RslError
 from rslctl.virtio import vhost_user_messages as messages
 from rslctl.virtio.backend import VERSION_1, BackendError, Event, What
 from rslctl.virtio.vhost_user import VhostUser
+from rslctl.virtio.vhost_user_messages import LostError
 
 from tests.unit.virtio import played_backend
 from tests.unit.virtio.back_ends import PLAYED, Asker, Played, listening, next_event, played
+from tests.unit.virtio.remote_side import until
 from tests.unit.virtio.split_ring import LIMIT, turn
 from tests.unit.virtio.storage import SECTORS, Driven, Reader, Storage, driven
 
@@ -153,6 +157,10 @@ def test_a_paused_back_end_that_does_not_stop_is_told_of(
         with pytest.raises(BackendError, match=r"does not answer in 0\.2 s, and does not hang up"):
             backend.stop()
         backend.stop()  # all was given back
+        device.restart()
+        with pytest.raises(BackendError, match="has not left the queues that it had before"):
+            backend.start(VERSION_1, device.wired)
+        backend.stop()
         storage.proceed()
         assert next_event(backend).what is What.AGAIN
 
@@ -183,6 +191,8 @@ def test_killed_at_random_a_back_end_goes_on_with_what_was_in_flight(
             event = turn(backend)[1]
             if event is not None:
                 told.append(event.what)
+                if event.what is What.AWAY:
+                    device.notify(0)  # as Device, which has other eventfds then
             if kills and asker.answers > next_kill:
                 served.kill()
                 served.start()
@@ -224,6 +234,27 @@ def test_a_changed_configuration_is_told_once_it_is_another(tmp_path: Path, devi
         assert backend.config() == b"another!"
         head = messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 5, 8)
         assert requests.recv(100) == head + bytes(8)
+
+
+def test_requests_without_end_are_answered_a_few_times_a_second(
+    tmp_path: Path, device: Driven
+) -> None:
+    sessions: list[played_backend.Session] = []
+    with (
+        listening(tmp_path / "s", sessions=sessions),
+        contextlib.closing(played(tmp_path / "s", device)) as backend,
+    ):
+        requests = sessions[0].requests
+        assert requests is not None
+        request = messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0)
+        requests.setblocking(False)
+        end, turns = time.monotonic() + 1, 0
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    requests.send(100 * request)
+            turns += turn(backend, 0.05)[0]
+        assert 2 <= turns <= 2 * 1 / 0.1 + 2
 
 
 def test_a_back_end_that_cannot_go_on_fails_its_device(tmp_path: Path, device: Driven) -> None:
@@ -290,6 +321,31 @@ def test_one_that_never_comes_is_an_error_that_says_what_to_do(
         f"cannot connect to the back-end at '{tmp_path}/s': No such file or directory"
     )
     assert caught.value.hint == "start the back-end first"
+
+
+def test_a_process_without_room_for_descriptors_is_told_and_can_try_again(
+    tmp_path: Path, device: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    path = tmp_path / "s"
+    with monkeypatch.context() as patch:
+        patch.setattr(select, "epoll", full)
+        with pytest.raises(RslError, match=f"the back-end at '{path}': Too many open files"):
+            played(path, device)
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("socket", "socketpair"):
+        with listening(path), monkeypatch.context() as patch:
+            patch.setattr(socket, name, full)
+            # Later on, one that is lost so is tried to be reached again.
+            with pytest.raises(LostError, match="Too many open files"):
+                played(path, device, patience=0.01)
+            patch.undo()
+            with contextlib.closing(played(path, device)) as backend:
+                backend.start(VERSION_1, device.wired)
+    # The listener's sessions end in their own time.
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before, "descriptors leak")
 
 
 def test_a_path_that_no_socket_can_have_is_an_error(device: Driven) -> None:

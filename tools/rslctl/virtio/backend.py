@@ -32,7 +32,8 @@ class What(enum.Enum):
     FAILED = "failed"
     #: Its configuration is another: ask for it.
     CONFIG = "config"
-    #: It went away, and is waited for. Its queues stay with it: it is neither stopped nor started.
+    #: It went away, and is waited for. It is neither stopped nor started, but before it is asked
+    #: again its queues have other eventfds, which are signalled: who went may still have the old.
     AWAY = "away"
     #: It is back after AWAY, and serves again what was started before. It is neither stopped nor
     #: started: it goes on where it was, and the driver notices nothing.
@@ -47,9 +48,12 @@ class Event:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Wired:
-    """A queue that the driver has set up, and the eventfds for it, which are non-blocking."""
+    """A queue that the driver has set up, and the eventfds for it, which are non-blocking.
+
+    A back-end that is another process can change that: what it was given is not written to.
+    """
 
     queue: Queue
     #: Signalled when the remote notifies.
@@ -115,6 +119,8 @@ class Backend(Protocol):
     device_id: int
     #: The largest size of each queue.
     queues: tuple[int, ...]
+    #: Whether start(), stop() and ready() may wait for another process, for seconds.
+    waits: bool
 
     def offered(self) -> int:
         """The features that it offers, 64 bits."""
@@ -144,7 +150,7 @@ class Backend(Protocol):
         """The descriptors to wait for, each with its EPOLL events; ask again after each event."""
 
     def ready(self, fd: int, events: int) -> Event | None:
-        """Handle *events* of a descriptor of :meth:`watch`. Never waits."""
+        """Handle *events* of a descriptor of :meth:`watch`."""
 
     def close(self) -> None:
         """Stop it, and close all that it has opened. It may be called again. Raises nothing."""

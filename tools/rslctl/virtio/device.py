@@ -90,6 +90,13 @@ class Device:
         """What the back-end waits for: descriptors, each with its EPOLL events."""
         return self._backend.watch()
 
+    def waits(self, actions: Sequence[engine.Action] | None = None) -> bool:
+        """Whether :meth:`ready` may take seconds, or :meth:`perform` with *actions*."""
+        if actions is None:
+            return self._backend.waits
+        calls = (engine.Start, engine.Stop)
+        return self._backend.waits and any(isinstance(each, calls) for each in actions)
+
     def publish(self) -> None:
         """Write the header. A remote that looks meanwhile sees no device."""
         self.perform(self._engine.publish())
@@ -128,6 +135,8 @@ class Device:
         else:
             self._away = event.what is What.AWAY
             self._tell(event.reason or _TOLD[event.what])
+            if self._away:
+                self._rewire()
 
     def withdraw(self) -> None:
         """Take the device away: stop the back-end, and have the remote see that it is gone.
@@ -193,6 +202,20 @@ class Device:
             raise
         signal(kick)  # the driver may have notified before there was an eventfd
         return Wired(queue, kick, call)
+
+    def _rewire(self) -> None:
+        """Give the queues other eventfds: see :attr:`What.AWAY`."""
+        for each in self._wired or ():
+            try:
+                new = self._wire(each.queue)
+            except client.GoneError:
+                raise
+            except RslError as error:
+                self.perform(self._engine.needs_reset(str(error)))
+                return
+            old, each.kick, each.call = (each.kick, each.call), new.kick, new.call
+            for eventfd in old:
+                self._wiring.release(eventfd)
 
     def _stop(self) -> None:
         """Have the back-end leave the queues, if it serves any."""

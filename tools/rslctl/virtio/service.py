@@ -16,20 +16,24 @@ import select
 import signal
 import time
 from collections import Counter
+from functools import partial
 
 from rslctl import client
+from rslctl.errors import os_error
 from rslctl.profile import virtio
 from rslctl.virtio import device_tree, engine, engines, registers
+from rslctl.virtio.claim import claim
 from rslctl.virtio.device import Device, State
 from rslctl.virtio.header import Header
 from rslctl.virtio.limit import Limit
 from rslctl.virtio.options import Means, Plan, backend
 from rslctl.virtio.registers import Register
 from rslctl.virtio.wiring import CONTROL, Wiring
+from rslctl.virtio.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 #: Seconds between two looks while the process does not listen.
 LOOK = 1.0
@@ -51,7 +55,8 @@ class Service:
 
         Raises:
             GoneError: the link is gone.
-            RslError: a back-end is not there, or the process has no room for descriptors.
+            RslError: a back-end is not there, the process has no room for descriptors, or another
+                one serves the link.
         """
         self._link = link
         self._plan = plan
@@ -65,20 +70,27 @@ class Service:
         self._listening = False
         #: When a driver was last seen to have written something.
         self._written = time.monotonic()
+        #: When all headers were last looked at.
+        self._looked = self._written
         #: What :meth:`close` has to undo.
         self._made = contextlib.ExitStack()
         try:
             self._make(given)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise os_error(f"serve the devices of link {link.name!r}", error) from error
             raise
 
     def _make(self, given: Mapping[str, int]) -> None:
+        claim(self._link)
         self._end = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._made.callback(os.close, self._end)
         self._control = self._wiring.notify(CONTROL)
         self._made.callback(self._wiring.release, self._control)
         self._epoll = self._made.enter_context(select.epoll())
+        self._workers = Workers()
+        self._made.callback(self._workers.close)
         means = Means.of(self._link, self._plan, self._wiring.barrier, given)
         for number, each in enumerate(self._plan.devices):
             made = backend(each, means)
@@ -109,6 +121,7 @@ class Service:
         """
         try:
             self._epoll.register(self._end, select.EPOLLIN)
+            self._epoll.register(self._workers, select.EPOLLIN)
             with contextlib.suppress(PermissionError):  # a memfd, which cannot be polled
                 self._epoll.register(self._link.fds["shmem"], 0)
             for descriptor in self._wiring.shared:
@@ -119,6 +132,7 @@ class Service:
             while self._turn():
                 pass
         finally:
+            self._workers.wait()
             for device in self._devices:
                 self._forget(device)
                 with contextlib.suppress(client.GoneError):
@@ -148,41 +162,55 @@ class Service:
 
         One at a time: what is done for one device may close descriptors of another.
         """
-        waits = [left for each in self._limits if (left := each.settle()) is not None]
-        rests = [rest for each in self._devices if (rest := each.rest) is not None]
-        if 0 in rests:
+        pause = self._pause()
+        if pause == 0:  # also where other things happen all the time
             self._look()
             return True
-        waits += rests
-        if not self._listening:
-            waits.append(LOOK)
-        for descriptor, events in self._epoll.poll(min(waits, default=None), 1):
+        for descriptor, events in self._epoll.poll(pause, 1):
             if descriptor == self._end:
                 return False
-            if descriptor == self._control:
-                with contextlib.suppress(BlockingIOError):  # another has the same eventfd
-                    os.eventfd_read(descriptor)
-                self._look()
-            elif descriptor in self._wiring.shared:
-                self._wiring.pass_on(self._wiring.shared[descriptor])
-            elif descriptor == self._link.fds["shmem"]:
-                raise client.GoneError(
-                    f"link {self._link.name!r} went away", hint="rslctl setup brings it back"
-                )
-            else:
-                self._ready(descriptor, events)
+            self._handle(descriptor, events)
             return True
         self._look()
         return True
 
+    def _pause(self) -> float | None:
+        """The seconds after which to look at the headers if nothing happens; None is for ever."""
+        pauses: list[float] = []
+        if not self._listening:
+            pauses.append(max(0.0, self._looked + LOOK - time.monotonic()))
+        for device, limit in zip(self._devices, self._limits, strict=True):
+            if not self._workers.busy(device):
+                pauses += [each for each in (limit.settle(), device.rest) if each is not None]
+        return min(pauses, default=None)
+
+    def _handle(self, descriptor: int, events: int) -> None:
+        if descriptor == self._control:
+            with contextlib.suppress(BlockingIOError):  # another has the same eventfd
+                os.eventfd_read(descriptor)
+            self._look()
+        elif descriptor == self._workers.fileno():
+            for device in self._workers.done():
+                self._watch(device)
+            self._look()
+        elif descriptor in self._wiring.shared:
+            self._wiring.pass_on(self._wiring.shared[descriptor])
+        elif descriptor == self._link.fds["shmem"]:
+            raise client.GoneError(
+                f"link {self._link.name!r} went away", hint="rslctl setup brings it back"
+            )
+        else:
+            self._ready(descriptor, events)
+
     def _look(self) -> None:
         """Look at all headers, and then listen or not."""
+        self._looked = time.monotonic()
         for device in self._devices:
+            if self._workers.busy(device):
+                continue
             actions = device.look()
             if actions:
-                self._forget(device)
-                device.perform(actions)
-                self._watch(device)
+                self._do(device, partial(device.perform, actions), waits=device.waits(actions))
             if not all(map(_acknowledges, actions)):
                 self._written = time.monotonic()
         if time.monotonic() - self._written < CALM:
@@ -193,6 +221,8 @@ class Service:
 
     def _is_quiet(self) -> bool:
         """Whether the process may stop listening: nothing needs it soon."""
+        if any(map(self._workers.busy, self._devices)):
+            return False
         states = [device.state for device in self._devices]
         return (
             self._may_be_quiet
@@ -210,10 +240,18 @@ class Service:
         """Let the back-end handle an event that has one of its descriptors."""
         for device, waited in self._waited.items():
             if descriptor in waited:
-                self._forget(device)
-                device.ready(descriptor, events)
-                self._watch(device)
+                work = partial(device.ready, descriptor, events)
+                self._do(device, work, waits=device.waits())
                 return
+
+    def _do(self, device: Device, work: Callable[[], None], *, waits: bool) -> None:
+        """Do *work* for a device; if it *waits*, in a thread, and nothing else for the device."""
+        self._forget(device)
+        if waits:
+            self._workers.start(device, work)
+        else:
+            work()
+            self._watch(device)
 
     def _forget(self, device: Device) -> None:
         """Wait for nothing of a back-end: before it closes a descriptor whose file stays open."""
@@ -249,14 +287,26 @@ def clear(link: client.Link, plan: Plan, barrier: Callable[[], None]) -> None:
         barrier()
 
 
-@contextlib.contextmanager
-def until_told_to_end(service: Service) -> Iterator[None]:
-    """Have SIGTERM and SIGINT end *service*."""
+def serve(make: Callable[[], Service]) -> None:
+    """Make a service, and run it, until SIGTERM or SIGINT, which may come before it is made.
+
+    Raises:
+        GoneError: the link is gone.
+        RslError: what *make* raises.
+    """
+    made: Service | None = None
+
+    def end(*_: object) -> None:
+        if made is None:
+            raise SystemExit(0)  # what there is of it is closed
+        made.end()
+
     numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: service.end()) for number in numbers}
+    before = {number: signal.signal(number, end) for number in numbers}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # the parent process may have blocked them
     try:
-        yield
+        made = make()
+        made.run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

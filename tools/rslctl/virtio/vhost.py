@@ -85,6 +85,7 @@ class _Vhost(ABC):
     device_id: int
     #: Which of the kernel's features are for a driver.
     known: int
+    waits = False
 
     def __init__(
         self, host: Host, node: str, window: Window, size: int, descriptor: int | None

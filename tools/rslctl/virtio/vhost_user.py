@@ -32,12 +32,14 @@ PATIENCE = 10.0
 _RETRY = 0.2
 #: The most seconds between tries, where it was reached and then did not answer rightly.
 _RETRY_MAX = 10.0
-#: Seconds for which changes of the configuration are collected.
+#: Seconds for which changes of the configuration are collected, and no requests are answered.
 _COLLECT = 0.1
 
 
 class VhostUser:
     """A back-end that listens at a Unix socket."""
+
+    waits = True
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class VhostUser:
         #: The back-end that is there, and one that has not told yet what it is.
         self._session: Session | None = None
         self._asked: Connection | None = None
+        #: One that was to leave the queues, and has not: it may still write to them.
+        self._stuck: Connection | None = None
         #: What is to be served, by this back-end or by the one that comes.
         self._wanted: Wanted | None = None
         #: Whether the back-end has the queues.
@@ -72,8 +76,15 @@ class VhostUser:
         self._config = b""
         self._retry = _RETRY
         #: Waits for all descriptors, which come and go, behind one that stays.
-        self._epoll = select.epoll()
-        self._timer = Timer()
+        try:
+            self._epoll = select.epoll()
+        except OSError as error:
+            raise os_error(f"wait for the back-end at '{path}'", error) from error
+        try:
+            self._timer = Timer()
+        except BaseException:
+            self._epoll.close()
+            raise
         try:
             self._epoll.register(self._timer, select.EPOLLIN)
             self._asked = self._reach(patience)
@@ -113,8 +124,14 @@ class VhostUser:
         """Have the back-end serve *queues*; if it is away, as soon as it is back.
 
         Raises:
-            BackendError: it refuses, does not answer, or cannot serve such a driver.
+            BackendError: it refuses, does not answer, cannot serve such a driver, or has not left
+                the queues that it had before.
         """
+        if self._stuck is not None:
+            raise BackendError(
+                f"{self._stuck.name} has not left the queues that it had before",
+                hint="end the back-end",
+            )
         self._wanted = wanted = Wanted(features, tuple(queues))
         try:
             wanted.check(self.device_id)
@@ -179,6 +196,8 @@ class VhostUser:
         with contextlib.suppress(RslError):
             self.stop()
         self._drop(_RETRY)
+        if self._stuck is not None:
+            self._stuck.close()
         self._timer.close()
         self._epoll.close()
 
@@ -186,6 +205,11 @@ class VhostUser:
         try:
             if fd == self._timer.fileno():
                 return self._on_time() if self._timer.take() else None
+            if self._stuck is not None and fd == self._stuck.fileno():
+                self._stuck.close()
+                self._stuck = None
+                self._drop(0)
+                return None
             for queue, each in self._wanted.errors.items() if self._wanted else ():
                 if fd == each:
                     # It is not read: the back-end may have done so, and made it a blocking one.
@@ -197,18 +221,25 @@ class VhostUser:
                 connection = self._session.connection
                 if fd == connection.fileno():
                     connection.check()
-                else:
+                elif connection.requests is not None:
+                    # It is heard again on time: it can send requests without end.
+                    self._epoll.modify(connection.requests, 0)
                     connection.serve()
-                    self._collect(connection)
+                    self._timer.set(_COLLECT)
         except BackendError as error:
             return self._lose(error)
         return None
 
     def _on_time(self) -> Event | None:
-        """Try again to reach it, or look at its configuration, which is another."""
+        """Try again to reach it, or hear it again, and look at its configuration if it changed."""
         if self._session is not None:
-            self._session.connection.limit()
-            self._session.connection.config_changed = False
+            connection = self._session.connection
+            if connection.requests is not None:
+                self._epoll.modify(connection.requests, select.EPOLLIN)
+            if not connection.config_changed:
+                return None
+            connection.limit()
+            connection.config_changed = False
             before, self._config = self._config, self._session.ask_config()
             return Event(What.CONFIG) if self._config != before else None
         if self._asked is not None:
@@ -312,11 +343,16 @@ class VhostUser:
             session.unplug(wanted)
             self._collect(session.connection)
         except BackendError as error:
-            session.connection.limit()
-            left = session.connection.part()
-            self._drop(0)
-            if not left:
-                raise BackendError(
-                    f"{error}, and does not hang up: it may still write to the device's memory",
-                    hint="end the back-end",
-                ) from error
+            connection = session.connection
+            connection.limit()
+            if connection.part():
+                self._drop(0)
+                return
+            self._session, self._stuck = None, connection
+            connection.close_requests()
+            self._epoll.modify(connection, 0)  # that it hangs up is told all the same
+            self._timer.stop()
+            raise BackendError(
+                f"{error}, and does not hang up: it may still write to the device's memory",
+                hint="end the back-end",
+            ) from error

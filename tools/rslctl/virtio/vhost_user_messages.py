@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 
+from rslctl.errors import os_error
 from rslctl.linux import fd_passing
 from rslctl.virtio.backend import BackendError
 
@@ -111,7 +112,10 @@ class Connection:
         #: What the back-end sends its own requests to.
         self.requests: socket.socket | None = None
         self._request = b""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise LostError(str(os_error(f"connect to {self.name}", error))) from error
         self._socket.setblocking(False)
         try:
             self._socket.connect(path)
@@ -300,9 +304,12 @@ class Connection:
         """Give the back-end a socket for its own requests.
 
         Raises:
-            LostError: it has hung up.
+            LostError: it has hung up, or the process has no room for the socket.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise self._lost(error) from error
         with theirs:
             ours.setblocking(False)
             self.requests = ours

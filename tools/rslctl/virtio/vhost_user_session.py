@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from rslctl.virtio import vhost_user_messages as messages
 from rslctl.virtio.backend import VERSION_1, BackendError, for_driver
-from rslctl.virtio.wiring import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,8 +190,6 @@ class Session:
             connection.tell(messages.SET_VRING_ENABLE, messages.STATE.pack(each.queue.index, 1))
         # It answers in order: it has taken all that precedes, and not hung up.
         connection.ask(messages.GET_FEATURES)
-        for each in wanted.queues:
-            signal(each.kick)  # the one before may have read it, and done nothing more
 
     def _plug_inflight(self, wanted: Wanted) -> None:
         if not self._protocol & messages.INFLIGHT_SHMFD:

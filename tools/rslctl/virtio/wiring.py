@@ -48,6 +48,8 @@ class Wiring:
         #: The vector and the direction of each eventfd that is bound in the kernel.
         self._bound: dict[int, tuple[int, int]] = {}
         self._fence = threading.Lock()
+        #: Held while the followers change, or are signalled: some devices have threads.
+        self._changing = threading.Lock()
 
     def notify(self, vector: int) -> int:
         """Return a new eventfd, non-blocking, that each notification of *vector* signals.
@@ -63,7 +65,8 @@ class Wiring:
         if vector not in self._followers:
             return self._copy(f"notify{vector}")
         made = _eventfd()
-        self._followers[vector].append(made)
+        with self._changing:
+            self._followers[vector].append(made)
         return made
 
     def kick(self, vector: int) -> int:
@@ -87,14 +90,15 @@ class Wiring:
             ended = uapi.BINDING.pack(vector, direction, eventfd, uapi.BIND_DEASSIGN)
             with contextlib.suppress(OSError):  # the link is gone, and its bindings with it
                 fcntl.ioctl(self._link.fds["mbox"], uapi.IOC_BIND, ended)
-        for each in self._followers.values():
-            if eventfd in each:
-                each.remove(eventfd)
+        with self._changing:
+            for each in self._followers.values():
+                if eventfd in each:
+                    each.remove(eventfd)
         os.close(eventfd)
 
     def pass_on(self, vector: int) -> None:
         """Signal the eventfds of a vector of :attr:`shared`, if it was notified."""
-        with contextlib.suppress(BlockingIOError):  # it was not
+        with self._changing, contextlib.suppress(BlockingIOError):  # it was not
             os.eventfd_read(self._link.fds[f"notify{vector}"])
             for each in self._followers[vector]:
                 signal(each)

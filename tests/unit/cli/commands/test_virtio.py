@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,51 @@ def test_a_signal_ends_it_with_success(number: signal.Signals) -> None:
         assert (running.wait(30), running.stderr.read()) == (0, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_it_is_ready_ends_it_with_success(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    console = tmp_path / "console"
+    words = f"--device console,socket={console} --device blk,socket={tmp_path}/none"
+    with start_playing("true", f"{VIRTIO} {words}", "--once-ready") as running:
+        deadline = time.monotonic() + 30
+        while not console.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        running.send_signal(number)
+        assert running.wait(30) == 0
+        assert not console.exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_are_not_taken_for_the_link(
+    closed: str, tmp_path: Path
+) -> None:
+    checks = """
+        sys.path.insert(0, {root!r})
+        from tests.unit.virtio.remote_side import Remote
+        with client.receive() as link:
+            remote = Remote(link, 2)
+            receive, transmit = remote.start(0, queues=2)
+            at = (transmit.queue.used & ~0xFFF) + 0x800
+            remote.memory.write(at, b"world")
+            transmit.add([(at, 5)], [])
+            receive.add([], [(at + 0x100, 64)])
+            remote.notify(receive, transmit)
+            remote.take(transmit)
+            assert link.memory[:4] == b"virt"
+            assert receive.get() is None
+            print("right", flush=True)
+    """
+    text = checks.format(root=str(Path(__file__).parents[4]))
+    script = tmp_path / "daemon"
+    script.write_text(f"exec {VIRTIO} --device console --version 2 {closed}\n")
+    remote = program(tmp_path, "remote", text)
+    status, out, err = play(remote, f"sh {script}", "--once-ready", "--with-remote")
+    written = "" if ">&-" in closed else "world"
+    assert (status, out) == (0, f"{written}right\n"), err
+
+
 def test_a_dry_run_says_what_it_would_serve_and_serves_nothing(tmp_path: Path) -> None:
     daemon = f"{VIRTIO} --device rng --device vsock,cid=42 --version 2 --dry-run"
     checks = """
@@ -106,32 +152,3 @@ def test_wrong_options_are_errors_of_usage(words: str, text: str) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert text in " ".join(done.stderr.replace("│", " ").split())
-
-
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
-def test_closed_standard_descriptors_are_not_taken_for_the_link(
-    closed: str, tmp_path: Path
-) -> None:
-    checks = """
-        sys.path.insert(0, {root!r})
-        from tests.unit.virtio.remote_side import Remote
-        with client.receive() as link:
-            remote = Remote(link, 2)
-            receive, transmit = remote.start(0, queues=2)
-            at = (transmit.queue.used & ~0xFFF) + 0x800
-            remote.memory.write(at, b"world")
-            transmit.add([(at, 5)], [])
-            receive.add([], [(at + 0x100, 64)])
-            remote.notify(receive, transmit)
-            remote.take(transmit)
-            assert link.memory[:4] == b"virt"
-            assert receive.get() is None
-            print("right", flush=True)
-    """
-    text = checks.format(root=str(Path(__file__).parents[4]))
-    script = tmp_path / "daemon"
-    script.write_text(f"exec {VIRTIO} --device console --version 2 {closed}\n")
-    remote = program(tmp_path, "remote", text)
-    status, out, err = play(remote, f"sh {script}", "--once-ready", "--with-remote")
-    written = "" if ">&-" in closed else "world"
-    assert (status, out) == (0, f"{written}right\n"), err

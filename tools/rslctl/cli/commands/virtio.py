@@ -54,9 +54,7 @@ def virtio(
         if dry_run:
             _print(plan)
             return
-        made = service.Service(link, plan, _given(), _say)
-        with service.until_told_to_end(made):
-            made.run()
+        service.serve(lambda: service.Service(link, plan, _given(), _say))
 
 
 def _fill() -> None:

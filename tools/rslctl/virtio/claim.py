@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One process at a time for the devices of a link."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import struct
+import time
+
+from rslctl.errors import RslError, os_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rslctl import client
+
+#: struct flock of <fcntl.h>: type, whence, start, length, and a process, 0 here. fcntl(2).
+_FLOCK = struct.Struct("hhqqi0q")
+#: How long a process that has been killed may take to go, in seconds.
+_PATIENCE = 2.0
+
+
+def claim(link: client.Link) -> None:
+    """Have the devices of *link* to oneself, until all copies of its descriptors are closed.
+
+    It is a lock of the open file (F_OFD_SETLK of fcntl(2)) of ``mbox``, which is given to nobody
+    else, or of ``shmem`` where there is no ``mbox``. The byte that is locked is the base of the
+    memory, as descriptors of the memory alone have one inode for all links.
+
+    Raises:
+        RslError: another process has claimed them.
+    """
+    file = link.fds.get("mbox", link.fds["shmem"])
+    lock = _FLOCK.pack(fcntl.F_WRLCK, 0, link.manifest["memory"]["base"], 1, 0)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise os_error(f"claim the devices of link {link.name!r}", error) from error
+            if time.monotonic() > end:
+                raise RslError(
+                    f"another process serves the devices of link {link.name!r}",
+                    hint="end it: one rslctl virtio serves all devices of a link",
+                ) from error
+            time.sleep(0.1)
+        else:
+            return
