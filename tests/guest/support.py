@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import select
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from periphery import MMIO
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
+
+#: Whether what is done many times is done fewer times: a test on one kernel does all of it.
+BRIEF = bool(os.environ.get("BRIEF"))
 
 #: What begins a virtio-mmio header: "virt".
 VIRTIO_MAGIC = 0x74726976

@@ -21,10 +21,10 @@ from rslctl.linux.host import Host
 
 from tests.command_line import Rslctl
 from tests.guest.remote import MAGIC, Remote
-from tests.guest.support import device_name, unbind
+from tests.guest.support import BRIEF, device_name, unbind
 
 NOBODY = 65534
-COUNT = "100000"
+COUNT = "20000" if BRIEF else "100000"
 ROUNDTRIPS = "/guest/bin/roundtrips"
 PROFILE = """\
 extends = "qemu-virt"

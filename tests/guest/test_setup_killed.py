@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import pwd
+import random
 import signal
 import stat
 import subprocess
@@ -22,6 +24,11 @@ from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError
 from rslctl.linux.host import Host
 from rslctl.setup import lock
+
+from tests.guest.support import BRIEF
+
+#: Every so many points one is tried, from one of the first on.
+STEP = 3 if BRIEF else 1
 
 # The commands as functions: it is not the command line that can be killed in a wrong moment.
 SETUP = functools.partial(setup.setup, "qemu-virt", owner="nobody:nogroup", mode="0640")
@@ -157,32 +164,39 @@ def _without_inodes(state: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in state.items() if not key.startswith("/run/rslctl")}
 
 
+def _points() -> Iterator[int]:
+    """The numbers of the points to kill at."""
+    return itertools.count(random.randint(1, STEP), STEP)  # noqa: S311
+
+
 def setup_killed_everywhere(
     up: Callable[[], None],
     before: dict[str, object],
     first: Callable[[], None] = lambda: None,
 ) -> int:
-    """Kill *up* at each of its points, which come after *first*; how many these were."""
+    """Kill *up* at each of its points, which come after *first*; the last of them."""
     done(first)
     done(up)
     whole = _without_inodes(snapshot())
     assert changed(whole, _without_inodes(before))
     done(TEARDOWN)
     assert not changed(snapshot(), before)
-    points, began = 0, time.monotonic()
+    reached, began = 0, time.monotonic()
     done(first)
-    while run(up, points + 1) == -signal.SIGKILL:
-        points += 1
-        if points % 2:
+    for number, point in enumerate(_points()):
+        if run(up, point) != -signal.SIGKILL:
+            break
+        reached = point
+        if number % 2 == 0:
             done(up)
-            assert not changed(_without_inodes(snapshot()), whole), f"at point {points}"
+            assert not changed(_without_inodes(snapshot()), whole), f"at point {point}"
         done(TEARDOWN)
-        assert not changed(snapshot(), before), f"at point {points}"
+        assert not changed(snapshot(), before), f"at point {point}"
         done(first)
     # The last one was not killed, so it has to have come to its end.
     assert not changed(_without_inodes(snapshot()), whole), SAID.read_text()
-    print(f"setup was killed at {points} points, {time.monotonic() - began:.0f} s")
-    return points
+    print(f"setup was killed up to point {reached}, {time.monotonic() - began:.0f} s")
+    return reached
 
 
 def teardown_killed_everywhere(
@@ -191,19 +205,21 @@ def teardown_killed_everywhere(
     goes_on: Callable[[], bool] = lambda: True,
 ) -> int:
     """Kill the teardown after *up* at each of its points while it *goes_on* to be of interest;
-    how many these were.
+    the last of them.
     """
-    points = 0
+    reached = 0
     done(up)
-    while run(TEARDOWN, points + 1) == -signal.SIGKILL and goes_on():
-        points += 1
+    for point in _points():
+        if run(TEARDOWN, point) != -signal.SIGKILL or not goes_on():
+            break
+        reached = point
         done(TEARDOWN)
-        assert not changed(snapshot(), before), f"at point {points}"
+        assert not changed(snapshot(), before), f"at point {point}"
         done(up)
     done(TEARDOWN)
     assert not changed(snapshot(), before), SAID.read_text()
-    print(f"teardown was killed at {points} points")
-    return points
+    print(f"teardown was killed up to point {reached}")
+    return reached
 
 
 def test_setup_killed_at_any_point_converges_and_is_undone(before: dict[str, object]) -> None:

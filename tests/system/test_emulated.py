@@ -28,7 +28,7 @@ def run(booted: build.Board, command: str, timeout: float) -> None:
 @pytest.mark.parametrize("name", build.guest_tests("6.1", "test_"))
 def test_in_the_board(name: str) -> None:
     tests = "/guest/tests/guest"
-    command = f"python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py"
+    command = f"BRIEF=1 python3 -m pytest -p no:cacheprovider -rP --tb=short {tests}/{name}.py"
     run(board().for_test(name), command, 2400)
 
 
