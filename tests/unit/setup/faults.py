@@ -15,6 +15,8 @@ from typing import Any
 from rslctl.linux.host import DEVICE_TREE
 from rslctl.profile import model
 from rslctl.profile.model import NodeRef
+from rslctl.profile.virtio import REPORTS
+from rslctl.virtio.report import MAGIC
 
 from tests.unit.machine import Machine
 
@@ -329,6 +331,13 @@ def needs_reset(machine: Machine) -> None:
     with_headers(machine, {8: 4}, {8: 19, 0x70: 0x47})
 
 
+def went_away(machine: Machine) -> None:
+    with_headers(machine, {8: 26, 4: 2, 0x70: 0xF})
+    with machine.path("/dev/rsl_mbox0").open("r+b") as file:
+        file.seek(REPORTS)
+        file.write(struct.pack("<2I", MAGIC, 2))
+
+
 def failed(machine: Machine) -> None:
     with_headers(machine, {8: 4, 0x70: 0x83})
 
@@ -397,6 +406,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("socket", "error", no_socket, "rpu0: blk,socket=/run/blk: there is no socket '/run/blk'"),
     ("socket", "error", left_socket, "nobody listens at '/run/blk'"),
     ("virtio-device", "error", needs_reset, "rpu0: virtio device vsock says NEEDS_RESET"),
+    ("virtio-device", "error", went_away, "device fs: its back-end went away"),
     ("virtio-device", "error", failed, "device rng: the remote's driver says FAILED"),
     ("features", "warning", features_left, "did not take bits 0, 15 of the device's features"),
     ("features", "error", features_invented, "that the device does not have: bits 15"),

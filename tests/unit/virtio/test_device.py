@@ -16,6 +16,7 @@ from rslctl.virtio.engine import Barrier, Broken, Identity, Kick, Put, Start, St
 from rslctl.virtio.engines import engine
 from rslctl.virtio.header import Header
 from rslctl.virtio.registers import Register, Status
+from rslctl.virtio.report import Report
 from rslctl.virtio.wiring import Wiring
 
 from tests.unit.virtio import remote_side
@@ -104,6 +105,7 @@ class Bench:
             self.backend,
             (1, 2),
             self.wiring,
+            Report(link.memory, 0, base),
             self.lines.append,
         )
         self.device.publish()

@@ -7,6 +7,7 @@ that others can have the device open: open_files is what the test says.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 from rslctl.linux import mbox
 from rslctl.profile import virtio
 from rslctl.region import Region
-from rslctl.virtio import headers, registers
-from rslctl.virtio.engine import Identity, Put
+from rslctl.virtio import headers, registers, report
+from rslctl.virtio.engine import Identity, Put, Queue
 from rslctl.virtio.engines import engine
 from rslctl.virtio.registers import Register, Status
 
@@ -89,6 +90,14 @@ def test_numbers_are_those_of_the_modules_that_take_longer_to_load() -> None:
     assert registers.MAGIC.to_bytes(4, "little") == headers._MAGIC
     assert virtio.DEVICE_TREE_SIZE == headers._DEVICE_TREE_SIZE
     assert virtio.QUEUE_ALIGN == headers._PAGE
+    assert (virtio.REPORTS, virtio.REPORT_SIZE) == (headers._REPORTS, headers._REPORT_SIZE)
+    assert virtio.MOST == headers._MOST
+    assert report.MAGIC.to_bytes(4, "little") == headers._REPORT_MAGIC
+    assert report.QUEUES == headers._QUEUES
+    assert 4 * report.QUEUE_WORDS == headers._QUEUE_SIZE
+    for name in ("BACK_END", "OFFERED", "TAKEN", "COUNT", "QUEUE"):
+        assert getattr(headers, f"_{name}") == 4 * report.Word[name], name
+    assert headers._QUEUE + headers._QUEUES * headers._QUEUE_SIZE <= headers._REPORT_SIZE
     for name in ("VERSION", "DEVICE_ID", "STATUS", "DEVICE_FEATURES", "DRIVER_FEATURES"):
         assert getattr(headers, f"_{name}") == Register[name], name
     for name in ("SHM_LEN_LOW", "SHM_LEN_HIGH"):
@@ -128,13 +137,14 @@ def test_devices_are_found_where_the_service_puts_them(
         "state": "offered",
         "features_offered": 3 if version == 1 else None,
         "features_taken": None,
+        "queues": None,
     }
 
 
-def test_a_full_row_of_headers_ends_where_regions_begin(memory: Memory) -> None:
-    memory.publish(*["rng"] * 128)
-    memory.put(0x10000, 0, registers.MAGIC)
-    assert len(memory.read() or []) == 128
+def test_a_full_row_of_headers_ends_where_reports_begin(memory: Memory) -> None:
+    memory.publish(*["rng"] * virtio.MOST)
+    memory.put(virtio.REPORTS, 0, registers.MAGIC)
+    assert len(memory.read() or []) == virtio.MOST == 64
 
 
 def test_the_state_is_that_of_the_status(memory: Memory) -> None:
@@ -170,6 +180,52 @@ def test_features_that_a_driver_left_are_known_in_version_1_only(memory: Memory)
     memory.put(0, Register.STATUS, 0xF)
     (found,) = memory.read() or []
     assert (found["state"], headers.not_taken(found)) == ("running", None)
+
+
+def test_a_report_tells_queues_and_features_of_a_device_that_runs(memory: Memory) -> None:
+    memory.publish("rng", "net", version=2)
+    memory.put(0x200, Register.STATUS, 0xF)
+    queues = [
+        Queue(0, 128, 0, BASE + 0x20000, BASE + 0x21000),
+        Queue(1, 64, 0, BASE + 0x22000, BASE + 0x23000),
+    ]
+    with memory.path.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as whole:
+        told = report.Report(whole, 1, BASE)
+        told.running(0x1_0000_0023, 0x1_0000_0020, [(queues[0], 1), (queues[1], 2)])
+        for offset, index in ((0x20002, 70), (0x21002, 6), (0x22002, 0xFFFF), (0x23002, 3)):
+            whole[offset : offset + 2] = index.to_bytes(2, "little")
+        rng, net = memory.read() or []
+        assert (rng["state"], rng["queues"], headers.not_taken(rng)) == ("offered", None, None)
+        assert (net["state"], headers.not_taken(net)) == ("running", [0, 1])
+        assert net["features_offered"] == 0x1_0000_0023
+        assert net["queues"] == [
+            {"queue": 0, "size": 128, "vector": 1, "available": 70, "used": 6},
+            {"queue": 1, "size": 64, "vector": 2, "available": 0xFFFF, "used": 3},
+        ]
+        told.away(away=True)
+        assert memory.states()[1] == ("net", "away")
+        told.away(away=False)
+        assert memory.states()[1] == ("net", "running")
+        memory.is_open(0)
+        assert [each["queues"] for each in memory.read() or []] == [None, None]
+        memory.is_open()
+        told.stopped()
+        assert [each["queues"] for each in memory.read() or []] == [None, None]
+        told.close()
+
+
+def test_rings_that_cannot_be_where_a_report_has_them_have_no_index(memory: Memory) -> None:
+    memory.publish("rng", version=2)
+    memory.put(0, Register.STATUS, 0xF)
+    for word, value in enumerate((report.MAGIC, 1, 0, 0, 0, 0, 10_000)):
+        memory.put(virtio.REPORTS, 4 * word, value)
+    for offset in (32 + 12, 32 + 20 + 16):
+        memory.put(virtio.REPORTS, offset, 0xFFFF_FFFC)
+    memory.put(virtio.REPORTS, 32 + 40 + 12, 2)
+    (rng,) = memory.read() or []
+    assert len(rng["queues"]) == 16
+    assert [each["available"] for each in rng["queues"][:3]] == [None, 0x7472, None]
+    assert [each["used"] for each in rng["queues"][:2]] == [0x7472, None]
 
 
 def test_nothing_is_written_and_the_link_is_not_served_by_a_look(
@@ -248,7 +304,7 @@ def test_whatever_a_remote_writes_the_answer_is_small(
         file.write(data)
     found = memory.read()
     assert found is not None
-    assert len(found) <= 128
+    assert len(found) <= 64
     for each in found:
         assert each["name"].rstrip("0123456789") in (*headers.KINDS.values(), "device")
         numbers = [value for value in each.values() if isinstance(value, int)]

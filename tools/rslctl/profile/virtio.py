@@ -24,6 +24,11 @@ from rslctl.profile.toml import shown
 HEADER_SIZE = 0x200
 #: Size of the daemon's area for a device tree in bytes.
 DEVICE_TREE_SIZE = 0x10000
+#: The offset in this area of what ``rslctl virtio`` tells of its devices, and the bytes for each.
+#: The device tree, or the headers in a row, end before.
+REPORTS, REPORT_SIZE = 0x8000, 0x200
+#: The most devices of a link.
+MOST = (DEVICE_TREE_SIZE - REPORTS) // REPORT_SIZE
 #: Alignment of the parts of a virtqueue in bytes: virtio-mmio version 1.
 QUEUE_ALIGN = 4096
 #: The versions of the registers: the RSL daemon's; virtio 1.2's with a transaction word.
@@ -286,11 +291,8 @@ def misfit(words: tuple[str, ...], *, device_tree: bool, size: int, room: int | 
     *room* is the offset of the area for the remote's device tree; the devices have to end before
     it. None if there is no such area.
     """
-    start = head(words, device_tree=device_tree)
-    if start.end > DEVICE_TREE_SIZE:
-        return (
-            f"headers of {len(words)} devices take {start.size:#x} of {DEVICE_TREE_SIZE:#x} bytes"
-        )
+    if len(words) > MOST:
+        return f"there are {len(words)} devices, at most {MOST} are possible"
     for word, device in zip(words, arrange(words, device_tree=device_tree), strict=True):
         if device.buffers < 0:
             return (

@@ -212,13 +212,20 @@ def headers(link: str, devices: Iterable[dict[str, Any]]) -> Iterator[Finding]:
                 "is it a driver for this device, and this version of the registers "
                 f"({device['version']})? rslctl layout shows what is where",
             )
+        elif device["state"] == "away":
+            yield Finding(
+                "virtio-device",
+                "error",
+                f"{what}: its back-end went away, and the daemon waits for it",
+                "start the back-end; the daemon's log says where it has to listen",
+            )
         yield from _features(what, device)
 
 
 def _features(what: str, device: dict[str, Any]) -> Iterator[Finding]:
     """Compare the features that a driver took with those of the device."""
     offered, taken = device["features_offered"], device["features_taken"]
-    if device["state"] != "running" or taken is None:
+    if device["state"] not in ("running", "away") or taken is None:
         return
     wrong, missing = taken & ~offered, offered & ~taken & _OWN
     if wrong:
@@ -240,4 +247,4 @@ def _features(what: str, device: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _bits(features: int) -> str:
-    return ", ".join(str(bit) for bit in range(32) if features >> bit & 1)
+    return ", ".join(str(bit) for bit in range(64) if features >> bit & 1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rslctl.virtio.backend import Backend
     from rslctl.virtio.header import Header
+    from rslctl.virtio.report import Report
     from rslctl.virtio.wiring import Wiring
 
 #: Seconds without a look after which a header has rested: :meth:`engine.Engine.look`.
@@ -53,6 +54,7 @@ class Device:
         backend: Backend,
         vectors: Sequence[int],
         wiring: Wiring,
+        report: Report,
         tell: Callable[[str], None],
     ) -> None:
         """*vectors* is by queue. *tell* takes lines for people; the remote can cause any number."""
@@ -62,6 +64,7 @@ class Device:
         self._backend = backend
         self._vectors = vectors
         self._wiring = wiring
+        self._report = report
         self._tell = tell
         #: The queues that the back-end serves; None if it is stopped.
         self._wired: list[Wired] | None = None
@@ -134,6 +137,7 @@ class Device:
             self.perform(self._engine.needs_reset(event.reason))
         else:
             self._away = event.what is What.AWAY
+            self._report.away(away=self._away)
             self._tell(event.reason or _TOLD[event.what])
             if self._away:
                 self._rewire()
@@ -159,6 +163,7 @@ class Device:
         self._stop()
         self._backend.close()
         self._header.close()
+        self._report.close()
 
     def perform(self, actions: Sequence[engine.Action]) -> None:
         """Do what the engine asks for, in its order."""
@@ -188,6 +193,8 @@ class Device:
             raise
         except RslError as error:
             return str(error)
+        told = [(each.queue, self._vectors[each.queue.index]) for each in self._wired]
+        self._report.running(self._backend.offered(), action.features, told)
         indices = ", ".join(str(each.queue.index) for each in self._wired) or "none"
         self._tell(f"the driver runs it: queues {indices}, features {action.features:#x}")
         return ""
@@ -221,6 +228,7 @@ class Device:
         """Have the back-end leave the queues, if it serves any."""
         if self._wired is None:
             return
+        self._report.stopped()
         try:
             self._backend.stop()
         except RslError as error:

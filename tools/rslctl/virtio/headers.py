@@ -3,7 +3,8 @@
 
 Headers tell where they are. Without a device tree they are in a row at the start of the memory.
 With one, the first is behind it, and each begins a region, whose size it has. Both the RSL daemon
-and this project's write them so. The remote can write all of it: it is shown and never believed.
+and this project's write them so. Reports of devices that run are this project's alone. The remote
+can write all of it: it is shown and never believed.
 """
 
 from __future__ import annotations
@@ -36,10 +37,18 @@ _DRIVER_OK = 4
 _STATES = {64: "broken", 128: "failed", _DRIVER_OK: "running"}
 #: As in profile/virtio.py.
 _DEVICE_TREE_SIZE = 0x10000
+_REPORTS, _REPORT_SIZE = 0x8000, 0x200
+#: As in report.py.
+_REPORT_MAGIC = b"rslq"
+_BACK_END, _OFFERED, _TAKEN, _COUNT, _QUEUE, _QUEUE_SIZE = 4, 8, 16, 24, 32, 20
+_QUEUES = 16
+_AWAY = 2
+#: Where the index is in a ring: struct vring_avail and struct vring_used of virtio 1.2, 2.7.
+_RING_INDEX = 2
 #: A region is a multiple of so many bytes.
 _PAGE = 4096
 #: The most headers that are in a row. A row of regions is not longer, whatever a remote writes.
-_MOST = _DEVICE_TREE_SIZE // _SIZE
+_MOST = (_DEVICE_TREE_SIZE - _REPORTS) // _REPORT_SIZE
 
 
 def read(host: Host, link: mbox.LinkDevice) -> list[dict[str, Any]] | None:
@@ -52,16 +61,20 @@ def read(host: Host, link: mbox.LinkDevice) -> list[dict[str, Any]] | None:
     try:
         # A file that is open for reading only is not counted in open_files.
         with mbox.Mailbox(host, link, flags=os.O_RDONLY) as mailbox:
-            found = list(_headers(mailbox.fileno(), link.memory_size))
+            descriptor, size = mailbox.fileno(), link.memory_size
+            found = list(_headers(descriptor, size))
+            reports = [_report(descriptor, number, size) for number in range(len(found))]
     except (OSError, RslError):
         return None
+    if not link.open_files:
+        reports = [None] * len(found)
     kinds = [KINDS.get(_word(header, _DEVICE_ID), "device") for _, header in found]
     return [
         {
             "name": kind if kinds.count(kind) == 1 else f"{kind}{kinds[:number].count(kind)}",
             "kind": kind,
             "header": offset,
-            **_told(header, served=bool(link.open_files)),
+            **_told(header, reports[number], served=bool(link.open_files)),
         }
         for number, (kind, (offset, header)) in enumerate(zip(kinds, found, strict=True))
     ]
@@ -86,18 +99,45 @@ def _headers(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
         header = _copy(descriptor, offset, size)
 
 
-def _copy(descriptor: int, offset: int, size: int) -> bytes:
-    """A copy of the header at *offset*; b"" if the memory of *size* bytes ends before.
+def _report(descriptor: int, number: int, size: int) -> dict[str, Any] | None:
+    """What the report of a device tells; None if there is none."""
+    report = _copy(descriptor, _REPORTS + number * _REPORT_SIZE, size)
+    if report[:4] != _REPORT_MAGIC:
+        return None
+    queues = []
+    for at in range(
+        _QUEUE, _QUEUE + min(_word(report, _COUNT), _QUEUES) * _QUEUE_SIZE, _QUEUE_SIZE
+    ):
+        index, queue_size, vector, *rings = (_word(report, at + word) for word in range(0, 20, 4))
+        available, used = (_ring_index(descriptor, ring, size) for ring in rings)
+        told = {"queue": index, "size": queue_size, "vector": vector}
+        queues.append({**told, "available": available, "used": used})
+    return {
+        "away": _word(report, _BACK_END) == _AWAY,
+        "features_offered": _word(report, _OFFERED) | _word(report, _OFFERED + 4) << 32,
+        "features_taken": _word(report, _TAKEN) | _word(report, _TAKEN + 4) << 32,
+        "queues": queues,
+    }
 
-    Every register is read by one aligned access.
+
+def _ring_index(descriptor: int, ring: int, size: int) -> int | None:
+    """The index of the ring at an offset that is a multiple of 4; None if it cannot be there."""
+    first = ring % 4 == 0 and _copy(descriptor, ring, size, 4)
+    return int.from_bytes(first[_RING_INDEX:], "little") if first else None
+
+
+def _copy(descriptor: int, offset: int, size: int, length: int = _SIZE) -> bytes:
+    """A copy of *length* bytes at *offset*; b"" if the memory of *size* bytes ends before.
+
+    Every word of 32 bits is read by one aligned access.
     """
-    if offset + _SIZE > size:
+    if offset + length > size:
         return b""
     within = offset % mmap.ALLOCATIONGRANULARITY
     try:
         mapped = mmap.mmap(
             descriptor,
-            within + _SIZE,
+            within + length,
             flags=mmap.MAP_SHARED,
             prot=mmap.PROT_READ,
             offset=offset - within,
@@ -113,21 +153,28 @@ def _word(header: bytes, offset: int) -> int:
     return int.from_bytes(header[offset : offset + 4], "little")
 
 
-def _told(header: bytes, *, served: bool) -> dict[str, Any]:
-    """What a header says; *served*: whether there can be a daemon."""
+def _told(header: bytes, report: dict[str, Any] | None, *, served: bool) -> dict[str, Any]:
+    """What a header and a report say; *served*: whether there can be a daemon."""
     version = _word(header, _VERSION)
     status = _word(header, _STATUS)
+    state = _state(status) if served else "left"
     # In version 2 the registers have the words that were selected last.
-    known = version == 1
+    offered = _word(header, _DEVICE_FEATURES) if version == 1 else None
+    taken = _word(header, _DRIVER_FEATURES) if version == 1 and status & _DRIVER_OK else None
+    queues = None
+    if report and state == "running":
+        state = "away" if report["away"] else state
+        queues = report["queues"]
+        if version != 1:
+            offered, taken = report["features_offered"], report["features_taken"]
     return {
         "device_id": _word(header, _DEVICE_ID),
         "version": version,
         "status": status,
-        "state": _state(status) if served else "left",
-        "features_offered": _word(header, _DEVICE_FEATURES) if known else None,
-        "features_taken": _word(header, _DRIVER_FEATURES)
-        if known and status & _DRIVER_OK
-        else None,
+        "state": state,
+        "features_offered": offered,
+        "features_taken": taken,
+        "queues": queues,
     }
 
 
@@ -143,4 +190,4 @@ def not_taken(device: dict[str, Any]) -> list[int] | None:
     offered, taken = device["features_offered"], device["features_taken"]
     if offered is None or taken is None:
         return None
-    return [bit for bit in range(32) if offered >> bit & 1 and not taken >> bit & 1]
+    return [bit for bit in range(64) if offered >> bit & 1 and not taken >> bit & 1]

@@ -28,6 +28,7 @@ from rslctl.virtio.header import Header
 from rslctl.virtio.limit import Limit
 from rslctl.virtio.options import Means, Plan, backend
 from rslctl.virtio.registers import Register
+from rslctl.virtio.report import Report
 from rslctl.virtio.wiring import CONTROL, Wiring
 from rslctl.virtio.workers import Workers
 
@@ -101,6 +102,7 @@ class Service:
                 made,
                 self._plan.vectors[number],
                 self._wiring,
+                Report(self._link.memory, number, self._plan.memory.base),
                 self._limits[number],
             )
             self._made.callback(device.close)

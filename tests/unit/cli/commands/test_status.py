@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 from rslctl.linux import mbox
+from rslctl.profile import virtio
+from rslctl.virtio import report
 
 from tests.command_line import Rslctl
 from tests.unit.cli.support import on_terminal
@@ -112,17 +115,28 @@ def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
         {8: 1, 0x70: 0x47, 4: 2},
         {8: 41},
     )
+    with machine.path("/dev/rsl_mbox0").open("r+b") as file:
+        file.seek(virtio.REPORTS + virtio.REPORT_SIZE)
+        queues = [(0, 128, 1, 0x20000, 0x21000), (1, 64, 2, 0x22000, 0x23002)]
+        head = (report.MAGIC, 2, 0, 0, 0, 0, 2, 0)
+        file.write(struct.pack("<18I", *head, *queues[0], *queues[1]))
+        for at, index in ((0x20002, 130), (0x21002, 2), (0x22002, 7)):
+            file.seek(at)
+            file.write(struct.pack("<H", index))
     status, out, _ = rslctl("status", "--root", machine.root)
     assert status == 0
-    assert out.splitlines()[-5:] == [
+    assert out.splitlines()[-8:] == [
         "  virtio  id  version  features not taken  state",
         "  rng      4        1  none                running",
-        "  vsock   19        1  24,28,29            running",
+        "  vsock   19        1  24,28,29            away",
         "  net      1        2  -                   broken",
         "  device  41        1  -                   offered",
+        "  virtio  queue  size  vector  available  used",
+        "  vsock       0   128       1        130     2",
+        "  vsock       1    64       2          7     -",
     ]
     (link,) = json.loads(rslctl("status", "--json", "--root", machine.root)[1])
-    assert [each["state"] for each in link["virtio"]] == ["running", "running", "broken", "offered"]
+    assert [each["state"] for each in link["virtio"]] == ["running", "away", "broken", "offered"]
     assert link["virtio"][1] == {
         "name": "vsock",
         "kind": "vsock",
@@ -130,9 +144,13 @@ def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
         "device_id": 19,
         "version": 1,
         "status": 7,
-        "state": "running",
+        "state": "away",
         "features_offered": 0x31000002,
         "features_taken": 2,
+        "queues": [
+            {"queue": 0, "size": 128, "vector": 1, "available": 130, "used": 2},
+            {"queue": 1, "size": 64, "vector": 2, "available": 7, "used": None},
+        ],
     }
 
 

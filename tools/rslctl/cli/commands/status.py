@@ -27,7 +27,7 @@ NO_LINK = "no link is up; bring one up with: rslctl setup --board NAME"
 #: The states of a remote that are no good news (drivers/remoteproc/remoteproc_sysfs.c of Linux).
 _MEANING = {"crashed": "error", "absent": "error"}
 #: The states of a virtio device that are none.
-_DEVICE_MEANING = {"broken": "error", "failed": "error", "left": "warning"}
+_DEVICE_MEANING = {"away": "error", "broken": "error", "failed": "error", "left": "warning"}
 
 
 def status(
@@ -118,6 +118,7 @@ def lines(links: list[dict[str, Any]], vectors: Collection[int] = ()) -> list[st
         found += [f"  {line}" for line in table(_rows(link, vectors))]
         if link.get("virtio"):
             rows = table(_devices(link["virtio"]), left=(0, 3, 4))
+            rows += table(queues, left=(0,)) if len(queues := _queues(link["virtio"])) > 1 else []
             found += [f"  {line}" for line in rows]
     return found
 
@@ -174,4 +175,14 @@ def _devices(devices: list[dict[str, Any]]) -> list[list[str]]:
         not_taken = "-" if bits is None else ",".join(map(str, bits)) or "none"
         state = coloured(each["state"], _DEVICE_MEANING.get(each["state"], ""))
         rows.append([each["name"], str(each["device_id"]), str(each["version"]), not_taken, state])
+    return rows
+
+
+def _queues(devices: list[dict[str, Any]]) -> list[list[str]]:
+    """The rows that show the queues of virtio devices that run."""
+    rows = [["virtio", "queue", "size", "vector", "available", "used"]]
+    for device in devices:
+        for each in device["queues"] or ():
+            cells = ["-" if each[name] is None else str(each[name]) for name in rows[0][1:]]
+            rows.append([device["name"], *cells])
     return rows
