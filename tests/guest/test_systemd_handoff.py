@@ -16,7 +16,9 @@ from periphery import MMIO
 from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
+from tests.guest import virtio
 from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import BRIEF, VIRTIO_MAGIC
 from tests.guest.test_systemd import (
     CONFIG,
     DAEMON,
@@ -32,7 +34,8 @@ from tests.guest.test_systemd import (
 
 DROP_IN = Path("/run/systemd/system/rsl-daemon@rpu0.service.d/test.conf")
 BROKER = "rsl-broker@rpu0"
-RESTARTS = 100
+RESTARTS = 20 if BRIEF else 100
+TRIPS = 20_000 if BRIEF else 100_000
 #: struct log of restarted.c, and where it is in the shared memory.
 LOG = struct.Struct("=8I32Q")
 LOG_AT = 0x100000
@@ -93,13 +96,13 @@ def test_the_device_has_a_name_and_a_group_of_its_own(remote: Remote) -> None:
     assert Path("/dev/rsl/rpu0.uio").resolve().name.startswith("uio")
 
 
-def test_a_sandboxed_daemon_does_100000_round_trips(remote: Remote) -> None:
-    start("/guest/bin/roundtrips 100000")
+def test_a_sandboxed_daemon_does_many_round_trips(remote: Remote) -> None:
+    start(f"/guest/bin/roundtrips {TRIPS}")
     said = ended()
     assert ", CapEff 0000000000000000, NoNewPrivs 1" in said
     assert "uid 0," not in said
-    assert "100000 round trips on 4 vectors" in said
-    print(said.split("100000 round trips")[1].splitlines()[0])
+    assert f"{TRIPS} round trips on 4 vectors" in said
+    print(said.split(f"{TRIPS} round trips")[1].splitlines()[0])
 
 
 def test_a_daemon_that_is_nobody_works_where_there_is_nothing_but_itself(remote: Remote) -> None:
@@ -110,13 +113,13 @@ def test_a_daemon_that_is_nobody_works_where_there_is_nothing_but_itself(remote:
     nothing = ("DynamicUser=no", "User=nobody", "MountAPIVFS=no", "PrivateTmp=no")
     only = (f"RootDirectory={root}", "RootDirectoryStartOnly=yes", "PrivateDevices=no")
     # Nor systemd's socket to say that it is ready.
-    start("-", *nothing, *only, "Type=exec", "ExecStart=", "ExecStart=/bin/roundtrips 100000")
+    start("-", *nothing, *only, "Type=exec", "ExecStart=", f"ExecStart=/bin/roundtrips {TRIPS}")
     said = ended()
     # Beside the program there is only what systemd mounts over, which is empty.
     files = [path for path in root.rglob("*") if not path.is_dir()]
     assert files == [root / "bin/roundtrips"]
     assert "uid 65534, CapEff 0000000000000000, NoNewPrivs 1" in said
-    assert "100000 round trips on 4 vectors" in said
+    assert f"{TRIPS} round trips on 4 vectors" in said
 
 
 def test_a_program_that_knows_only_sd_listen_fds_works_as_the_daemon(remote: Remote) -> None:
@@ -124,7 +127,41 @@ def test_a_program_that_knows_only_sd_listen_fds_works_as_the_daemon(remote: Rem
     assert "sdlisten: 1000 round trips" in ended()
 
 
-def test_the_daemon_is_killed_and_restarted_100_times_under_a_flood(remote: Remote) -> None:
+@pytest.mark.parametrize(
+    ("drop_ins", "devices"),
+    [
+        (("virtio.conf",), ("vsock,cid=42", "rng")),
+        (("virtio.conf", "virtio-tap.conf"), ("vsock,cid=42", f"net,tap={virtio.TAP}")),
+    ],
+    ids=["vsock", "vsock and net"],
+)
+def test_the_drop_ins_have_virtio_devices_served_from_the_sandbox(
+    remote: Remote, drop_ins: tuple[str, ...], devices: tuple[str, ...]
+) -> None:
+    subprocess.run(["modprobe", "-a", "vhost_vsock", "vhost_net"], check=True)
+    (group,) = (line for line in Path("/etc/group").read_text().splitlines() if line[:4] == "kvm:")
+    virtio.make_tap(group=int(group.split(":")[2]))
+    copies = [Path(shutil.copy(f"/etc/systemd/system/{each}", DROP_IN.parent)) for each in drop_ins]
+    try:
+        words = " ".join(f"--device {each}" for each in devices)
+        start(f"rslctl virtio --version 2 {words}")
+        pid = shown(DAEMON, "MainPID")
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "CapEff:\t0000000000000000\n" in status
+        assert "Uid:\t0\t" not in status
+        opened = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        assert "/dev/vhost-vsock" in opened
+        assert ("/dev/vhost-net" in opened) == (len(drop_ins) > 1)
+        assert MMIO(0, 4, path=mbox.pick(Host(), "rpu0").node).read32(0) == VIRTIO_MAGIC
+        systemctl("stop", DAEMON)
+        ended()
+    finally:
+        for each in copies:
+            each.unlink()
+        virtio.remove_tap()
+
+
+def test_the_daemon_is_killed_and_restarted_many_times_under_a_flood(remote: Remote) -> None:
     link = mbox.pick(Host(), "rpu0")
     memory = MMIO(LOG_AT, 4096, path=link.node)
     memory.write(0, bytes(4096))

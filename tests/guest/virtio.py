@@ -31,8 +31,8 @@ NOBODY = 65534
 
 CID = 42
 #: Ports of the remote: what comes back; what is checked and counted; what it sends; a connection
-#: that it opens in turn; commands.
-ECHO, DISCARD, SOURCE, BACK, COMMAND = 7, 9, 19, 20, 21
+#: that it opens in turn; commands; a stub for GDB.
+ECHO, DISCARD, SOURCE, BACK, COMMAND, DEBUG = 7, 9, 19, 20, 21, 2159
 
 #: A prime number, so that no piece of another size is missing or twice without being seen.
 PERIOD = 65521
@@ -76,7 +76,8 @@ _PLACED, _BEGUN, _RUNNING = 0x01C, 0x230, 0x234
 _BEGIN, _MAD = 4, 5
 
 #: From <linux/if_tun.h> and <linux/if.h>.
-_TUNSETIFF, _TUNSETPERSIST, _TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_TUNSETOWNER, _TUNSETGROUP = 0x400454CC, 0x400454CE
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 
 
@@ -88,13 +89,16 @@ def profile(version: int) -> Path:
     return path
 
 
-def make_tap() -> None:
-    """Make the network device TAP, which nobody may serve, with an address for Linux."""
+def make_tap(group: int | None = None) -> None:
+    """Make the network device TAP, with an address for Linux. Nobody may serve it, or a group."""
     subprocess.run(["modprobe", "tun"], check=True)
     with open("/dev/net/tun", "r+b", buffering=0) as tun:
         request = struct.pack("16sH22x", TAP.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
         fcntl.ioctl(tun, _TUNSETIFF, request)
-        fcntl.ioctl(tun, _TUNSETOWNER, NOBODY)
+        if group is None:
+            fcntl.ioctl(tun, _TUNSETOWNER, NOBODY)
+        else:
+            fcntl.ioctl(tun, _TUNSETGROUP, group)
         fcntl.ioctl(tun, _TUNSETPERSIST, 1)
     subprocess.run(["ip", "address", "add", f"{LINUX_ADDRESS}/24", "dev", TAP], check=True)
     subprocess.run(["ip", "link", "set", TAP, "up"], check=True)
@@ -192,9 +196,20 @@ class Driver:
 class Daemon:
     """ "rslctl virtio", the daemon of a link, as nobody."""
 
-    def __init__(self, link: mbox.LinkDevice, driver: Driver, devices: Sequence[str] = ()) -> None:
-        """*devices* are words in place of those of the link's profile. To be started."""
+    def __init__(
+        self,
+        link: mbox.LinkDevice,
+        driver: Driver,
+        devices: Sequence[str] = (),
+        *,
+        through: Sequence[str] = (),
+    ) -> None:
+        """*devices* are words in place of those of the link's profile. To be started.
+
+        *through* is a command that becomes the daemon.
+        """
         self._link, self._driver, self.devices = link, driver, tuple(devices)
+        self._through = through
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -211,7 +226,8 @@ class Daemon:
         nodes = {"vhost-vsock": "vhost-vsock", "vhost-net": "vhost-net", "net/tun": "tun"}
         given = [word for node in nodes for word in ("--open", f"/dev/{node}:{nodes[node]}")]
         words = [word for device in self.devices for word in ("--device", device)]
-        command = ["rslctl", "run", "--user", "nobody", *given, "--", "rslctl", "virtio", *words]
+        command = ["rslctl", "run", "--user", "nobody", *given, "--", *self._through]
+        command += ["rslctl", "virtio", *words]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             name = f"@rsl-virtio-{os.getpid()}"
             manager.bind("\0" + name[1:])
