@@ -11,6 +11,7 @@ By default the sizes are small; "make check-virtio" has those that say more.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rslctl.linux import mbox
@@ -28,6 +30,7 @@ from rslctl.linux.host import Host
 
 from tests.guest import virtio
 from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import VIRTIO_MAGIC
 from tests.guest.virtio import Commands, Daemon, Driver, connect, echo, receive
 
 
@@ -187,6 +190,29 @@ def test_a_second_daemon_is_refused(board: Board) -> None:
     talks()
 
 
+def test_status_shows_the_queues_of_what_runs(board: Board) -> None:
+    talks()
+
+    def shown() -> dict[str, Any]:
+        done = subprocess.run(["rslctl", "status", "--json"], stdout=subprocess.PIPE, check=True)
+        (link,) = json.loads(done.stdout)
+        return {each["name"]: each for each in link["virtio"]}
+
+    def answered(device: str, queue: int) -> bool:
+        each = shown()[device]["queues"][queue]
+        return bool(each["available"] == each["used"] != 0)
+
+    found = shown()
+    assert [*found] == ["vsock", "net", "blk", "fs"]
+    assert {each["state"] for each in found.values()} == {"running"}
+    assert [each["queue"] for each in found["vsock"]["queues"]] == [0, 1]
+    assert all(each["features_taken"] is not None for each in found.values())
+    # What the remote sends is taken; of what it keeps for Linux to send, something is left.
+    Remote.until(lambda: answered("vsock", 1), "vsock does not answer")
+    each = shown()["vsock"]["queues"][0]
+    assert 0 < (each["available"] - each["used"]) % 65536 <= each["size"]
+
+
 def test_what_is_sent_comes_back_as_it_was(board: Board) -> None:
     with connect(virtio.ECHO) as connection:
         for data in virtio.random_pieces(BYTES, seed=board.version):
@@ -259,6 +285,36 @@ def test_socat_and_the_remote_understand_each_other(board: Board) -> None:
         user=virtio.NOBODY,
     )
     assert done.stdout == b"hello, core 1\n"
+
+
+def test_a_debugger_reads_the_memory_of_the_remote(board: Board) -> None:
+    """What GDB says by "target remote | socat STDIO VSOCK-CONNECT:42:2159", and some more."""
+
+    def packet(words: str) -> bytes:
+        return f"${words}#{sum(words.encode()) % 256:02x}".encode()
+
+    words = f"VSOCK-CONNECT:{virtio.CID}:{virtio.DEBUG}"
+    with subprocess.Popen(
+        ["socat", "STDIO", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=virtio.NOBODY
+    ) as socat:
+        assert socat.stdin and socat.stdout
+        for asked, answer in (
+            ("qSupported:multiprocess+;xmlRegisters=i386", "PacketSize=40"),
+            ("?", "S05"),
+            ("g", "0" * (33 * 16 + 8)),
+            ("vMustReplyEmpty", ""),
+            ("m70000000,4", VIRTIO_MAGIC.to_bytes(4, "little").hex()),
+            ("m70ffffff,2", "E0e"),
+            ("mffffffffffffffff,2", "E0e"),
+            ("m0,4", "E0e"),
+        ):
+            socat.stdin.write(packet(asked))
+            socat.stdin.flush()
+            expected = b"+" + packet(answer)
+            assert socat.stdout.read(len(expected)) == expected
+            socat.stdin.write(b"+")
+        socat.stdin.close()
+    talks()
 
 
 def test_every_ping_is_answered(board: Board) -> None:

@@ -10,12 +10,13 @@
  *	20	the port of a listener, of 4 bytes, comes; a connection to it is made that says
  *		hello and then is as one of port 7
  *	21	commands: struct request and its data come, struct answer and its data go back
+ *	2159	a debugger, with one connection at a time: gdb.h
  * Numbers are little endian; n can come any number of times.
  */
 
-enum { ECHO, DISCARD, SOURCE, BACK, COMMAND, PORTS };
+enum { ECHO, DISCARD, SOURCE, BACK, COMMAND, DEBUG, PORTS };
 
-static const uint32_t ports[PORTS] = { 7, 9, 19, 20, 21 };
+static const uint32_t ports[PORTS] = { 7, 9, 19, 20, 21, 2159 };
 
 /* The pattern's period is a prime number: see tests/guest/virtio.py. */
 #define PERIOD			65521
@@ -77,6 +78,10 @@ static struct {
 	bool complete;		/* the request */
 	bool answered;
 } command;
+
+static struct gdb debugger;
+
+_Static_assert(GDB_ANSWER <= PIECE, "an answer is sent as one");
 
 static int begin_vsock(struct rsl_virtio *device)
 {
@@ -202,11 +207,29 @@ static void put_pattern(struct stream *stream)
 	}
 }
 
+static bool is_memory(uint64_t address, uint64_t size)
+{
+	return address >= RSL_RPU0_MEMORY_BASE && size <= RSL_RPU0_MEMORY_SIZE &&
+	       address - RSL_RPU0_MEMORY_BASE <= RSL_RPU0_MEMORY_SIZE - size;
+}
+
+static int take_debug(struct stream *stream)
+{
+	uint8_t byte;
+	int got = rsl_vsock_receive(stream->conn, &byte, 1);
+
+	if (got > 0)
+		stream->out_size = gdb_take(&debugger, byte, (char *)stream->out, is_memory);
+	return got;
+}
+
 /* Receive what a stream of each kind wants next; as rsl_vsock_receive(). */
 static int take(struct stream *stream)
 {
 	int got;
 
+	if (stream->kind == DEBUG)
+		return take_debug(stream);
 	if (stream->kind == ECHO) {
 		got = rsl_vsock_receive(stream->conn, stream->out, PIECE);
 		stream->out_size = got > 0 ? got : 0;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "board.h"
+#include "gdb.h"
 #include "remote_config.h"
 #include "remote_ctl.h"
 #include "rsl_remote.h"
