@@ -7,10 +7,10 @@ import dataclasses
 import json
 from typing import Any
 
-from tests.amp import build, qemu
-from tests.amp.machine import REPOSITORY
+from tests.amp import build, machine, qemu
+from tests.amp.machine import REPOSITORY, run
 from tests.amp.say import die, say, step
-from tests.bench import figures, start
+from tests.bench import figures, start, virtio_figures
 
 RESULTS = REPOSITORY / "build/bench"
 
@@ -32,6 +32,9 @@ MODES = {
     "time": ("by the clock, which has what emulation and this machine take in it", (), (15, 300)),
 }
 
+#: Of tests/bench/virtio.py: rounds, round trips and bytes.
+VIRTIO = (3, 300, 300_000)
+
 #: Rounds of starting rslctl.
 STARTS = 7
 
@@ -45,6 +48,7 @@ LINK = (
 
 def bench() -> None:
     """Measure the module by instructions and by the clock, and then the command line."""
+    machine.install(machine.COMPILER_PACKAGES)
     board = build.board()
     RESULTS.mkdir(parents=True, exist_ok=True)
     for mode, (title, emulator, numbers) in MODES.items():
@@ -54,6 +58,7 @@ def bench() -> None:
         command = " ".join(["python3 -m tests.bench.board", *map(str, numbers)])
         document = _measure(module, command, title, f"board-{mode}")
         print(f"\n{title[0].upper()}{title[1:]}\n{figures.table(document)}\n", flush=True)
+    _virtio(board)
     title = "the start of rslctl, against the bare interpreter's"
     document = _measure(board, f"python3 -m tests.bench.start {STARTS}", title, "start")
     print(f"\n{title[0].upper()}{title[1:]}\n{start.table(document)}\n", flush=True)
@@ -63,13 +68,41 @@ def bench() -> None:
     build.rslctl("bench", shown, "--report", shown.with_suffix(".html"))
 
 
+def _virtio(board: build.Board) -> None:
+    """Measure devices of rslctl virtio in instructions of Linux's core, and by the clock."""
+    counting = build.BUILD / "counting.so"
+    source = REPOSITORY / "tests/amp/counting.c"
+    run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", counting, source])
+    marks = build.BUILD / "marks"
+    # The clock counts as well, so that nothing depends on this machine: not even timer ticks.
+    plugin = (*MODES["instructions"][1], "-plugin", f"file={counting},marks={marks}")
+    command = " ".join(["python3 -m tests.bench.virtio", *map(str, VIRTIO)])
+    for mode, emulator in (("instructions", plugin), ("time", ())):
+        served = dataclasses.replace(
+            board.with_virtio(), cores=1, arguments=ARGUMENTS, emulator=emulator
+        )
+        title = f"virtio devices, against a proxy, {mode}"
+        document = _measure(served, command, title, f"virtio-{mode}")
+        if emulator:
+            lines = marks.read_text().splitlines()
+            document = virtio_figures.count(
+                document, [[int(n) for n in each.split()] for each in lines]
+            )
+            _keep(document, f"virtio-{mode}")
+        print(f"\n{title[0].upper()}{title[1:]}\n{virtio_figures.table(document)}\n", flush=True)
+
+
 def _measure(board: build.Board, command: str, title: str, name: str) -> dict[str, Any]:
     with step(f"measuring: {title}"):
         outcome = qemu.boot(board, command, timeout=900)
     if not outcome.passed:
         die(f"the board ended with status {outcome.status}\n{outcome.console}")
     document = figures.found(outcome.console)
+    _keep(document, name)
+    return document
+
+
+def _keep(document: dict[str, Any], name: str) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(f"{json.dumps(document, indent=1)}\n")
     say(f"wrote {path.relative_to(REPOSITORY)}")
-    return document

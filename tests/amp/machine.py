@@ -84,13 +84,15 @@ BROWSER_PACKAGES = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
 }
 
+#: The same, for building programs for this machine.
+COMPILER_PACKAGES = {"/usr/bin/gcc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
+
 #: The same, for building a whole kernel.
 KERNEL_PACKAGES = {
+    **COMPILER_PACKAGES,
     "/usr/bin/bc": "bc",
     "/usr/bin/bison": "bison",
     "/usr/bin/flex": "flex",
-    "/usr/bin/gcc": "gcc",
-    "/usr/include/stdio.h": "libc6-dev",
 }
 
 #: The same, for building modules for all kernels.

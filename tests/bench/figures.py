@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,10 +75,12 @@ def without_register(measured: Measured) -> None:
     measured["chardev.kick-alone"] = {"p50": [ours - store for ours, store in pairs]}
 
 
-def ratios(measured: Measured) -> list[dict[str, Any]]:
+def ratios(
+    measured: Measured, comparisons: Sequence[Comparison] = COMPARISONS
+) -> list[dict[str, Any]]:
     """Each comparison: the median of the rounds' ratios, their spread, and the median figures."""
     rows = []
-    for each in COMPARISONS:
+    for each in comparisons:
         ours = measured[each.ours][each.statistic]
         theirs = measured[each.theirs][each.statistic]
         within = [mine / other for mine, other in zip(ours, theirs, strict=True)]
@@ -109,18 +112,29 @@ def table(document: dict[str, Any]) -> str:
         f"{document['rounds']} rounds of {document['samples']} samples, Linux {document['kernel']}"
         f" on {document['cores']} core(s), figures in {unit}",
         "",
-        f"{'':40}      ratio   (spread)        asked     figures",
+        *rows(document["ratios"]),
+        "",
     ]
-    for row in document["ratios"]:
+    for contender, name in (("mbox", "rsl_mbox"), ("deferring", "the deferring client")):
+        lost, sent = (sum(document["messages"][contender][key]) for key in ("lost", "sent"))
+        lines.append(f"{name} lost {lost:.0f} of {sent:.0f} notifications that came in bursts")
+    return "\n".join(lines)
+
+
+def rows(ratios: list[dict[str, Any]]) -> list[str]:
+    """Rows of :func:`ratios` to read."""
+    lines = [f"{'':40}      ratio   (spread)        asked     figures"]
+    for row in ratios:
         bound = "" if row["bound"] is None else f"<= {row['bound']:.2f}"
         missed = row["bound"] is not None and row["ratio"] > row["bound"]
         lines.append(
             f"{row['what']:40} {row['statistic']}  {row['ratio']:5.2f}   "
             f"({row['least']:.2f}..{row['most']:.2f})".ljust(70)
-            + f"{bound:8}{'!' if missed else ' '} {row['ours']:>9.0f} : {row['theirs']:.0f}"
+            + f"{bound:8}{'!' if missed else ' '} {_figure(row['ours']):>9} : "
+            + _figure(row["theirs"])
         )
-    lines.append("")
-    for contender, name in (("mbox", "rsl_mbox"), ("deferring", "the deferring client")):
-        lost, sent = (sum(document["messages"][contender][key]) for key in ("lost", "sent"))
-        lines.append(f"{name} lost {lost:.0f} of {sent:.0f} notifications that came in bursts")
-    return "\n".join(lines)
+    return lines
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"

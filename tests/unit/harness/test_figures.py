@@ -7,7 +7,9 @@ import json
 
 import pytest
 
-from tests.bench import figures
+from tests.bench import figures, virtio_figures
+
+NAMES = ("direct", "proxy", "pausing")
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 50), (99, 99), (100, 100), (1, 1)])
@@ -75,3 +77,28 @@ def test_the_table_marks_what_is_above_what_was_asked_for() -> None:
 def test_the_document_is_found_on_the_console() -> None:
     console = f"round 1\n{figures.BEGIN}\n{json.dumps({'rounds': 5})}\n{figures.END}\nmore\n"
     assert figures.found(console) == {"rounds": 5}
+
+
+def test_instructions_between_the_marks_are_those_of_the_first_core() -> None:
+    order = [f"{device}-{name}" for device in ("net", "vsock") for name in NAMES]
+    document = {"rounds": 1, "trips": 10, "bytes": 100, "kernel": "6.1", "order": order}
+    marks, at = [], 0
+    for number in range(len(order)):
+        # 10 instructions more for each, per round trip, and twice as many per byte.
+        for taken in (100 * (number + 1), 2000 * (number + 1)):
+            marks += [[at, 7], [at + taken, 9]]
+            at += taken + 1000
+    found = virtio_figures.count(document, marks)
+    assert found["measured"]["net-proxy.trips"]["p50"] == [20]
+    assert found["measured"]["vsock-direct.bytes"]["p50"] == [80]
+    rows = {row["what"]: row for row in found["ratios"]}
+    row = rows["net, trips, direct : proxy"]
+    assert (row["ratio"], row["bound"], row["ours"], row["theirs"]) == (0.5, 0.6, 10, 20)
+    assert rows["vsock, bytes, direct : pausing"]["bound"] == 0.5
+    assert "vsock, bytes, direct : proxy" in virtio_figures.table(found)
+    with pytest.raises(ValueError, match="23 marks of 6 runs"):
+        virtio_figures.count(document, marks[1:])
+
+
+def test_bytes_by_the_clock_have_no_bound() -> None:
+    assert {each.bound for each in virtio_figures.comparisons(counted=False)} == {0.6, None}
