@@ -127,7 +127,10 @@ WANTED_OF_TEST: dict[str, tuple[str, ...]] = {
     # The kernel with checkers has no control groups: the units tell nothing of the module.
     **dict.fromkeys(("test_systemd", "test_systemd_handoff"), ("CONFIG_CGROUPS=y",)),
     "test_vhost": ("CONFIG_VHOST_VSOCK=m",),
-    "test_virtio": ("CONFIG_VHOST_VSOCK=m", "CONFIG_VHOST_NET=m", "CONFIG_TUN=m"),
+    **dict.fromkeys(
+        ("test_virtio", "test_virtio_bench"),
+        ("CONFIG_VHOST_VSOCK=m", "CONFIG_VHOST_NET=m", "CONFIG_TUN=m"),
+    ),
 }
 
 
