@@ -66,6 +66,10 @@ static uint8_t credit[CONNECTIONS][CREDIT];
 static struct rsl_vsock_conn *listeners[PORTS];
 static struct stream streams[CONNECTIONS];
 
+static struct gdb debugger;
+
+_Static_assert(GDB_ANSWER <= PIECE, "an answer is sent as one");
+
 /* The one command at a time, and whose it is. */
 static struct {
 	struct stream *stream;
@@ -78,10 +82,6 @@ static struct {
 	bool complete;		/* the request */
 	bool answered;
 } command;
-
-static struct gdb debugger;
-
-_Static_assert(GDB_ANSWER <= PIECE, "an answer is sent as one");
 
 static int begin_vsock(struct rsl_virtio *device)
 {
@@ -115,6 +115,8 @@ static struct stream *open_stream(struct rsl_vsock_conn *conn, unsigned int kind
 	stream->done = 0;
 	stream->out_size = 0;
 	stream->out_at = 0;
+	if (kind == DEBUG)
+		memset(&debugger, 0, sizeof(debugger));
 	return stream;
 }
 

@@ -1,85 +1,83 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One process at a time for the devices of a link, by real locks."""
+"""One process at a time for the devices of a link, by real locks.
+
+A file plays the device of the link. It leaves out all that this does but locks, which are the
+kernel's own for each file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rslctl import client
 from rslctl.errors import RslError
 from rslctl.virtio import claim
 
-from tests.unit.virtio.links import Module, played
-from tests.unit.virtio.remote_side import serving
+Opener = Callable[[], client.Link]
 
 
-@contextlib.contextmanager
-def opened_anew(link: client.Link) -> Iterator[client.Link]:
-    """The same link with a memory that was opened anew, as each ``rslctl run`` does it."""
-    fds = {name: os.dup(fd) for name, fd in link.fds.items() if name != "shmem"}
-    fds["shmem"] = os.open(f"/proc/self/fd/{link.fds['shmem']}", os.O_RDWR | os.O_CLOEXEC)
-    manifest = {**json.loads(json.dumps(link.manifest)), "descriptors": [*fds]}
-    with client.Link._of([*fds.items()], manifest) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
+    """Opens the same link, as each ``rslctl run`` does; the caller closes its descriptor."""
     monkeypatch.setattr(claim, "_PATIENCE", 0.2)
+    device = tmp_path / "rsl_mbox0"
+    device.touch()
+
+    def open_() -> client.Link:
+        fds = {"mbox": os.open(device, os.O_RDWR | os.O_CLOEXEC)}
+        return cast("client.Link", SimpleNamespace(name="rpu0", fds=fds))
+
+    return open_
 
 
-def test_a_second_service_is_refused_and_the_first_goes_on() -> None:
-    with played("rng", version=2) as (link, other), opened_anew(other) as second, serving(link):
-        with (
-            pytest.raises(RslError, match="another process serves the devices of link") as caught,
-            serving(second),
-        ):
-            pass
-        assert caught.value.hint.startswith("end it")
-        assert other.memory[:4] == b"virt"
-
-
-def test_a_claim_ends_with_the_descriptors_and_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with played("rng", version=2) as (link, other):
-        first = contextlib.ExitStack()
-        with opened_anew(other) as second:
-            claim.claim(first.enter_context(opened_anew(link)))
-            with pytest.raises(RslError, match="another process serves"):
-                claim.claim(second)
-            monkeypatch.setattr(time, "sleep", lambda _: first.close())
-            claim.claim(second)
-
-
-def test_links_with_one_inode_are_claimed_one_by_one() -> None:
-    with played("rng", version=2) as (link, other), opened_anew(other) as second:
-        claim.claim(link)
-        second.manifest["memory"]["base"] += 0x1000000
+def test_a_second_process_is_refused(opened: Opener) -> None:
+    first, second = opened(), opened()
+    claim.claim(first)
+    claim.claim(first)
+    with pytest.raises(RslError, match="another process serves the devices of link") as caught:
         claim.claim(second)
+    assert caught.value.hint.startswith("end it")
+    for each in (first, second):
+        os.close(each.fds["mbox"])
 
 
-def test_where_there_is_mbox_it_is_locked_and_not_the_memory_that_back_ends_keep() -> None:
-    with Module() as module, module.link() as link:
-        claim.claim(link)
-        with opened_anew(link) as second:
-            claim.claim(second)  # with the same open file of mbox
-            os.close(second.fds.pop("mbox"))
-            claim.claim(second)
+def test_a_claim_ends_with_the_last_copy_and_is_waited_for(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opened(), opened()
+    claim.claim(first)
+    copy = os.dup(first.fds["mbox"])
+    os.close(first.fds["mbox"])
+    with pytest.raises(RslError, match="another process serves"):
+        claim.claim(second)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, copy)
+        monkeypatch.setattr(time, "sleep", lambda _: stack.close())
+        claim.claim(second)
+    os.close(second.fds["mbox"])
 
 
-def test_a_lock_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_without_mbox_is_not_claimed() -> None:
+    claim.claim(cast("client.Link", SimpleNamespace(name="rpu0", fds={"shmem": -1})))
+
+
+def test_a_lock_that_cannot_be_had_is_an_error(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    with played("rng", version=2) as (link, _):
-        monkeypatch.setattr(fcntl, "fcntl", no)
-        with pytest.raises(RslError, match="claim the devices of link 'rpu0': No locks available"):
-            claim.claim(link)
+    link = opened()
+    monkeypatch.setattr(fcntl, "fcntl", no)
+    with pytest.raises(RslError, match="claim the devices of link 'rpu0': No locks available"):
+        claim.claim(link)
+    os.close(link.fds["mbox"])

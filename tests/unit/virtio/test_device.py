@@ -34,7 +34,7 @@ class Troubled:
     def __init__(self) -> None:
         self.device_id = 4
         self.queues: tuple[int, ...] = (remote_side.SIZE,)
-        self.waits = True
+        self.waits, self.away = True, False
         self.data = b"\x01"
         #: What the next start, the next stop and the next event come to.
         self.refuses = self.stuck = ""
@@ -240,6 +240,16 @@ def test_a_back_end_that_went_away_has_no_eventfd_of_the_one_that_comes() -> Non
         bench.wiring.pass_on(1)
         assert os.eventfd_read(wired.kick) == 1
         os.close(kept)
+
+
+def test_a_report_tells_of_a_back_end_that_is_away_at_the_start(bench: Bench) -> None:
+    bench.backend.away = True
+    bench.start()
+    assert state(bench) is State.AWAY
+    assert bench.other.memory[0x8000:0x8008] == b"rslq\2\0\0\0"
+    bench.happens(What.AGAIN)
+    assert state(bench) is State.RUNNING
+    assert bench.other.memory[0x8004] == 1
 
 
 def test_a_back_end_whose_queues_get_no_other_eventfds_needs_a_reset(

@@ -221,10 +221,12 @@ def test_rings_that_cannot_be_where_a_report_has_them_have_no_index(memory: Memo
         memory.put(virtio.REPORTS, 4 * word, value)
     for offset in (32 + 12, 32 + 20 + 16):
         memory.put(virtio.REPORTS, offset, 0xFFFF_FFFC)
+    # "virt", and the version, are at the start of the memory.
     memory.put(virtio.REPORTS, 32 + 40 + 12, 2)
+    memory.put(virtio.REPORTS, 32 + 60 + 12, 1)
     (rng,) = memory.read() or []
     assert len(rng["queues"]) == 16
-    assert [each["available"] for each in rng["queues"][:3]] == [None, 0x7472, None]
+    assert [each["available"] for each in rng["queues"][:4]] == [None, 0x7472, 2, None]
     assert [each["used"] for each in rng["queues"][:2]] == [0x7472, None]
 
 

@@ -35,6 +35,15 @@ def test_a_report_has_the_documented_words_and_nothing_outside() -> None:
         assert not any(memory[:AT]) and not any(memory[AT + 0x200 :])
 
 
+def test_a_ring_that_has_no_offset_of_32_bits_is_told_as_none() -> None:
+    with mmap.mmap(-1, 0x20000) as memory:
+        report = Report(memory, NUMBER, BASE)
+        queue = Queue(0, 8, 0, BASE + (1 << 32), BASE + 0xFFFF_FFFE)
+        report.running(0, 0, [(queue, 0)])
+        report.close()
+        assert words(memory, 13)[11:] == [1, 0xFFFF_FFFE]
+
+
 def test_of_more_queues_than_there_is_room_for_the_first_are_told() -> None:
     with mmap.mmap(-1, 0x20000) as memory:
         report = Report(memory, NUMBER, BASE)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,11 @@ from rslctl.virtio.backend import Wired
 from rslctl.virtio.registers import Register, Status
 from rslctl.virtio.wiring import signal
 
+from tests.unit.virtio.back_ends import PLAYED, listening
+from tests.unit.virtio.firmware import Modern
 from tests.unit.virtio.links import Module, played
 from tests.unit.virtio.remote_side import LIMIT, SIZE, Log, Remote, serving, until
+from tests.unit.virtio.split_ring import Driver
 
 WAYS = [(version, vectors) for version in (1, 2) for vectors in (1, 4)]
 
@@ -179,7 +183,7 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.device_id, self.queues = 4, (SIZE,)
-        self.waits = False
+        self.waits, self.away = False, False
         self.answered = 0
         self._thread: threading.Thread | None = None
         self._stopped = os.eventfd(0)
@@ -218,7 +222,9 @@ class Elsewhere:
 
     def close(self) -> None:
         self.stop()
-        os.close(self._stopped)
+        if self._stopped >= 0:
+            os.close(self._stopped)
+        self._stopped = -1
 
 
 DEVICE = "device,id=4,queues=1,socket=/elsewhere"
@@ -375,6 +381,86 @@ def test_a_service_ends_once_a_back_end_that_does_not_answer_is_given_up(
             assert slow.begun.wait(LIMIT)
             threading.Timer(0.2, slow.go.set).start()
         assert not remote.there()
+
+
+class Leaving(Elsewhere):
+    """As Elsewhere, of a back-end that takes long to leave its queues."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        super().__init__()
+        self.waits = True
+        self._leave = leave
+
+    def stop(self) -> None:
+        if self._thread:
+            self._leave()
+        super().stop()
+
+
+def test_at_the_end_nobody_waits_for_a_back_end_but_its_own_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two that leave only when both are told to, and one that is withdrawn before."""
+    both = threading.Barrier(2)
+    told: list[bool] = []
+
+    def leave() -> None:
+        both.wait(LIMIT)
+        told.append(other.memory[0x400:0x404] == bytes(4))
+
+    monkeypatch.setattr(
+        service,
+        "backend",
+        lambda device, means: Leaving(leave) if device.options else options.backend(device, means),
+    )
+    words = (DEVICE, DEVICE.replace("elsewhere", "there"), "rng")
+    with played(*words, version=2) as (link, other):
+        with serving(link):
+            remote = Remote(other, 2)
+            remote.await_devices()
+            for number in range(3):
+                remote.start(number)
+        assert told == [True, True]
+        assert not remote.there()
+
+
+def test_a_remote_that_sets_up_only_what_nobody_serves_hurts_no_other_device(
+    tmp_path: Path,
+) -> None:
+    """Of vsock, a back-end serves two of three queues; this one keeps what is in flight."""
+    log = Log()
+    with (
+        listening(tmp_path / "s"),
+        played(f"vsock,socket={tmp_path}/s", "rng", version=2) as (link, other),
+        serving(link, show=log),
+    ):
+        remote = Remote(other, 2)
+        remote.await_devices()
+        third = Driver(remote.memory, 64, remote.region(0) + 0x2000, 2)
+        Modern(remote.header(0)).probe([third.queue])  # type: ignore[arg-type]
+        until(lambda: log.has("vsock: the driver runs it: queues none"), "it is not started")
+        (requests,) = remote.start(1)
+        assert any(remote.ask(requests))
+
+
+def test_the_report_says_away_from_the_start_where_the_back_end_is(tmp_path: Path) -> None:
+    log = Log()
+    with contextlib.ExitStack() as back_end:
+        back_end.enter_context(listening(tmp_path / "s"))
+        with (
+            played(f"device,id={PLAYED},queues=1,socket={tmp_path}/s", version=2) as (link, other),
+            serving(link, show=log),
+        ):
+            remote = Remote(other, 2)
+            remote.await_devices()
+            back_end.close()
+            until(lambda: log.has("hung up"), "its end is not seen")
+            remote.start(0)
+            until(lambda: log.has("runs it"), "it is not started")
+            assert other.memory[0x8000:0x8008] == b"rslq\2\0\0\0"
+            with listening(tmp_path / "s"):
+                until(lambda: log.has("is back"), "it is not reached again")
+                assert other.memory[0x8004] == 1
 
 
 def test_a_process_without_room_for_descriptors_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

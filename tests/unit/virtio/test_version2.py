@@ -441,6 +441,16 @@ def test_a_back_end_that_fails_is_told_until_the_driver_resets() -> None:
     assert shared.started == Start(VERSION_1 | 0x1, QUEUES)
 
 
+def test_a_needs_reset_over_the_zero_of_a_driver_that_begins_anew_harms_nothing() -> None:
+    shared, modern = running()
+    shared.write(0x70, 0)  # and before it says so:
+    shared.perform(shared.engine.needs_reset("the available index went from 1 to 0"))
+    modern.write(0x70, shared.read(0x70))
+    assert shared.read(0x70) == 0
+    modern.probe(QUEUES)
+    assert shared.started == Start(VERSION_1 | 0x1, QUEUES)
+
+
 def test_a_back_end_that_fails_with_no_driver_is_only_told() -> None:
     shared = Shared.of(2)
     before = bytes(shared.data)

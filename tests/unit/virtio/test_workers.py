@@ -67,6 +67,19 @@ def test_what_work_raises_is_raised_where_its_end_is_told(workers: Workers) -> N
     assert not workers.busy(ONE)
 
 
+def test_the_end_of_all_is_told_where_some_raise(workers: Workers) -> None:
+    def fail() -> None:
+        raise ValueError("this")
+
+    for each in (ONE, OTHER):
+        workers.start(each, fail)
+    workers.wait()
+    with pytest.raises(ValueError, match="this"):
+        workers.done()
+    assert not workers.busy(ONE) and not workers.busy(OTHER)
+    assert workers.done() == []
+
+
 def test_all_work_ends_before_the_workers_do() -> None:
     workers, ended = Workers(), []
     for each in (ONE, OTHER):

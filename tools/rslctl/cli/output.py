@@ -45,7 +45,8 @@ def show(text: str, stream: TextIO | None = None, *, indent: int = 0) -> None:
     lines = [f"{' ' * indent}{text}"]
     if stream.isatty():
         lines = wrapped(text, columns(stream), indent)
-    print("\n".join(lines), file=stream, flush=True)
+    # As one, as several threads may print.
+    print("\n".join(lines) + "\n", end="", file=stream, flush=True)
 
 
 def columns(stream: TextIO) -> int:

@@ -122,6 +122,10 @@ class Backend(Protocol):
     #: Whether start(), stop() and ready() may wait for another process, for seconds.
     waits: bool
 
+    @property
+    def away(self) -> bool:
+        """Whether it is not there and waited for: what is started is served when it is back."""
+
     def offered(self) -> int:
         """The features that it offers, 64 bits."""
 

@@ -42,6 +42,7 @@ class BuiltIn(ABC):
 
     device_id: int
     queues: tuple[int, ...]
+    away = False
     waits = False
 
     def __init__(self, memory: Memory, barrier: Callable[[], None]) -> None:

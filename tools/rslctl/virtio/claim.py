@@ -14,28 +14,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rslctl import client
 
-#: struct flock of <fcntl.h>: type, whence, start, length, and a process, 0 here. fcntl(2).
+#: struct flock of <fcntl.h>, with offsets of 64 bits: type, whence, start, length, and a process.
 _FLOCK = struct.Struct("hhqqi0q")
 #: How long a process that has been killed may take to go, in seconds.
 _PATIENCE = 2.0
 
 
 def claim(link: client.Link) -> None:
-    """Have the devices of *link* to oneself, until all copies of its descriptors are closed.
+    """Have the devices of *link* to oneself, until all copies of its descriptor are closed.
 
-    It is a lock of the open file (F_OFD_SETLK of fcntl(2)) of ``mbox``, which is given to nobody
-    else, or of ``shmem`` where there is no ``mbox``. The byte that is locked is the base of the
-    memory, as descriptors of the memory alone have one inode for all links.
+    It is a lock of the open file (F_OFD_SETLK of fcntl(2)) of ``mbox``, which no back-end gets. A
+    link that is given as eventfds is not claimed: these and the memory's descriptor have one inode
+    with all eventfds of the machine, so that anybody could refuse it.
 
     Raises:
         RslError: another process has claimed them.
     """
-    file = link.fds.get("mbox", link.fds["shmem"])
-    lock = _FLOCK.pack(fcntl.F_WRLCK, 0, link.manifest["memory"]["base"], 1, 0)
+    if "mbox" not in link.fds:
+        return
+    lock = _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0)
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+            fcntl.fcntl(link.fds["mbox"], fcntl.F_OFD_SETLK, lock)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise os_error(f"claim the devices of link {link.name!r}", error) from error

@@ -46,8 +46,10 @@ class End(ABC):
         try:
             self._changes = self._opened.enter_context(select.epoll())
             self._open()
-        except OSError as error:
+        except BaseException as error:
             self.close()
+            if not isinstance(error, OSError):
+                raise
             hint = _HINTS.get(error.errno or 0, "")
             raise BackendError(f"console: {os_error(action, error)}", hint=hint) from error
 

@@ -121,9 +121,10 @@ def _report(descriptor: int, number: int, size: int) -> dict[str, Any] | None:
 
 
 def _ring_index(descriptor: int, ring: int, size: int) -> int | None:
-    """The index of the ring at an offset that is a multiple of 4; None if it cannot be there."""
-    first = ring % 4 == 0 and _copy(descriptor, ring, size, 4)
-    return int.from_bytes(first[_RING_INDEX:], "little") if first else None
+    """The index of the ring at an offset that is a multiple of 2; None if it cannot be there."""
+    at = ring + _RING_INDEX
+    word = b"" if at % 2 else _copy(descriptor, at & ~3, size, 4)
+    return int.from_bytes(word[at % 4 :][:2], "little") if word else None
 
 
 def _copy(descriptor: int, offset: int, size: int, length: int = _SIZE) -> bytes:

@@ -58,12 +58,17 @@ class Report:
             words[at], words[at + 1] = features & 0xFFFF_FFFF, features >> 32
         for number, (queue, vector) in enumerate(queues[:QUEUES]):
             first = Word.QUEUE + number * QUEUE_WORDS
-            rings = (queue.avail - self._base, queue.used - self._base)
+            rings = (self._offset(queue.avail), self._offset(queue.used))
             for word, value in enumerate((queue.index, queue.size, vector, *rings), first):
                 words[word] = value
         words[Word.COUNT] = min(len(queues), QUEUES)
         words[Word.BACK_END] = _SERVES
         words[Word.MAGIC] = MAGIC
+
+    def _offset(self, address: int) -> int:
+        """The offset of a ring; 1, where none can be, if it has more than 32 bits."""
+        offset = address - self._base
+        return offset if offset < 1 << 32 else 1
 
     def away(self, *, away: bool) -> None:
         """The back-end went away, or is back."""

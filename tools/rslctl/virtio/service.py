@@ -95,6 +95,7 @@ class Service:
         means = Means.of(self._link, self._plan, self._wiring.barrier, given)
         for number, each in enumerate(self._plan.devices):
             made = backend(each, means)
+            self._made.callback(made.close)
             device = Device(
                 each.name,
                 Header(self._link.memory, each.header, self._wiring),
@@ -110,8 +111,9 @@ class Service:
             self._waited[device] = []
 
     def end(self) -> None:
-        """Have :meth:`run` end; from a signal handler, or another thread."""
-        os.eventfd_write(self._end, 1)
+        """Have :meth:`run` end; from a signal handler, or another thread. May be called again."""
+        with contextlib.suppress(OSError):  # it has ended
+            os.eventfd_write(self._end, 1)
 
     def run(self) -> None:
         """Publish the devices, say READY=1, and serve them until :meth:`end`.
@@ -134,12 +136,26 @@ class Service:
             while self._turn():
                 pass
         finally:
-            self._workers.wait()
-            for device in self._devices:
-                self._forget(device)
+            self._withdraw()
+            self.close()
+
+    def _withdraw(self) -> None:
+        """Take all devices away: those first that wait for nobody, the others side by side."""
+        self._settle()
+        for device in sorted(self._devices, key=Device.waits):
+            self._forget(device)
+            if device.waits():
+                self._workers.start(device, device.withdraw)
+            else:
                 with contextlib.suppress(client.GoneError):
                     device.withdraw()
-            self.close()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait for what is being done in threads."""
+        self._workers.wait()
+        with contextlib.suppress(client.GoneError):
+            self._workers.done()
 
     def close(self) -> None:
         """Close everything, where :meth:`run` is not called. May be called again."""

@@ -228,7 +228,9 @@ class Version2(Base):
 
     def _set_status(self, value: int) -> list[Action]:
         value &= 0xFF
-        if not value:
+        # What was there of a device that ran: it wrote NEEDS_RESET over the driver's 0.
+        own = self._broken and value == self._status and value & Status.DRIVER_OK
+        if not value or own:
             return self._begin()
         actions: list[Action] = []
         kept = self._status & Status.NEEDS_RESET  # the device's own bit

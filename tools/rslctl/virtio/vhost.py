@@ -85,6 +85,7 @@ class _Vhost(ABC):
     device_id: int
     #: Which of the kernel's features are for a driver.
     known: int
+    away = False
     waits = False
 
     def __init__(

@@ -116,6 +116,11 @@ class VhostUser:
         """The back-end's features; for net the address too, where it is configured."""
         return self._offered
 
+    @property
+    def away(self) -> bool:
+        """Whether it is waited for."""
+        return self._session is None
+
     def config(self) -> bytes:
         """The configuration: the given one, or what the back-end last told."""
         return self._config
@@ -149,7 +154,7 @@ class VhostUser:
             if isinstance(error, LostError) and not wanted.begun:
                 self._drop(0)
                 return
-            self._drop(_RETRY)
+            self._part(_RETRY)
             self._forget()
             raise
 
@@ -264,7 +269,7 @@ class VhostUser:
                 self._plug(session, self._wanted)
         except BackendError as error:
             goes_on = isinstance(error, LostError) and self._goes_on
-            self._drop(self._longer())
+            self._part(self._longer())
             if self._wanted is None:
                 return None
             if goes_on:
@@ -288,7 +293,7 @@ class VhostUser:
 
     def _lose(self, error: BackendError) -> Event:
         """Give up a back-end that has hung up or talks nonsense; what that means."""
-        self._drop(_RETRY)
+        self._part(_RETRY)
         if self._goes_on:
             return Event(What.AWAY, f"{error}: waiting for it to come back")
         self._forget()
@@ -299,6 +304,25 @@ class VhostUser:
         """Whether another back-end can go on with what is wanted."""
         wanted = self._wanted
         return wanted is None or not wanted.begun or wanted.inflight is not None
+
+    def _part(self, retry: float) -> bool:
+        """Hang up, and :meth:`_drop` it, if it hangs up too; whether it is known to be gone.
+
+        One that has queues and does not hang up may still write to them: it is waited for.
+        """
+        if self._session is None or not self._plugged:
+            self._drop(retry)
+            return True
+        connection = self._session.connection
+        connection.limit()
+        if connection.part():
+            self._drop(retry)
+            return True
+        self._session, self._stuck, self._plugged = None, connection, False
+        connection.close_requests()
+        self._epoll.modify(connection, 0)  # that it hangs up is told all the same
+        self._timer.stop()
+        return False
 
     def _drop(self, retry: float) -> None:
         """Hang up, and try to reach the back-end again after *retry* seconds."""
@@ -343,16 +367,8 @@ class VhostUser:
             session.unplug(wanted)
             self._collect(session.connection)
         except BackendError as error:
-            connection = session.connection
-            connection.limit()
-            if connection.part():
-                self._drop(0)
-                return
-            self._session, self._stuck = None, connection
-            connection.close_requests()
-            self._epoll.modify(connection, 0)  # that it hangs up is told all the same
-            self._timer.stop()
-            raise BackendError(
-                f"{error}, and does not hang up: it may still write to the device's memory",
-                hint="end the back-end",
-            ) from error
+            if not self._part(0):
+                raise BackendError(
+                    f"{error}, and does not hang up: it may still write to the device's memory",
+                    hint="end the back-end",
+                ) from error

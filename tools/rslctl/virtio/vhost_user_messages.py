@@ -334,7 +334,7 @@ class Connection:
             self.close_requests()
 
     def _serve_all(self, requests: socket.socket) -> bool:
-        """Answer each whole request; whether they make sense."""
+        """Answer each whole request; whether they make sense, and the answers are read."""
         while len(self._request) >= HEADER.size:
             request, flags, size = HEADER.unpack_from(self._request)
             if size > _REQUEST_MAX or flags & _VERSION_AND_REPLY != _VERSION:
@@ -346,7 +346,7 @@ class Connection:
             self.config_changed |= known
             if flags & _NEED_REPLY:
                 answer = HEADER.pack(request, _VERSION | _REPLY, U64.size) + U64.pack(not known)
-                if requests.send(answer) < len(answer):
+                if not _sent(requests, answer):
                     return False
         return True
 
@@ -359,3 +359,11 @@ class Connection:
         if error is None or isinstance(error, (BrokenPipeError, ConnectionResetError)):
             return LostError(f"{self.name} has hung up")
         return LostError(f"cannot talk to {self.name}: {error.strerror}")
+
+
+def _sent(requests: socket.socket, answer: bytes) -> bool:
+    """Send an answer, for which there is room unless the others are not read."""
+    try:
+        return requests.send(answer) == len(answer)
+    except BlockingIOError:
+        return False

@@ -196,6 +196,8 @@ class Session:
             if wanted.inflight is not None:
                 raise BackendError(f"{self._name} cannot go on with what is in flight any more")
             return
+        if not wanted.queues:
+            return
         if wanted.inflight is None:
             queues = [each.queue for each in wanted.queues]
             count = max(each.index for each in queues) + 1

@@ -51,21 +51,25 @@ class Workers:
             run()
 
     def done(self) -> list[Device]:
-        """The devices whose work is done since the last call; raises what it raised."""
+        """The devices whose work is done since the last call; raises what was raised first."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._told)
-        devices = []
+        devices: list[Device] = []
+        first = None
         while self._done:
             device, raised = self._done.popleft()
-            del self._busy[device]
-            if raised is not None:
-                raise raised
+            thread = self._busy.pop(device)
+            if thread.is_alive():  # it has to write the eventfd yet
+                thread.join()
+            first = first or raised
             devices.append(device)
+        if first is not None:
+            raise first
         return devices
 
     def wait(self) -> None:
         """Wait until nothing is being done."""
-        for thread in self._busy.values():
+        for thread in list(self._busy.values()):
             if thread.is_alive():
                 thread.join()
 
