@@ -116,6 +116,7 @@ TREE_OF_TEST = {
     "test_systemd_handoff": "rproc",
     "test_uio": "merged",
     "test_virtio": "merged",
+    "test_virtio_bench": "merged",
 }
 
 #: What tests of tests/guest want in a kernel's configuration; they are for no other kernels.
@@ -285,7 +286,8 @@ def _base_files() -> Path:
             (root / "etc/passwd").write_text(
                 "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\n"
             )
-            (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+            # As Debian's udev makes the group, to which its rules give /dev/vhost-vsock.
+            (root / "etc/group").write_text("root:x:0:\nkvm:x:104:\nnogroup:x:65534:\n")
             archive(root, target / "base.cpio")
             shutil.rmtree(root)
 

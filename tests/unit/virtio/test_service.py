@@ -12,7 +12,6 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,13 @@ from rslctl import client
 from rslctl.errors import RslError
 from rslctl.profile import virtio
 from rslctl.virtio import options, service
-from rslctl.virtio.backend import Wired
 from rslctl.virtio.registers import Register, Status
-from rslctl.virtio.wiring import signal
 
 from tests.unit.virtio.back_ends import PLAYED, listening
+from tests.unit.virtio.elsewhere import DEVICE, Elsewhere, Leaving, Slow
 from tests.unit.virtio.firmware import Modern
 from tests.unit.virtio.links import Module, played
-from tests.unit.virtio.remote_side import LIMIT, SIZE, Log, Remote, serving, until
+from tests.unit.virtio.remote_side import LIMIT, Log, Remote, serving, until
 from tests.unit.virtio.split_ring import Driver
 
 WAYS = [(version, vectors) for version in (1, 2) for vectors in (1, 4)]
@@ -174,62 +172,6 @@ def test_what_breaks_a_queue_is_told_and_the_driver_can_begin_anew() -> None:
         assert any(remote.ask(requests))
 
 
-class Elsewhere:
-    """Plays a back-end that is another process, as VhostUser has it: a thread has the eventfds of
-    the queues, and answers each notification by a kick.
-
-    It leaves out the queues' contents.
-    """
-
-    def __init__(self) -> None:
-        self.device_id, self.queues = 4, (SIZE,)
-        self.waits, self.away = False, False
-        self.answered = 0
-        self._thread: threading.Thread | None = None
-        self._stopped = os.eventfd(0)
-
-    def offered(self) -> int:
-        return 1 << 32
-
-    def config(self) -> bytes:
-        return b""
-
-    def start(self, features: int, queues: Sequence[Wired]) -> None:
-        self._thread = threading.Thread(target=self._serve, args=[queues[0]])
-        self._thread.start()
-
-    def _serve(self, wired: Wired) -> None:
-        while True:
-            ready, _, _ = select.select([self._stopped, wired.kick], [], [])
-            if self._stopped in ready:
-                return
-            os.eventfd_read(wired.kick)
-            self.answered += 1
-            signal(wired.call)
-
-    def stop(self) -> None:
-        if self._thread:
-            os.eventfd_write(self._stopped, 1)
-            self._thread.join()
-            os.eventfd_read(self._stopped)
-        self._thread = None
-
-    def watch(self) -> dict[int, int]:
-        return {}
-
-    def ready(self, fd: int, events: int) -> None:
-        raise AssertionError("nothing is watched")
-
-    def close(self) -> None:
-        self.stop()
-        if self._stopped >= 0:
-            os.close(self._stopped)
-        self._stopped = -1
-
-
-DEVICE = "device,id=4,queues=1,socket=/elsewhere"
-
-
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[Elsewhere]:
     """The back-ends of a service's devices, in their order: all are elsewhere."""
@@ -325,20 +267,6 @@ def test_a_link_that_goes_away_ends_the_service(
         os.close(hang_up)
 
 
-class Slow(Elsewhere):
-    """As Elsewhere, of a back-end that does not answer until it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits = True
-        self.begun, self.go = threading.Event(), threading.Event()
-
-    def start(self, features: int, queues: Sequence[Wired]) -> None:
-        self.begun.set()
-        assert self.go.wait(LIMIT)
-        super().start(features, queues)
-
-
 @pytest.mark.parametrize(("version", "vectors"), WAYS)
 def test_a_back_end_that_does_not_answer_delays_no_other_device(
     version: int, vectors: int, monkeypatch: pytest.MonkeyPatch
@@ -381,20 +309,6 @@ def test_a_service_ends_once_a_back_end_that_does_not_answer_is_given_up(
             assert slow.begun.wait(LIMIT)
             threading.Timer(0.2, slow.go.set).start()
         assert not remote.there()
-
-
-class Leaving(Elsewhere):
-    """As Elsewhere, of a back-end that takes long to leave its queues."""
-
-    def __init__(self, leave: Callable[[], None]) -> None:
-        super().__init__()
-        self.waits = True
-        self._leave = leave
-
-    def stop(self) -> None:
-        if self._thread:
-            self._leave()
-        super().stop()
 
 
 def test_at_the_end_nobody_waits_for_a_back_end_but_its_own_device(

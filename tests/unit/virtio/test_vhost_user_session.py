@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,3 +228,69 @@ def _accepted(server: socket.socket, backend: VhostUser) -> socket.socket:
         turn(backend)
         with contextlib.suppress(TimeoutError):
             return server.accept()[0]
+
+
+@pytest.mark.parametrize("how", ["running", "starting"])
+def test_one_that_hangs_with_its_queues_has_to_leave_before_the_next_start(
+    tmp_path: Path, device: Driven, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(messages, "LIMIT", 0.3)
+    hangs, goes_on = threading.Event(), threading.Event()
+    request_ = messages.GET_CONFIG if how == "running" else messages.SET_VRING_ENABLE
+
+    def tamper(request: int, answer: bytes | None) -> bytes | None:
+        if hangs.is_set() and request == request_:
+            assert goes_on.wait(LIMIT)
+        return answer
+
+    sessions: list[played_backend.Session] = []
+    protocol = played_backend.PROTOCOL & ~messages.INFLIGHT_SHMFD
+    with (
+        listening(tmp_path / "s", tamper=tamper, sessions=sessions, protocol=protocol),
+        contextlib.closing(played(tmp_path / "s", device)) as backend,
+    ):
+        if how == "running":
+            backend.start(VERSION_1, device.wired)
+            hangs.set()
+            requests = sessions[0].requests
+            assert requests is not None
+            requests.send(messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0))
+            event = next_event(backend)
+            assert event is not None and event.what is What.FAILED
+        else:
+            hangs.set()
+            with pytest.raises(BackendError, match="does not answer"):
+                backend.start(VERSION_1, device.wired)
+        backend.stop()
+        device.restart()
+        assert backend.away
+        with pytest.raises(BackendError, match="has not left the queues that it had before"):
+            backend.start(VERSION_1, device.wired)
+        hangs.clear()
+        goes_on.set()
+        assert next_event(backend).what is What.AGAIN
+        backend.start(VERSION_1, device.wired)
+        assert not backend.away
+        backend.stop()
+
+
+def test_a_back_end_that_reads_no_answers_is_heard_no_more(tmp_path: Path, device: Driven) -> None:
+    sessions: list[played_backend.Session] = []
+    with (
+        listening(tmp_path / "s", sessions=sessions),
+        contextlib.closing(played(tmp_path / "s", device)) as backend,
+    ):
+        requests = sessions[0].requests
+        assert requests is not None
+        need_reply = 8
+        request = messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1 | need_reply, 0)
+        requests.setblocking(False)
+        deadline = time.monotonic() + LIMIT
+        with pytest.raises(BrokenPipeError):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        requests.send(100 * request)
+                turn(backend, 0.05)
+        backend.start(VERSION_1, device.wired)
+        backend.stop()

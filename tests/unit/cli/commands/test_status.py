@@ -117,7 +117,7 @@ def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
     )
     with machine.path("/dev/rsl_mbox0").open("r+b") as file:
         file.seek(virtio.REPORTS + virtio.REPORT_SIZE)
-        queues = [(0, 128, 1, 0x20000, 0x21000), (1, 64, 2, 0x22000, 0x23002)]
+        queues = [(0, 128, 1, 0x20000, 0x21000), (1, 64, 2, 0x22000, 0x23001)]
         head = (report.MAGIC, 2, 0, 0, 0, 0, 2, 0)
         file.write(struct.pack("<18I", *head, *queues[0], *queues[1]))
         for at, index in ((0x20002, 130), (0x21002, 2), (0x22002, 7)):
