@@ -161,7 +161,8 @@ def leaves_asleep(board: Board, rounds: int) -> bool:
 
 
 def test_round_trips_over_vsock_leave_the_daemon_asleep(board: Board) -> None:
-    Remote.until(lambda: leaves_asleep(board, 3), "each round trip wakes the daemon")
+    # With version 1 it listens for some seconds more; few round trips could be one wake.
+    Remote.until(lambda: leaves_asleep(board, 50), "each round trip wakes the daemon")
     counters = mbox.counters(Host(), board.link)
     began = time.monotonic()
     assert leaves_asleep(board, ROUNDS)
