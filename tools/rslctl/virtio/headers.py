@@ -63,11 +63,13 @@ def read(host: Host, link: mbox.LinkDevice) -> list[dict[str, Any]] | None:
         with mbox.Mailbox(host, link, flags=os.O_RDONLY) as mailbox:
             descriptor, size = mailbox.fileno(), link.memory_size
             found = list(_headers(descriptor, size))
-            reports = [_report(descriptor, number, size) for number in range(len(found))]
+            # Where nobody serves the devices, what is there was left.
+            reports = [
+                _report(descriptor, number, size) if link.open_files else None
+                for number in range(len(found))
+            ]
     except (OSError, RslError):
         return None
-    if not link.open_files:
-        reports = [None] * len(found)
     kinds = [KINDS.get(_word(header, _DEVICE_ID), "device") for _, header in found]
     return [
         {

@@ -118,7 +118,9 @@ def lines(links: list[dict[str, Any]], vectors: Collection[int] = ()) -> list[st
         found += [f"  {line}" for line in table(_rows(link, vectors))]
         if link.get("virtio"):
             rows = table(_devices(link["virtio"]), left=(0, 3, 4))
-            rows += table(queues, left=(0,)) if len(queues := _queues(link["virtio"])) > 1 else []
+            queues = _queues(link["virtio"])
+            if len(queues) > 1:
+                rows += table(queues, left=(0,))
             found += [f"  {line}" for line in rows]
     return found
 
