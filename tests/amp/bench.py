@@ -82,24 +82,29 @@ def _virtio(board: build.Board) -> None:
             board.with_virtio(), cores=1, arguments=ARGUMENTS, emulator=emulator
         )
         title = f"virtio devices, against a proxy, {mode}"
-        document = _measure(served, command, title, f"virtio-{mode}")
+        document = _document(served, command, title)
         if emulator:
             lines = marks.read_text().splitlines()
             document = virtio_figures.count(
                 document, [[int(n) for n in each.split()] for each in lines]
             )
-            _keep(document, f"virtio-{mode}")
+        _keep(document, f"virtio-{mode}")
         print(f"\n{title[0].upper()}{title[1:]}\n{virtio_figures.table(document)}\n", flush=True)
 
 
 def _measure(board: build.Board, command: str, title: str, name: str) -> dict[str, Any]:
+    document = _document(board, command, title)
+    _keep(document, name)
+    return document
+
+
+def _document(board: build.Board, command: str, title: str) -> dict[str, Any]:
+    """What a command that measures has printed in the board."""
     with step(f"measuring: {title}"):
         outcome = qemu.boot(board, command, timeout=900)
     if not outcome.passed:
         die(f"the board ended with status {outcome.status}\n{outcome.console}")
-    document = figures.found(outcome.console)
-    _keep(document, name)
-    return document
+    return figures.found(outcome.console)
 
 
 def _keep(document: dict[str, Any], name: str) -> None:

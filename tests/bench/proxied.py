@@ -14,21 +14,20 @@ import subprocess
 import sys
 
 from rslctl.daemon import manifest
+from rslctl.linux import fd_passing
 from rslctl.profile import virtio
 
 PROXY = "/guest/bin/proxy"
-FIRST = 3
 
 
 def main() -> None:
     pause, *command = sys.argv[1:]
-    names = os.environ["LISTEN_FDNAMES"].split(":")
-    given = dict(zip(names, range(FIRST, FIRST + len(names)), strict=True))
+    given = {name: number for number, name in enumerate(fd_passing.given(), fd_passing.START)}
     with open(given.pop(manifest.NAME), closefd=False) as file:
         document = json.load(file)
     device = given.pop("mbox")
     rings = {
-        f"{ring}{n}": os.eventfd(0, os.EFD_NONBLOCK)
+        f"{ring}{n}": os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         for ring in ("notify", "kick")
         for n in range(document["vectors"])
     }
@@ -43,23 +42,9 @@ def main() -> None:
     link = {"shmem": given.pop("shmem"), **rings}
     document["descriptors"] = [*link, manifest.NAME]
     link[manifest.NAME] = manifest.sealed(manifest.encode(document))
-    become({**link, **given}, command)
-
-
-def become(descriptors: dict[str, int], command: list[str]) -> None:
-    """Become *command*, with *descriptors* as sd_listen_fds(3) has them."""
-    # Out of the way of the numbers that they get.
-    above = [os.dup2(fd, 100 + number) for number, fd in enumerate(descriptors.values())]
-    for number, fd in enumerate(above):
-        os.dup2(fd, FIRST + number)
-    os.closerange(FIRST + len(above), 200)
-    count, listed = len(above), ":".join(descriptors)
-    environment = {"LISTEN_PID": os.getpid(), "LISTEN_FDS": count, "LISTEN_FDNAMES": listed}
-    os.execvpe(
-        command[0],
-        command,
-        os.environ | {name: str(value) for name, value in environment.items()},
-    )
+    descriptors = {**link, **given}
+    fd_passing.place([*descriptors.values()])
+    os.execvpe(command[0], command, os.environ | fd_passing.announcement(descriptors))
 
 
 if __name__ == "__main__":

@@ -12,15 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
-
-from rslctl.linux import mbox
-from rslctl.linux.host import Host
 
 from tests.bench import figures, virtio_figures
 from tests.guest import virtio
-from tests.guest.remote import MAGIC, Remote
 
 THROUGH = "/guest/bin/through"
 
@@ -39,29 +34,14 @@ DEVICES = {
 }
 
 
-@contextlib.contextmanager
-def served() -> Iterator[tuple[mbox.LinkDevice, virtio.Driver]]:
-    """The link, set up, with its remote running."""
-    subprocess.run(["modprobe", "-a", "vhost_vsock", "vhost_net"], check=True)
-    with contextlib.ExitStack() as stack:
-        virtio.make_tap()
-        stack.callback(virtio.remove_tap)
-        subprocess.run(["rslctl", "setup", "--board", virtio.profile(2)], check=True)
-        stack.callback(subprocess.run, ["rslctl", "teardown"], check=True)
-        link = mbox.pick(Host(), "rpu0")
-        remote = Remote(link)
-        stack.callback(remote.close)
-        Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
-        driver = virtio.Driver(link)
-        stack.callback(driver.close)
-        yield link, driver
-
-
 def measure(rounds: int, trips: int, size: int) -> dict[str, Any]:
     """Measure all of it."""
     order: list[str] = []
     taken: list[dict[str, float]] = []
-    with served() as (link, driver):
+    with contextlib.ExitStack() as stack:
+        link = virtio.set_up(2, stack)
+        driver = virtio.Driver(link)
+        stack.callback(driver.close)
         for number in range(rounds):
             turns = [(device, name) for device in DEVICES for name in CONTENDERS]
             for device, name in turns if number % 2 else reversed(turns):

@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from rslctl.linux import mbox
 from rslctl.linux.host import Host
 
 from tests.guest import virtio
-from tests.guest.remote import MAGIC, Remote
+from tests.guest.remote import Remote
 from tests.guest.support import VIRTIO_MAGIC
 from tests.guest.virtio import Commands, Daemon, Driver, connect, echo, receive
 
@@ -104,11 +103,6 @@ class Board:
 @pytest.fixture(scope="module", params=[2, 1], ids=["version 2", "version 1"])
 def whole(request: pytest.FixtureRequest) -> Iterator[Board]:
     """The link, served; once for each version."""
-
-    def rslctl(*arguments: str | Path) -> None:
-        subprocess.run(["rslctl", *arguments], check=True, stdout=subprocess.DEVNULL)
-
-    subprocess.run(["modprobe", "-a", "vhost_vsock", "vhost_net"], check=True)
     with contextlib.ExitStack() as stack:
         for place in (virtio.PLACE, virtio.SHARED):
             place.mkdir()
@@ -116,15 +110,7 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Board]:
         os.chown(virtio.PLACE, virtio.NOBODY, virtio.NOBODY)
         for name, content in FILES.items():
             (virtio.SHARED / name).write_bytes(content)
-        virtio.make_tap()
-        stack.callback(virtio.remove_tap)
-        rslctl("setup", "--board", virtio.profile(request.param))
-        stack.callback(rslctl, "teardown")
-        link = mbox.pick(Host(), "rpu0")
-        remote = Remote(link)
-        stack.callback(remote.close)
-        Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
-        yield Board(request.param, link, stack)
+        yield Board(request.param, virtio.set_up(request.param, stack), stack)
 
 
 @pytest.fixture
@@ -289,7 +275,10 @@ def test_socat_and_the_remote_understand_each_other(board: Board) -> None:
 
 
 def test_a_debugger_reads_the_memory_of_the_remote(board: Board) -> None:
-    """What GDB says by "target remote | socat STDIO VSOCK-CONNECT:42:2159", and some more."""
+    """Plays GDB with "target remote | socat STDIO VSOCK-CONNECT:42:2159": some of the packets with
+    which start_remote_1() of gdb/remote.c begins, and reads of memory. It leaves out all others,
+    and that GDB asks again where an answer is damaged.
+    """
 
     def packet(words: str) -> bytes:
         return f"${words}#{sum(words.encode()) % 256:02x}".encode()

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from periphery import MMIO
 from rslctl.linux import mbox
+from rslctl.linux.host import Host
 
 from tests.guest.remote import MAGIC, Remote
 from tests.guest.remote import SIZE as CONTROL_SIZE
@@ -102,6 +103,24 @@ def make_tap(group: int | None = None) -> None:
         fcntl.ioctl(tun, _TUNSETPERSIST, 1)
     subprocess.run(["ip", "address", "add", f"{LINUX_ADDRESS}/24", "dev", TAP], check=True)
     subprocess.run(["ip", "link", "set", TAP, "up"], check=True)
+
+
+def set_up(version: int, stack: contextlib.ExitStack) -> mbox.LinkDevice:
+    """A link with :func:`profile`, the tap, and a remote that runs; the *stack* takes all down."""
+
+    def rslctl(*arguments: str | Path) -> None:
+        subprocess.run(["rslctl", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    subprocess.run(["modprobe", "-a", "vhost_vsock", "vhost_net"], check=True)
+    make_tap()
+    stack.callback(remove_tap)
+    rslctl("setup", "--board", profile(version))
+    stack.callback(rslctl, "teardown")
+    link = mbox.pick(Host(), "rpu0")
+    remote = Remote(link)
+    stack.callback(remote.close)
+    Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
+    return link
 
 
 def remove_tap() -> None:
