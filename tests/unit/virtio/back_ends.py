@@ -127,5 +127,23 @@ def listening(
         assert not thread.is_alive()
 
 
+@contextlib.contextmanager
+def talking(
+    path: Path,
+    device: Driven,
+    tamper: Callable[[int, bytes | None], bytes | None] = lambda _, answer: answer,
+    protocol: int = played_backend.PROTOCOL,
+) -> Iterator[tuple[VhostUser, played_backend.Session, socket.socket]]:
+    """The played back-end, who talks to it, its session, and where it sends its own requests."""
+    sessions: list[played_backend.Session] = []
+    with (
+        listening(path, tamper=tamper, sessions=sessions, protocol=protocol),
+        contextlib.closing(played(path, device)) as backend,
+    ):
+        requests = sessions[0].requests
+        assert requests is not None
+        yield backend, sessions[0], requests
+
+
 def played(path: Path, device: Driven, patience: float = LIMIT) -> VhostUser:
     return VhostUser(PLAYED, str(path), device.window, (128,), patience=patience)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One process at a time for the devices of a link, by real locks.
 
-A file plays the device of the link. It leaves out all that this does but locks, which are the
-kernel's own for each file.
+A file plays the device of a link, /dev/rsl_mboxN of rsl_mbox_fops in kmod/rsl_mbox/chardev.c. It
+leaves out all that this does; a lock is not of these: fs/locks.c has it for any file that is no
+network's. With the device itself: test_a_second_daemon_is_refused of tests/guest/test_virtio.py.
 """
 
 from __future__ import annotations

@@ -23,7 +23,15 @@ from rslctl.virtio.vhost_user import VhostUser
 from rslctl.virtio.vhost_user_messages import LostError
 
 from tests.unit.virtio import played_backend
-from tests.unit.virtio.back_ends import PLAYED, Asker, Played, listening, next_event, played
+from tests.unit.virtio.back_ends import (
+    PLAYED,
+    Asker,
+    Played,
+    listening,
+    next_event,
+    played,
+    talking,
+)
 from tests.unit.virtio.remote_side import until
 from tests.unit.virtio.split_ring import LIMIT, turn
 from tests.unit.virtio.storage import SECTORS, Driven, Reader, Storage, driven
@@ -219,15 +227,9 @@ def test_a_back_end_without_any_extension_is_served(tmp_path: Path, device: Driv
 
 
 def test_a_changed_configuration_is_told_once_it_is_another(tmp_path: Path, device: Driven) -> None:
-    sessions: list[played_backend.Session] = []
-    with (
-        listening(tmp_path / "s", sessions=sessions),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
+    with talking(tmp_path / "s", device) as (backend, session, requests):
         assert backend.config() == played_backend.CONFIG
-        requests = sessions[0].requests
-        assert requests is not None
-        sessions[0].config = b"another!"
+        session.config = b"another!"
         need_reply = 8
         requests.send(messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1 | need_reply, 0))
         assert next_event(backend) == Event(What.CONFIG)
@@ -239,13 +241,7 @@ def test_a_changed_configuration_is_told_once_it_is_another(tmp_path: Path, devi
 def test_requests_without_end_are_answered_a_few_times_a_second(
     tmp_path: Path, device: Driven
 ) -> None:
-    sessions: list[played_backend.Session] = []
-    with (
-        listening(tmp_path / "s", sessions=sessions),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
-        requests = sessions[0].requests
-        assert requests is not None
+    with talking(tmp_path / "s", device) as (backend, _, requests):
         request = messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0)
         requests.setblocking(False)
         end, turns = time.monotonic() + 1, 0

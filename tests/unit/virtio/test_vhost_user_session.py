@@ -21,7 +21,7 @@ from rslctl.virtio.vhost_user import VhostUser
 from rslctl.virtio.vhost_user_session import NET, Wanted
 
 from tests.unit.virtio import played_backend
-from tests.unit.virtio.back_ends import listening, next_event, played
+from tests.unit.virtio.back_ends import listening, next_event, played, talking
 from tests.unit.virtio.split_ring import LIMIT, turn
 from tests.unit.virtio.storage import Driven, driven
 
@@ -163,14 +163,8 @@ def test_a_wrong_answer_to_any_message_is_an_error(
 def test_a_back_end_whose_requests_are_nonsense_is_heard_no_more(
     tmp_path: Path, device: Driven, nonsense: bytes
 ) -> None:
-    sessions: list[played_backend.Session] = []
-    with (
-        listening(tmp_path / "s", sessions=sessions),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
+    with talking(tmp_path / "s", device) as (backend, _, requests):
         backend.start(VERSION_1, device.wired)
-        requests = sessions[0].requests
-        assert requests is not None
         requests.send(nonsense)
         assert turn(backend, LIMIT) == (True, None)
         assert requests.recv(1) == b""
@@ -178,13 +172,7 @@ def test_a_back_end_whose_requests_are_nonsense_is_heard_no_more(
 
 
 def test_a_request_that_nobody_knows_is_refused(tmp_path: Path, device: Driven) -> None:
-    sessions: list[played_backend.Session] = []
-    with (
-        listening(tmp_path / "s", sessions=sessions),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
-        requests = sessions[0].requests
-        assert requests is not None
+    with talking(tmp_path / "s", device) as (backend, _, requests):
         requests.send(messages.HEADER.pack(3, 9, 8) + bytes(8))
         assert turn(backend, LIMIT) == (True, None)
         assert requests.recv(100) == messages.HEADER.pack(3, 5, 8) + messages.U64.pack(1)
@@ -243,17 +231,11 @@ def test_one_that_hangs_with_its_queues_has_to_leave_before_the_next_start(
             assert goes_on.wait(LIMIT)
         return answer
 
-    sessions: list[played_backend.Session] = []
     protocol = played_backend.PROTOCOL & ~messages.INFLIGHT_SHMFD
-    with (
-        listening(tmp_path / "s", tamper=tamper, sessions=sessions, protocol=protocol),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
+    with talking(tmp_path / "s", device, tamper, protocol) as (backend, _, requests):
         if how == "running":
             backend.start(VERSION_1, device.wired)
             hangs.set()
-            requests = sessions[0].requests
-            assert requests is not None
             requests.send(messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0))
             event = next_event(backend)
             assert event is not None and event.what is What.FAILED
@@ -275,13 +257,7 @@ def test_one_that_hangs_with_its_queues_has_to_leave_before_the_next_start(
 
 
 def test_a_back_end_that_reads_no_answers_is_heard_no_more(tmp_path: Path, device: Driven) -> None:
-    sessions: list[played_backend.Session] = []
-    with (
-        listening(tmp_path / "s", sessions=sessions),
-        contextlib.closing(played(tmp_path / "s", device)) as backend,
-    ):
-        requests = sessions[0].requests
-        assert requests is not None
+    with talking(tmp_path / "s", device) as (backend, _, requests):
         need_reply = 8
         request = messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1 | need_reply, 0)
         requests.setblocking(False)
