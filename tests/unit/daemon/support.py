@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from rslctl.daemon import broker, descriptors
+from rslctl.linux import listening
 from rslctl.profile import reader
 from rslctl.profile.model import Access
 
@@ -52,7 +53,7 @@ def start_broker(path: Path) -> int:
     """Have a broker in a process of its own, whose number is returned."""
     pid = os.fork()
     if not pid:
-        with broker.until_told_to_end(), broker.listening(path) as listener:
+        with listening.until_told_to_end(), listening.listening(path, 0o666) as listener:
             broker.serve(serving_played(), listener)
         os._exit(0)
     deadline = time.monotonic() + 10

@@ -21,7 +21,7 @@ import pytest
 from rslctl import client
 from rslctl.daemon import broker, descriptors
 from rslctl.errors import RslError
-from rslctl.linux import fd_passing
+from rslctl.linux import listening
 from rslctl.profile.model import Access
 
 from tests.unit.daemon.support import (
@@ -33,7 +33,6 @@ from tests.unit.daemon.support import (
 )
 from tests.unit.daemon.support import path as path
 from tests.unit.daemon.support import serving as serving
-from tests.unit.racing import racing
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -136,7 +135,7 @@ def test_more_unread_replies_than_descriptors_are_no_limit(path: Path) -> None:
     served = serving_played()
     pid = os.fork()
     if not pid:
-        with broker.until_told_to_end(), broker.listening(path) as listener:
+        with listening.until_told_to_end(), listening.listening(path, 0o666) as listener:
             resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
             if os.geteuid() == 0:
                 os.setresuid(*[NOBODY.pw_uid] * 3)
@@ -211,19 +210,6 @@ def test_the_profile_is_asked_for_each_client() -> None:
     assert served._policy().admits(peer)
 
 
-@pytest.mark.parametrize("kind", ["closed", "file", "datagram"])
-def test_what_is_no_socket_of_a_unit_is_told(
-    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    monkeypatch.setenv("LISTEN_FDS", "1")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram, open("/dev/null") as file:
-        number = {"closed": 999, "file": file.fileno(), "datagram": datagram.fileno()}[kind]
-        monkeypatch.setattr(fd_passing, "START", os.dup(number) if number < 999 else 999)
-        with pytest.raises(RslError, match=r"of the service manager|no such socket"):
-            broker._inherited()
-
-
 @pytest.mark.parametrize(
     ("policy", "admitted"),
     [
@@ -272,53 +258,3 @@ def test_a_client_that_hung_up_harms_nobody() -> None:
     with theirs:
         serving_played().answer(theirs)
         assert open_descriptors() <= before
-
-
-def test_a_second_broker_is_refused_and_a_dead_ones_socket_is_not(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    with (
-        broker.listening(path),
-        pytest.raises(RslError, match="another process serves at"),
-        broker.listening(path),
-    ):
-        pass
-    assert not path.exists()
-
-
-def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
-    path.write_text("precious")
-    with pytest.raises(RslError, match="Address already in use"), broker.listening(path):
-        pass
-    assert path.read_text() == "precious"
-
-
-def test_the_socket_is_for_all_users_from_its_birth(path: Path) -> None:
-    mask = os.umask(0o077)
-    try:
-        with broker.listening(path):
-            assert path.stat().st_mode & 0o777 == 0o666
-        assert os.umask(0o077) == 0o077
-    finally:
-        os.umask(mask)
-
-
-def test_who_puts_a_link_in_the_sockets_place_changes_no_other_file(path: Path) -> None:
-    victim = path.parent / "victim"
-    victim.write_text("precious")
-    victim.chmod(0o600)
-    program = "path = sys.argv[1]\nos.unlink(path)\nos.symlink('victim', path)\nos.unlink(path)\n"
-    with racing(program, path):
-        for _ in range(10_000):
-            with contextlib.suppress(RslError), broker.listening(path):
-                pass
-    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o600)
-
-
-def test_no_directory_is_made_for_a_socket(path: Path) -> None:
-    with (
-        pytest.raises(RslError, match="No such file or directory"),
-        broker.listening(path.parent / "a/b"),
-    ):
-        pass
-    assert not (path.parent / "a").exists()

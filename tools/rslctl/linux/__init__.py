@@ -15,6 +15,7 @@ __all__ = [
     "inotify",
     "iomem",
     "kernel_log",
+    "listening",
     "mbox",
     "modules",
     "platform_bus",

@@ -10,6 +10,7 @@ from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import note
 from rslctl.daemon import broker, descriptors
 from rslctl.errors import RslError, UsageError, os_error
+from rslctl.linux import listening
 from rslctl.linux.host import Host
 from rslctl.profile.model import Access
 
@@ -54,7 +55,8 @@ def serve(
 
     served = broker.Broker(source.name, source, access, say if verbose else lambda _: None, say)
     path = Path(socket) if socket else _usual(machine, source.name)
-    with broker.until_told_to_end(), broker.listening(path) as listener:
+    # The policy decides whether who has connected gets the link.
+    with listening.until_told_to_end(), listening.listening(path, 0o666) as listener:
         say(f"serving link {source.name} at {listener.getsockname()}")
         broker.serve(served, listener)
 
