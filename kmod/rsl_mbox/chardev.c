@@ -100,6 +100,7 @@ static int rsl_mbox_open(struct inode *inode, struct file *filp)
 	mutex_init(&file->read_lock);
 	atomic64_set(&file->seen, atomic64_read(&link->seq));
 	filp->private_data = file;
+	rsl_mbox_memory_attach(link, filp);
 	return stream_open(inode, filp);
 }
 
@@ -209,7 +210,7 @@ static long rsl_mbox_ioctl_info(struct rsl_mbox *link, void __user *arg)
 		info.features |= RSL_MBOX_FEATURE_CACHED;
 	if (link->mask_irqs)
 		info.features |= RSL_MBOX_FEATURE_MASK_IRQ;
-	strscpy(info.label, link->label, sizeof(info.label));
+	rsl_mbox_label(link, info.label);
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
 }
 

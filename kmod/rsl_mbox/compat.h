@@ -25,6 +25,23 @@ static inline void rsl_vm_forbid_exec(struct vm_area_struct *vma)
 #endif
 }
 
+/* What remap_pfn_range() sets, for a mapping that is made page by page. */
+static inline void rsl_vm_set_pfnmap(struct vm_area_struct *vma)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+#else
+	vma->vm_flags |= VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+#endif
+}
+
+/* Since 5.14 the attributes of a PCI driver's devices are in struct pci_driver. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+#define RSL_PCI_DEV_GROUPS(groups)	.dev_groups = (groups)
+#else
+#define RSL_PCI_DEV_GROUPS(groups)	.driver.dev_groups = (groups)
+#endif
+
 /* Since 6.8 eventfd_signal() always adds 1. */
 static inline void rsl_eventfd_signal(struct eventfd_ctx *ctx)
 {

@@ -339,7 +339,7 @@ static int doorbell_probe(struct platform_device *pdev)
 	if (vectors < 0)
 		return vectors;
 
-	link = devm_rsl_mbox_alloc(dev, &doorbell_transport, vectors);
+	link = devm_rsl_mbox_alloc_of_node(dev, &doorbell_transport, vectors);
 	if (IS_ERR(link))
 		return PTR_ERR(link);
 	link->transport_data = db;

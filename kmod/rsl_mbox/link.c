@@ -405,6 +405,36 @@ void rsl_mbox_set_storm_limit(struct rsl_mbox *link, u32 limit)
 }
 
 /**
+ * rsl_mbox_label() - read the label of a link
+ * @link: the link
+ * @label: RSL_MBOX_LABEL_SIZE bytes
+ *
+ * Context: process.
+ */
+void rsl_mbox_label(struct rsl_mbox *link, char *label)
+{
+	spin_lock_irq(&link->lock);
+	memcpy(label, link->label, sizeof(link->label));
+	spin_unlock_irq(&link->lock);
+}
+
+/**
+ * rsl_mbox_set_label() - change the label of a link that no device tree names
+ * @link: the link
+ * @label: the label, without a NUL at its end
+ * @length: its length in bytes, 1 to RSL_MBOX_LABEL_SIZE - 1
+ *
+ * Context: process.
+ */
+void rsl_mbox_set_label(struct rsl_mbox *link, const char *label, size_t length)
+{
+	spin_lock_irq(&link->lock);
+	memset(link->label, 0, sizeof(link->label));
+	memcpy(link->label, label, length);
+	spin_unlock_irq(&link->lock);
+}
+
+/**
  * rsl_mbox_count() - read the counters of a vector
  * @link: the link
  * @n: number of the vector, which exists
@@ -446,6 +476,7 @@ void rsl_mbox_link_init(struct rsl_mbox *link, const struct rsl_mbox_transport *
 	spin_lock_init(&link->lock);
 	init_waitqueue_head(&link->wait);
 	mutex_init(&link->bind_mutex);
+	init_rwsem(&link->memory_lock);
 	INIT_DELAYED_WORK(&link->calm_work, rsl_mbox_calm);
 	rsl_mbox_set_storm_limit(link, STORM_LIMIT);
 	for (n = 0; n < vectors; n++) {

@@ -982,7 +982,7 @@ static int mailbox_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 
-	link = devm_rsl_mbox_alloc(dev, &mailbox_transport, vectors);
+	link = devm_rsl_mbox_alloc_of_node(dev, &mailbox_transport, vectors);
 	if (IS_ERR(link))
 		return PTR_ERR(link);
 	link->transport_data = mb;

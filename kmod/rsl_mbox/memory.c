@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The shared memory of a link, which is the first memory-region of its node, and files
- * that are windows of it.
+ * The shared memory of a link, and files that are windows of it.
+ *
+ * The memory is reserved for ever (the first memory-region of the link's node), or it is of
+ * the transport's device and goes with it (a BAR of a PCI device). A process keeps its
+ * mapping in both cases. Mappings of memory that goes are in one address space. They are
+ * made page by page, and taken back when the device goes. From then on they show a page
+ * that nobody outside sees.
  */
 #include <linux/anon_inodes.h>
+#include <linux/err.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/of.h>
@@ -12,18 +19,57 @@
 #include <linux/poll.h>
 #include <linux/of_reserved_mem.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "rsl_mbox.h"
 
+#define RSL_MBOX_FS_MAGIC	0x72736c6d	/* "rslm" */
+
+static struct vfsmount *rsl_mbox_mount;
+
+static int rsl_mbox_fs_init(struct fs_context *fc)
+{
+	return init_pseudo(fc, RSL_MBOX_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+/*
+ * For inodes alone. It has no owner, so that the module can be unloaded: the module's exit
+ * comes after all links, and so after all inodes.
+ */
+static struct file_system_type rsl_mbox_fs_type = {
+	.name = "rsl_mbox",
+	.init_fs_context = rsl_mbox_fs_init,
+	.kill_sb = kill_anon_super,
+};
+
 /**
- * rsl_mbox_memory_init() - find and check the shared memory
+ * rsl_mbox_memory_start() - make what memory needs that goes with its device
+ *
+ * Return: 0 or a negative errno.
+ */
+int __init rsl_mbox_memory_start(void)
+{
+	rsl_mbox_mount = kern_mount(&rsl_mbox_fs_type);
+	return PTR_ERR_OR_ZERO(rsl_mbox_mount);
+}
+
+/* Called on the error path of the module's init, too. */
+void rsl_mbox_memory_stop(void)
+{
+	kern_unmount(rsl_mbox_mount);
+}
+
+/**
+ * rsl_mbox_memory_of_node() - find and check the shared memory of a device tree node
  * @link: the link; it has no memory if its node has no memory-region
  *
  * Return: 0 or a negative errno. The log has the reason.
  */
-int rsl_mbox_memory_init(struct rsl_mbox *link)
+int rsl_mbox_memory_of_node(struct rsl_mbox *link)
 {
 	struct device *parent = link->dev.parent;
 	struct reserved_mem *rmem;
@@ -56,6 +102,69 @@ int rsl_mbox_memory_init(struct rsl_mbox *link)
 	return 0;
 }
 
+static void rsl_mbox_memory_remove(void *data)
+{
+	struct rsl_mbox *link = data;
+
+	down_write(&link->memory_lock);
+	link->memory_gone = true;
+	up_write(&link->memory_lock);
+	/* A page that comes from here on is the spare one. */
+	unmap_mapping_range(link->memory_inode->i_mapping, 0, 0, true);
+}
+
+/**
+ * devm_rsl_mbox_memory_of_device() - give a link memory that goes with its device
+ * @parent: device that the link was made for
+ * @link: the link
+ * @base: physical address of the memory, in whole pages
+ * @size: its size in bytes, in whole pages and not 0
+ *
+ * The memory is mapped cached. What the transport got by devm functions before this call,
+ * as the memory itself, is released when no process can reach the memory any more.
+ *
+ * Return: 0 or a negative errno.
+ */
+int devm_rsl_mbox_memory_of_device(struct device *parent, struct rsl_mbox *link,
+				   phys_addr_t base, phys_addr_t size)
+{
+	struct inode *inode;
+
+	link->memory_spare = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!link->memory_spare)
+		return -ENOMEM;
+	inode = alloc_anon_inode(rsl_mbox_mount->mnt_sb);
+	if (IS_ERR(inode))
+		return PTR_ERR(inode);
+	link->memory_inode = inode;
+	link->memory_cached = true;
+	link->memory_base = base;
+	link->memory_size = size;
+	return devm_add_action_or_reset(parent, rsl_mbox_memory_remove, link);
+}
+
+/**
+ * rsl_mbox_memory_free() - free what a link needs for its memory
+ * @link: the link; no file of it is open
+ */
+void rsl_mbox_memory_free(struct rsl_mbox *link)
+{
+	iput(link->memory_inode);
+	if (link->memory_spare)
+		__free_page(link->memory_spare);
+}
+
+/**
+ * rsl_mbox_memory_attach() - have the mappings of an open file follow the memory
+ * @link: the link
+ * @filp: the file, which holds a reference to the link's device
+ */
+void rsl_mbox_memory_attach(struct rsl_mbox *link, struct file *filp)
+{
+	if (link->memory_inode)
+		filp->f_mapping = link->memory_inode->i_mapping;
+}
+
 /*
  * A debugger reads or writes memory that a process has mapped. generic_access_phys() maps
  * it as the process has it, which a kernel with PAN cannot use (arm64, until it takes the
@@ -72,20 +181,46 @@ static int rsl_mbox_memory_access(struct vm_area_struct *vma, unsigned long addr
 	if (write && !(vma->vm_flags & VM_WRITE))
 		return -EACCES;
 	len = min_t(unsigned long, len, PAGE_SIZE - offset);
+	down_read(&link->memory_lock);
+	if (link->memory_gone)
+		page = page_to_phys(link->memory_spare);
 	memory = memremap(page, PAGE_SIZE,
 			  link->memory_cached ? MEMREMAP_WB : MEMREMAP_WC);
-	if (!memory)
-		return -ENOMEM;
+	if (!memory) {
+		len = -ENOMEM;
+		goto unlock;
+	}
 	if (write)
 		memcpy(memory + offset, buf, len);
 	else
 		memcpy(buf, memory + offset, len);
 	memunmap(memory);
+unlock:
+	up_read(&link->memory_lock);
 	return len;
+}
+
+/* The offset of a page in the file's address space is its frame number. */
+static vm_fault_t rsl_mbox_memory_fault(struct vm_fault *vmf)
+{
+	struct rsl_mbox *link = vmf->vma->vm_private_data;
+	vm_fault_t ret;
+
+	down_read(&link->memory_lock);
+	ret = vmf_insert_pfn(vmf->vma, vmf->address,
+			     link->memory_gone ? page_to_pfn(link->memory_spare) :
+						 vmf->pgoff);
+	up_read(&link->memory_lock);
+	return ret;
 }
 
 static const struct vm_operations_struct rsl_mbox_memory_vm_ops = {
 	.access = rsl_mbox_memory_access,
+};
+
+static const struct vm_operations_struct rsl_mbox_memory_going_vm_ops = {
+	.access = rsl_mbox_memory_access,
+	.fault = rsl_mbox_memory_fault,
 };
 
 /* Map @size bytes from @base on, as far as the mapping covers them. */
@@ -110,6 +245,11 @@ static int rsl_mbox_memory_map(struct rsl_mbox *link, struct vm_area_struct *vma
 	/* From here on the offset counts from physical address 0, for rsl_mbox_memory_access(). */
 	vma->vm_pgoff += PHYS_PFN(base);
 	vma->vm_private_data = link;
+	if (link->memory_inode) {
+		vma->vm_ops = &rsl_mbox_memory_going_vm_ops;
+		rsl_vm_set_pfnmap(vma);
+		return 0;
+	}
 	vma->vm_ops = &rsl_mbox_memory_vm_ops;
 	return remap_pfn_range(vma, vma->vm_start, vma->vm_pgoff,
 			       vma->vm_end - vma->vm_start, vma->vm_page_prot);
@@ -120,7 +260,7 @@ static int rsl_mbox_memory_map(struct rsl_mbox *link, struct vm_area_struct *vma
  * @link: the link
  * @vma: the mapping; its offset counts from the first byte of the shared memory
  *
- * The mapping may outlive the device, because the memory stays reserved for ever.
+ * The mapping may outlive the device.
  *
  * Return: 0; -ENODEV if the link has no shared memory; -EPERM if the mapping is
  * executable; -EINVAL if it is private or not within the shared memory.
@@ -226,6 +366,7 @@ int rsl_mbox_memory_open(struct rsl_mbox *link, const struct rsl_mbox_memory *sp
 	}
 	get_device(&link->dev);
 	window->link = link;
+	rsl_mbox_memory_attach(link, filp);
 	/* Kernels before 6.0 do not set this for an anonymous inode. */
 	filp->f_mode |= FMODE_LSEEK;
 	/* Who can write the memory may be a daemon. */

@@ -39,6 +39,7 @@ static void rsl_mbox_release(struct device *dev)
 	struct rsl_mbox *link = to_rsl_mbox(dev);
 
 	rsl_mbox_sysfs_free(link);
+	rsl_mbox_memory_free(link);
 	ida_free(&rsl_mbox_ida, link->id);
 	kfree(link);
 }
@@ -54,12 +55,12 @@ static void rsl_mbox_put(void *data)
 
 /**
  * devm_rsl_mbox_alloc() - make a link that user space does not see yet
- * @parent: device that the transport is bound to; its node has the properties
- *	"label" and "memory-region"
+ * @parent: device that the transport is bound to
  * @transport: sends the kicks
  * @vectors: number of vectors, 1 to RSL_MBOX_MAX_VECTORS
  *
- * The transport may call rsl_mbox_notify() for the link from now on.
+ * The transport may call rsl_mbox_notify() for the link from now on. The link has no
+ * memory. Its label is the name of @parent, and root can change it.
  *
  * Return: the link, or an ERR_PTR. The log has the reason.
  */
@@ -67,7 +68,6 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 				     const struct rsl_mbox_transport *transport,
 				     unsigned int vectors)
 {
-	const char *label = parent->of_node->name;
 	struct rsl_mbox *link;
 	int ret;
 
@@ -79,8 +79,8 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 	if (ret < 0) {
 		kfree(link);
 		return ERR_PTR(dev_err_probe(parent, ret,
-					     "%pOF: no free minor, %d links are the most\n",
-					     parent->of_node, RSL_MBOX_MINORS));
+					     "no free minor, %d links are the most\n",
+					     RSL_MBOX_MINORS));
 	}
 	link->id = ret;
 	rsl_mbox_link_init(link, transport, vectors, rsl_mbox_eventfd_signal);
@@ -101,21 +101,47 @@ struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 	if (ret)
 		return ERR_PTR(ret);
 
-	of_property_read_string(parent->of_node, "label", &label);
-	if (strscpy(link->label, label, sizeof(link->label)) <= 0)
-		return ERR_PTR(dev_err_probe(parent, -EINVAL,
-					     "%pOF: label: has to have 1 to %zu characters\n",
-					     parent->of_node, sizeof(link->label) - 1));
-
-	ret = rsl_mbox_memory_init(link);
-	if (ret)
-		return ERR_PTR(ret);
+	/* A device tree's name may be longer, but its label replaces it then. */
+	strscpy(link->label, dev_name(parent), sizeof(link->label));
+	link->label_free = true;
 
 	ret = rsl_mbox_sysfs_init(link);
 	if (ret)
 		return ERR_PTR(ret);
 
 	return link;
+}
+
+/**
+ * devm_rsl_mbox_alloc_of_node() - make a link of a device tree node
+ * @parent: device that the transport is bound to; its node has the properties
+ *	"label" and "memory-region"
+ * @transport: sends the kicks
+ * @vectors: number of vectors, 1 to RSL_MBOX_MAX_VECTORS
+ *
+ * As devm_rsl_mbox_alloc(), but the node has the label and the memory.
+ *
+ * Return: the link, or an ERR_PTR. The log has the reason.
+ */
+struct rsl_mbox *devm_rsl_mbox_alloc_of_node(struct device *parent,
+					     const struct rsl_mbox_transport *transport,
+					     unsigned int vectors)
+{
+	const char *label = parent->of_node->name;
+	struct rsl_mbox *link;
+	int ret;
+
+	link = devm_rsl_mbox_alloc(parent, transport, vectors);
+	if (IS_ERR(link))
+		return link;
+	link->label_free = false;
+	of_property_read_string(parent->of_node, "label", &label);
+	if (strscpy(link->label, label, sizeof(link->label)) <= 0)
+		return ERR_PTR(dev_err_probe(parent, -EINVAL,
+					     "%pOF: label: has to have 1 to %zu characters\n",
+					     parent->of_node, sizeof(link->label) - 1));
+	ret = rsl_mbox_memory_of_node(link);
+	return ret ? ERR_PTR(ret) : link;
 }
 
 static void rsl_mbox_end(struct rsl_mbox *link)
@@ -175,13 +201,23 @@ int __init rsl_mbox_register_init(void)
 		return ret;
 	ret = class_register(&rsl_mbox_class);
 	if (ret)
-		unregister_chrdev_region(rsl_mbox_devt, RSL_MBOX_MINORS);
+		goto err_unregister_region;
+	ret = rsl_mbox_memory_start();
+	if (ret)
+		goto err_unregister_class;
+	return 0;
+
+err_unregister_class:
+	class_unregister(&rsl_mbox_class);
+err_unregister_region:
+	unregister_chrdev_region(rsl_mbox_devt, RSL_MBOX_MINORS);
 	return ret;
 }
 
 /* Called on the error path of the module's init, too. */
 void rsl_mbox_register_exit(void)
 {
+	rsl_mbox_memory_stop();
 	class_unregister(&rsl_mbox_class);
 	unregister_chrdev_region(rsl_mbox_devt, RSL_MBOX_MINORS);
 }

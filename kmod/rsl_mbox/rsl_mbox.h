@@ -5,7 +5,8 @@
  * The files of the module, top first:
  *
  *	File		Purpose				May call
- *	main.c		module init and exit		doorbell mailbox register eventfd
+ *	main.c		module init and exit		ivshmem doorbell mailbox register eventfd
+ *	ivshmem.c	transport: QEMU's ivshmem	register memory link
  *	doorbell.c	transport: registers		register link
  *	mailbox.c	transport: kernel's mailboxes	register mailbox_styles link
  *	register.c	makes and registers links	chardev sysfs umb eventfd memory link
@@ -21,8 +22,9 @@
  * upwards goes through a pointer that the lower file was given. link.c has two such
  * pointers: the operations of the transport, and the callback that signals eventfds.
  *
- * A transport is a platform driver. It makes a link, sends the link's kicks and
- * receives its notifications.
+ * A transport is a driver of the platform bus or of PCI. It makes a link, sends the link's
+ * kicks and receives its notifications. ivshmem.c is built where PCI has message-signalled
+ * interrupts.
  */
 #ifndef _RSL_MBOX_H
 #define _RSL_MBOX_H
@@ -36,6 +38,7 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -43,8 +46,11 @@
 
 #include "uapi/linux/rsl_mbox.h"
 
+struct inode;
 struct mailbox_style;
 struct of_phandle_args;
+struct page;
+struct pci_driver;
 struct platform_driver;
 struct rsl_mbox;
 struct rsl_mbox_vector_attrs;
@@ -130,7 +136,8 @@ struct rsl_mbox_masks {
  * @dev: device of class rsl_mbox; its reference count is the link's
  * @cdev: character device
  * @id: the N of /dev/rsl_mboxN
- * @label: name of the link, from the device tree
+ * @label: name of the link; written under @lock if @label_free
+ * @label_free: root can change the label, because no device tree has it
  * @vectors: number of vectors
  * @transport: operations of the transport
  * @signal: signals the eventfds of a vector for notifications
@@ -138,6 +145,11 @@ struct rsl_mbox_masks {
  * @memory_base: physical address of the shared memory
  * @memory_size: size of the shared memory in bytes, 0 if there is none
  * @memory_cached: the memory is mapped cached, because the remote is coherent
+ * @memory_inode: has the address space of all mappings of the memory, if it goes with the
+ *	device; NULL if the memory stays
+ * @memory_spare: the page that such mappings show once the device is gone
+ * @memory_lock: guards @memory_gone
+ * @memory_gone: the memory went with the device
  * @mask_irqs: the transport can mask the interrupt of each vector
  * @open_files: number of open files that may be a daemon's
  * @lock: guards @dead, the masks, @seq, and what struct rsl_mbox_vector says. Nothing
@@ -169,6 +181,7 @@ struct rsl_mbox {
 	struct cdev cdev;
 	int id;
 	char label[RSL_MBOX_LABEL_SIZE];
+	bool label_free;
 	unsigned int vectors;
 	const struct rsl_mbox_transport *transport;
 	void (*signal)(struct rsl_mbox *link, unsigned int vector);
@@ -176,6 +189,10 @@ struct rsl_mbox {
 	phys_addr_t memory_base;
 	phys_addr_t memory_size;
 	bool memory_cached;
+	struct inode *memory_inode;
+	struct page *memory_spare;
+	struct rw_semaphore memory_lock;	/* guards memory_gone */
+	bool memory_gone;
 	bool mask_irqs;
 	atomic_t open_files;
 
@@ -236,12 +253,18 @@ extern struct platform_driver rsl_mbox_doorbell_driver;
 /* mailbox.c */
 extern struct platform_driver rsl_mbox_mailbox_driver;
 
+/* ivshmem.c */
+extern struct pci_driver rsl_mbox_ivshmem_driver;
+
 /* register.c */
 int rsl_mbox_register_init(void);
 void rsl_mbox_register_exit(void);
 struct rsl_mbox *devm_rsl_mbox_alloc(struct device *parent,
 				     const struct rsl_mbox_transport *transport,
 				     unsigned int vectors);
+struct rsl_mbox *devm_rsl_mbox_alloc_of_node(struct device *parent,
+					     const struct rsl_mbox_transport *transport,
+					     unsigned int vectors);
 int devm_rsl_mbox_register(struct device *parent, struct rsl_mbox *link);
 
 /* chardev.c */
@@ -266,7 +289,13 @@ void rsl_mbox_eventfd_unbind_all(struct rsl_mbox *link);
 void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector);
 
 /* memory.c */
-int rsl_mbox_memory_init(struct rsl_mbox *link);
+int rsl_mbox_memory_start(void);
+void rsl_mbox_memory_stop(void);
+int rsl_mbox_memory_of_node(struct rsl_mbox *link);
+int devm_rsl_mbox_memory_of_device(struct device *parent, struct rsl_mbox *link,
+				   phys_addr_t base, phys_addr_t size);
+void rsl_mbox_memory_free(struct rsl_mbox *link);
+void rsl_mbox_memory_attach(struct rsl_mbox *link, struct file *filp);
 int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma);
 int rsl_mbox_memory_open(struct rsl_mbox *link, const struct rsl_mbox_memory *window);
 
@@ -289,6 +318,8 @@ void rsl_mbox_mask(struct rsl_mbox *link, struct rsl_mbox_masks *own, u32 vector
 		   u32 action);
 void rsl_mbox_rearm(struct rsl_mbox *link, u32 vectors);
 void rsl_mbox_set_storm_limit(struct rsl_mbox *link, u32 limit);
+void rsl_mbox_label(struct rsl_mbox *link, char *label);
+void rsl_mbox_set_label(struct rsl_mbox *link, const char *label, size_t length);
 void rsl_mbox_count(struct rsl_mbox *link, unsigned int n,
 		    struct rsl_mbox_vector_stat *stat);
 void rsl_mbox_kill(struct rsl_mbox *link);

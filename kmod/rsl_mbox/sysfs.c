@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /sys/class/rsl_mbox. docs/reference/abi/sysfs-class-rsl_mbox documents it. */
+#include <linux/ctype.h>
 #include <linux/device.h>
+#include <linux/kobject.h>
 #include <linux/kstrtox.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/sysfs.h>
 
 #include "rsl_mbox.h"
@@ -27,9 +30,32 @@ static DEVICE_ATTR_WO(kick);
 
 static ssize_t label_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", to_rsl_mbox(dev)->label);
+	char label[RSL_MBOX_LABEL_SIZE];
+
+	rsl_mbox_label(to_rsl_mbox(dev), label);
+	return sysfs_emit(buf, "%s\n", label);
 }
-static DEVICE_ATTR_RO(label);
+
+static ssize_t label_store(struct device *dev, struct device_attribute *attr,
+			   const char *buf, size_t count)
+{
+	struct rsl_mbox *link = to_rsl_mbox(dev);
+	size_t length = count, n;
+
+	if (length && buf[length - 1] == '\n')
+		length--;
+	if (!length || length >= RSL_MBOX_LABEL_SIZE)
+		return -EINVAL;
+	/* A label is part of the names of files. */
+	for (n = 0; n < length; n++)
+		if (!isalnum(buf[n]) && (!n || !strchr("_.:-", buf[n])))
+			return -EINVAL;
+	rsl_mbox_set_label(link, buf, length);
+	/* udev names a file by it. */
+	kobject_uevent(&dev->kobj, KOBJ_CHANGE);
+	return count;
+}
+static DEVICE_ATTR_RW(label);
 
 /* For root only: /proc/iomem hides addresses from others, too. */
 static ssize_t memory_base_show(struct device *dev, struct device_attribute *attr,
@@ -134,9 +160,11 @@ static struct attribute *rsl_mbox_attrs[] = {
 
 static umode_t rsl_mbox_attr_visible(struct kobject *kobj, struct attribute *attr, int n)
 {
-	const struct rsl_mbox_transport *transport =
-		to_rsl_mbox(kobj_to_dev(kobj))->transport;
+	struct rsl_mbox *link = to_rsl_mbox(kobj_to_dev(kobj));
+	const struct rsl_mbox_transport *transport = link->transport;
 
+	if (attr == &dev_attr_label.attr && !link->label_free)
+		return 0444;
 	if (attr == &dev_attr_reset.attr && !transport->reset)
 		return 0;
 	if (attr == &dev_attr_stalled_ms.attr && !transport->stalled_since)

@@ -113,6 +113,7 @@ static int umb_open(struct inode *inode, struct file *filp)
 	get_device(&file->link->dev);
 	file->seen = umb_pending(file);
 	filp->private_data = file;
+	rsl_mbox_memory_attach(file->link, filp);
 	return stream_open(inode, filp);
 }
 

@@ -34,16 +34,16 @@ def test_checkpatch_finds_nothing() -> None:
     assert not said, said
 
 
-def test_the_code_of_the_module_is_below_36_kib() -> None:
+def test_the_code_of_the_module_is_below_40_kib() -> None:
     module = build.module("kmod/rsl_mbox", "6.1")
     (text,) = re.findall(r"^ *(\d+)", run([f"{build.CROSS}size", module]), re.MULTILINE)
     sections = dict(
         re.findall(r"^(\S+) +(\d+)", run([f"{build.CROSS}size", "-A", module]), re.MULTILINE)
     )
-    assert 0 < sum(int(sections[f"{name}.text"]) for name in ("", ".init", ".exit")) < 36 * 1024
+    assert 0 < sum(int(sections[f"{name}.text"]) for name in ("", ".init", ".exit")) < 40 * 1024
     # With messages and the table of mailbox controllers. The kernel reads the versions of
     # symbols when it loads the module, and drops them.
-    assert 0 < int(text) - int(sections["__versions"]) < 48 * 1024
+    assert 0 < int(text) - int(sections["__versions"]) < 56 * 1024
 
 
 def test_a_kick_releases_and_a_notification_acquires() -> None:

@@ -3,8 +3,8 @@
  * User interface of the rsl_mbox character devices, /dev/rsl_mboxN.
  *
  * One device is one link: the shared memory and the notifications between
- * Linux and one remote. A link has up to RSL_MBOX_MAX_VECTORS vectors in each
- * direction, numbered from 0.
+ * Linux and one remote, which may be another virtual machine. A link has up to
+ * RSL_MBOX_MAX_VECTORS vectors in each direction, numbered from 0.
  *
  * write() takes one __u32, a mask of vectors to kick (Linux -> remote). Bit n
  *	stands for vector n. A mask of 0 kicks nothing. write() never blocks.
@@ -28,7 +28,9 @@
  *	first byte of its window. The mapping is Normal non-cacheable (write-combined), so that
  *	unaligned access and memset() are allowed. It is cached if the remote is
  *	coherent (RSL_MBOX_FEATURE_CACHED). The mapping has to be MAP_SHARED and
- *	cannot be executable. It stays valid when the device goes away.
+ *	cannot be executable. It stays valid when the device goes away. Memory of a PCI
+ *	device (ivshmem) goes with it: then the mapping shows memory that the remote does
+ *	not see, which is 0 at first.
  *	EINVAL: private, or not within the shared memory.
  *	EPERM: PROT_EXEC.
  *	ENODEV: the link has no shared memory.
@@ -40,7 +42,7 @@
  *
  * Once the device is gone every call fails with ENODEV, and poll() reports
  * POLLHUP and POLLERR. A blocked read() wakes up. A file of RSL_MBOX_IOC_MEMORY can still
- * be mapped, because the memory stays reserved.
+ * be mapped.
  */
 #ifndef _UAPI_LINUX_RSL_MBOX_H
 #define _UAPI_LINUX_RSL_MBOX_H
@@ -60,7 +62,10 @@
 /* The link has shared memory: mmap() and RSL_MBOX_IOC_MEMORY work. */
 #define RSL_MBOX_FEATURE_MEMORY		_BITULL(0)
 
-/* mmap() gives a cached mapping, because the remote is coherent with Linux. */
+/*
+ * mmap() gives a cached mapping, because the remote is coherent with Linux. Another virtual
+ * machine always is.
+ */
 #define RSL_MBOX_FEATURE_CACHED		_BITULL(1)
 
 /* Masks reach the hardware: a masked vector causes one more interrupt at most. */
