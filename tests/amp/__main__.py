@@ -8,7 +8,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.amp import bench, build, kernels, machine, packages, qemu
+from tests.amp import bench, build, kernels, machine, machines, packages, qemu
 from tests.amp.build import Board
 from tests.amp.say import die, say
 
@@ -21,6 +21,21 @@ def demo() -> None:
     if not outcome.passed:
         die(f"the demo failed with status {outcome.status}")
     say("every step of the demo did what it should")
+
+
+def demo_vm() -> None:
+    """Show a link between two virtual machines; fail where a step of it fails."""
+    board = build.board(uio=False).machine()
+    say("booting two machines with a link between them")
+    commands = [f"sh /guest/tests/guest/demo_vm.sh {role}" for role in ("daemon", "remote")]
+    failed = [
+        each
+        for each in qemu.boot_linked(board, commands, timeout=600, show=True)
+        if not each.passed
+    ]
+    if failed:
+        die("\n".join(f"failed with status {each.status}:\n{each.console}" for each in failed))
+    say("every step of both machines did what it should")
 
 
 def check(arguments: list[str]) -> None:
@@ -53,6 +68,7 @@ def _in_the_board(boots: list[tuple[str, Board, str]], timeout: float) -> list[s
 
 def check_debug(names: list[str]) -> None:
     """Run the tests in the board on a kernel with checkers, and those meant for it only."""
+    machine.install(machine.KERNEL_PACKAGES)
     board = build.board("debug")
     wanted = names or build.guest_tests("debug", "test_", "debug_")
     command = (
@@ -98,6 +114,7 @@ def check_kernels(names: list[str]) -> None:
 
     With *names*, only these kernels are booted.
     """
+    machine.install(machine.HEADERS_PACKAGES)
     build.BUILD.mkdir(parents=True, exist_ok=True)
     for name in kernels.KERNELS:
         release = (kernels.kernel(name) / "release").read_text()
@@ -126,6 +143,21 @@ def check_kernels(names: list[str]) -> None:
     words = ["env", "SID=1", machine.python(), "-m", "pytest", "-q", *tests]
     print(machine.run(words, cwd=machine.REPOSITORY))
     print(f"{len(kernels.KERNELS)} passed, 0 failed")
+
+
+def check_vm(names: list[str]) -> None:
+    """Run the scenarios of two virtual machines, perhaps only those of these names."""
+    board = build.board(uio=False)
+    failed = []
+    for name in names or list(machines.SCENARIOS):
+        outcomes = machines.run(board, name, machines.SCENARIOS[name])
+        for outcome in outcomes:
+            print(outcome.console, end="", flush=True)
+        passed = all(each.passed for each in outcomes)
+        failed += [] if passed else [name]
+        say(f"{name}: {'passed' if passed else 'FAILED'}")
+    if failed:
+        die(f"failed: {'; '.join(failed)}")
 
 
 #: The sizes of "make check-virtio"; docs/testing.md tells what they are.
@@ -158,7 +190,7 @@ def check_virtio(names: list[str]) -> None:
 def overlays() -> None:
     """Generate the overlays that are checked in."""
     for profile in sorted((machine.REPOSITORY / "tools/rslctl/profile/boards").glob("*.toml")):
-        if profile.stem == "sim":  # has no hardware
+        if profile.stem == "sim" or profile.stem.startswith("ivshmem"):  # have no device tree
             continue
         target = machine.REPOSITORY / f"dt-overlays/{profile.stem}.dtso"
         build.rslctl("overlay", "--board", profile.stem, "-o", target)
@@ -192,21 +224,27 @@ def run(command: str, tree: str = "merged", timeout: float = 1800) -> None:
 def main() -> None:
     name, *arguments = sys.argv[1:] or [""]
     machine.install()
-    plain = {"demo": demo, "bench": bench.bench, "overlays": overlays, "man": man, "deb": deb}
+    plain = {
+        "demo": demo,
+        "demo-vm": demo_vm,
+        "bench": bench.bench,
+        "overlays": overlays,
+        "man": man,
+        "deb": deb,
+    }
+    named = {
+        "check": check,
+        "check-debug": check_debug,
+        "check-kernels": check_kernels,
+        "check-virtio": check_virtio,
+        "check-vm": check_vm,
+    }
     if name in plain and not arguments:
         plain[name]()
-    elif name == "check":
-        check(arguments)
+    elif name in named:
+        named[name](arguments)
     elif name == "shell":
         qemu.shell(build.board(uio=False))
-    elif name == "check-debug":
-        machine.install(machine.KERNEL_PACKAGES)
-        check_debug(arguments)
-    elif name == "check-kernels":
-        machine.install(machine.HEADERS_PACKAGES)
-        check_kernels(arguments)
-    elif name == "check-virtio":
-        check_virtio(arguments)
     elif name == "check-trees":
         os.environ["TREES"] = "1"
         files = ["tests/system/test_trees.py", "tests/system/test_proposals.py"]

@@ -44,7 +44,8 @@ class Board:
     """The files that QEMU takes, and where it loads the remote."""
 
     image: Path
-    dtb: Path
+    #: None leaves the device tree to QEMU.
+    dtb: Path | None
     #: What starts the remote and then Linux; None leaves the remote to Linux.
     shim: Path | None
     firmware: Path
@@ -56,6 +57,8 @@ class Board:
     #: Further arguments of the kernel, and of the emulator.
     arguments: tuple[str, ...] = ()
     emulator: tuple[str, ...] = ()
+    #: Whether it has a second link, to a remote that is a machine of its own: ivshmem.py.
+    ivshmem: bool = False
 
     def with_tree(self, name: str) -> Board:
         """The same with another tree: "merged" is the board itself, "reserved" has no more of
@@ -67,6 +70,10 @@ class Board:
             cores=2 if name == "sim" else 1,
             shim=None if name == "rproc" else self.shim,
         )
+
+    def machine(self) -> Board:
+        """An ordinary machine of QEMU instead: it has no remote."""
+        return dataclasses.replace(self, dtb=None, shim=None)
 
     def with_systemd(self) -> Board:
         """The same where systemd is the first process."""
@@ -85,6 +92,8 @@ class Board:
         board = self.with_tree(TREE_OF_TEST.get(name, "sim"))
         if name.startswith("test_systemd"):
             return board.with_systemd()
+        if name == "test_ivshmem":
+            return dataclasses.replace(board, ivshmem=True)
         return board.with_virtio() if name.startswith("test_virtio") else board
 
 
@@ -99,6 +108,7 @@ TREE_OF_TEST = {
     "test_bringup": "rproc",
     "test_documents": "merged",
     "test_handoff": "merged",
+    "test_ivshmem": "merged",
     "test_mailbox_styles": "styles",
     "test_monitor": "merged",
     "test_overlay_apply": "reserved",
@@ -127,6 +137,7 @@ WANTED_OF_TEST: dict[str, tuple[str, ...]] = {
     ),
     # The kernel with checkers has no control groups: the units tell nothing of the module.
     **dict.fromkeys(("test_systemd", "test_systemd_handoff"), ("CONFIG_CGROUPS=y",)),
+    "test_ivshmem": ("CONFIG_PCI_MSI=y", "CONFIG_PCI_HOST_GENERIC=y"),
     "test_vhost": ("CONFIG_VHOST_VSOCK=m",),
     **dict.fromkeys(
         ("test_virtio", "test_virtio_bench"),

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.amp import ivshmem
 from tests.amp.build import BUILD, LINUX_ENTRY, MACHINE, MACHINE_BARE, Board, archive, join
 from tests.amp.say import say
 
@@ -40,7 +42,11 @@ def boot(board: Board, command: str, *, timeout: float, show: bool = False) -> O
     is in seconds and includes the boot. With *show* the console is copied to stdout.
     """
     token = f"amp-{secrets.token_hex(8)}"
-    with _initramfs(board, command, token) as initramfs:
+    with contextlib.ExitStack() as stack:
+        initramfs = stack.enter_context(_initramfs(board, command, token))
+        if board.ivshmem:
+            more = ivshmem.emulator(stack.enter_context(ivshmem.served()))
+            board = replace(board, emulator=(*board.emulator, *more))
         process = subprocess.Popen(
             _command(board, initramfs, serial="stdio"),
             stdin=subprocess.DEVNULL,
@@ -52,6 +58,27 @@ def boot(board: Board, command: str, *, timeout: float, show: bool = False) -> O
         finally:
             process.kill()
             process.wait()
+
+
+def boot_linked(
+    board: Board, commands: Sequence[str], *, timeout: float, links: int = 1, show: bool = False
+) -> list[Outcome]:
+    """As :func:`boot`, of a machine for each command at once, with ivshmem links between them.
+
+    With *show* the first machine's console is copied to stdout.
+    """
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(commands)))
+        more: list[str] = []
+        for number in range(links):
+            path = stack.enter_context(ivshmem.served(remote=False))
+            more += ivshmem.emulator(path, number)
+        linked = replace(board, emulator=(*board.emulator, *more))
+        booted = [
+            pool.submit(boot, linked, command, timeout=timeout, show=show and not number)
+            for number, command in enumerate(commands)
+        ]
+        return [each.result() for each in booted]
 
 
 def shell(board: Board) -> None:
@@ -76,7 +103,8 @@ def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
         *MACHINE,
         *MACHINE_BARE,
         *board.emulator,
-        *("-dtb", str(board.dtb), "-initrd", str(initramfs)),
+        *(("-dtb", str(board.dtb)) if board.dtb else ()),
+        *("-initrd", str(initramfs)),
         *kernel,
         # Linux stays off core 1, which the remote has.
         *("-append", " ".join([*arguments, *board.arguments])),

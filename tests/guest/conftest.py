@@ -14,6 +14,7 @@ from rslctl.linux.host import Host
 from tests.command_line import Rslctl
 from tests.command_line import rslctl as rslctl
 from tests.guest.remote import MAGIC, Remote
+from tests.guest.support import BOARD, LINK
 
 ALL = 0xFFFFFFFF
 
@@ -21,9 +22,9 @@ ALL = 0xFFFFFFFF
 @pytest.fixture
 def link(rslctl: Rslctl) -> Iterator[mbox.LinkDevice]:
     """The link, up, with a remote that answers every vector."""
-    status, _, err = rslctl("setup", "--board", "qemu-virt")
+    status, _, err = rslctl("setup", "--board", BOARD)
     assert status == 0, err
-    found = mbox.pick(Host(), "rpu0")
+    found = mbox.pick(Host(), LINK)
     remote = Remote(found)
     Remote.until(lambda: remote.magic() == MAGIC, "the remote did not start")
     remote.answer(ALL)

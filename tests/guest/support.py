@@ -19,7 +19,11 @@ BRIEF = bool(os.environ.get("BRIEF"))
 #: What begins a virtio-mmio header: "virt".
 VIRTIO_MAGIC = 0x74726976
 
-DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_doorbell")
+#: The board whose link the tests use, and the link's name.
+BOARD = os.environ.get("RSL_TEST_BOARD", "qemu-virt")
+LINK = "vm0" if BOARD == "ivshmem" else "rpu0"
+#: The size of its shared memory in bytes.
+MEMORY_SIZE = 0x3F0000 if BOARD == "ivshmem" else 0x1000000
 
 
 def raises(number: int) -> pytest.RaisesExc[OSError]:
@@ -32,14 +36,19 @@ def readable(fd: int, timeout: float = 10) -> bool:
     return bool(select.select([fd], [], [], timeout)[0])
 
 
+def _device() -> Path:
+    """The directory of the device that the link's driver is bound to."""
+    return Path(mbox.CLASS, mbox.pick(Host(), LINK).device, "device").resolve()
+
+
 def device_name() -> str:
-    """The platform device of the link."""
-    (name,) = [path.name for path in Path("/sys/bus/platform/devices").glob("*.rsl-mbox")]
-    return name
+    """The name of the device that the link's driver is bound to."""
+    return _device().name
 
 
 def unbind() -> None:
-    (DRIVER / "unbind").write_text(device_name())
+    device = _device()
+    (device / "driver/unbind").write_text(device.name)
 
 
 def header(name: str) -> int:

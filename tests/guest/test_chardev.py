@@ -20,7 +20,7 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import raises, unbind
+from tests.guest.support import BOARD, LINK, MEMORY_SIZE, raises, unbind
 
 PAGE = mmap.PAGESIZE
 
@@ -244,9 +244,13 @@ def test_a_blocking_read_waits_for_a_notification(fd: int, link: mbox.LinkDevice
 
 def test_info_tells_what_the_link_has(fd: int, link: mbox.LinkDevice) -> None:
     info = uapi.INFO.unpack(fcntl.ioctl(fd, uapi.IOC_INFO, bytes(uapi.INFO.size)))
-    assert info[:3] == (uapi.FEATURE_MEMORY | uapi.FEATURE_MASK_IRQ, 0x70000000, 0x1000000)
+    features = uapi.FEATURE_MEMORY | uapi.FEATURE_MASK_IRQ
+    features |= uapi.FEATURE_CACHED if BOARD == "ivshmem" else 0
+    assert info[0] == features
+    assert info[1:3] == (link.memory_base, MEMORY_SIZE)
+    assert BOARD == "ivshmem" or link.memory_base == 0x70000000
     assert info[3:5] == (4, uapi.MAX_BINDINGS)
-    assert info[5].rstrip(b"\0") == b"rpu0"
+    assert info[5].rstrip(b"\0") == LINK.encode()
     assert set(info[6:]) == {0}
     assert link.vectors == 4
 
@@ -273,18 +277,18 @@ def test_the_sysfs_attribute_refuses_what_is_no_vector(link: mbox.LinkDevice, te
 
 
 def test_the_mapping_is_the_memory_that_the_remote_sees(fd: int, remote: Remote) -> None:
-    with mmap.mmap(fd, 0x1000000) as memory:
+    with mmap.mmap(fd, MEMORY_SIZE) as memory:
         memory[1:70] = bytes(range(69))  # unaligned on purpose
         assert memory[1:70] == bytes(range(69))
-        assert int.from_bytes(memory[0xFFF000:0xFFF004], "little") == remote.magic()
+        assert int.from_bytes(memory[MEMORY_SIZE - PAGE :][:4], "little") == remote.magic()
 
 
 @pytest.mark.parametrize(
     ("length", "offset", "flags", "protection", "number"),
     [
-        (PAGE, 0x1000000, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
-        (2 * PAGE, 0x1000000 - PAGE, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
-        (0x1000000 + PAGE, 0, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (PAGE, MEMORY_SIZE, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (2 * PAGE, MEMORY_SIZE - PAGE, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
+        (MEMORY_SIZE + PAGE, 0, mmap.MAP_SHARED, mmap.PROT_READ, errno.EINVAL),
         (PAGE, 0, mmap.MAP_PRIVATE, mmap.PROT_READ, errno.EINVAL),
         (PAGE, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_EXEC, errno.EPERM),
     ],
@@ -311,8 +315,8 @@ def test_a_read_only_file_neither_kicks_nor_maps_writable(link: mbox.LinkDevice)
         os.write(reader, uapi.MASK.pack(1))
     with raises(errno.EACCES):
         mmap.mmap(reader, PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    with mmap.mmap(reader, 0x1000000, prot=mmap.PROT_READ) as memory:
-        assert memory[0xFFF000:0xFFF004] == b"RREM"
+    with mmap.mmap(reader, MEMORY_SIZE, prot=mmap.PROT_READ) as memory:
+        assert memory[MEMORY_SIZE - PAGE :][:4] == b"RREM"
     os.close(reader)
 
 

@@ -20,7 +20,7 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import DRIVER, device_name, readable, unbind
+from tests.guest.support import device_name, readable, unbind
 from tests.guest.test_eventfd import bind, bound
 from tests.guest.test_memory import window
 from tests.guest.vsock_driver import BUFFER_SIZE, PORT, RX, TX, Driver, Layout
@@ -263,7 +263,7 @@ def test_after_the_end_of_the_link_vhost_reaches_nobody(
     fails(start_client(served, rounds=1, timeout=2), "ETIMEDOUT")
     # It still has the memory, which stays reserved, and has put a packet there.
     assert served.driver.rx.used_index != used
-    (DRIVER / "bind").write_text(name)
+    Path("/sys/bus/platform/drivers/rsl_mbox_doorbell/bind").write_text(name)
     # The link that came back is another one for it.
     again = mbox.pick(Host(), link.name)
     fails(start_client(served, rounds=1, timeout=2), "ETIMEDOUT")

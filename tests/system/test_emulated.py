@@ -58,6 +58,12 @@ def test_the_demo_works() -> None:
     run(board().with_virtio(), "sh /guest/tests/guest/demo.sh", 300)
 
 
+def test_the_demo_of_two_virtual_machines_works() -> None:
+    commands = [f"sh /guest/tests/guest/demo_vm.sh {role}" for role in ("daemon", "remote")]
+    for outcome in qemu.boot_linked(board().machine(), commands, timeout=600):
+        assert outcome.passed, f"status {outcome.status}\n{outcome.console}"
+
+
 def test_a_command_that_fails_in_the_board_is_not_taken_for_a_success() -> None:
     outcome = qemu.boot(board(), "echo amp 0; false", timeout=120)
     assert (outcome.status, outcome.passed) == (1, False)

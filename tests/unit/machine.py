@@ -13,7 +13,11 @@ from rslctl.profile import reader
 from rslctl.setup.journal import STATE
 
 #: The boards that come with rslctl and are not only played.
-REAL_BOARDS = [name for name in reader.built_in() if name != "sim"]
+REAL_BOARDS = [name for name in reader.built_in() if name != "sim" and reader.load(name).has_tree]
+
+
+#: The address of the machine's ivshmem device.
+PCI = "0000:00:04.0"
 
 
 class Machine:
@@ -86,6 +90,33 @@ class Machine:
         device = self.path("/sys/bus/platform/devices/8020040.rsl-mbox")
         self.path(f"{base}/device").symlink_to(device)
         self.write(f"/dev/rsl_mbox{number}", b"")
+        return self
+
+    def with_ivshmem(self, *, bound: bool = True, address: str = PCI) -> Machine:
+        """An ivshmem device as PCI shows it, bound and with the first link, or neither.
+
+        It plays drivers/pci/pci-sysfs.c and kmod/rsl_mbox/ivshmem.c. What is written changes
+        nothing else: no driver comes and goes.
+        """
+        directory = f"/sys/devices/pci0000:00/{address}"
+        for name, value in {"vendor": "0x1af4", "device": "0x1110"}.items():
+            self.write(f"{directory}/{name}", f"{value}\n")
+        device = self.path(f"/sys/bus/pci/devices/{address}")
+        device.parent.mkdir(parents=True, exist_ok=True)
+        device.symlink_to(self.path(directory))
+        if bound:
+            driver = self.write("/sys/bus/pci/drivers/rsl_mbox_ivshmem/bind", "").parent
+            self.write("/sys/bus/pci/drivers/rsl_mbox_ivshmem/unbind", "")
+            (device / "driver").symlink_to(driver)
+            for name, value in {"role": "none", "peer": "none", "position": "3"}.items():
+                self.write(f"{directory}/{name}", f"{value}\n")
+            self.with_link(address)
+            base = "/sys/class/rsl_mbox/rsl_mbox0"
+            self.write(f"{base}/memory_size", "0x3f0000\n")
+            self.write(f"{base}/transport", "ivshmem\n")
+            link = self.path(f"{base}/device")
+            link.unlink()
+            link.symlink_to(self.path(directory))
         return self
 
     def with_eventfds(self, vector: int | None = None) -> Machine:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rslctl.profile import reader
 
 from tests.command_line import write_starter
 from tests.unit import REPOSITORY
+from tests.unit.machine import REAL_BOARDS
 
 SCRIPTS = REPOSITORY / "tools/bringup"
 
@@ -117,7 +117,7 @@ def test_a_broken_note_of_a_process_is_nobodys(tmp_path: Path, run: Run, text: s
 
 
 def test_every_board_with_hardware_has_its_bring_up_script() -> None:
-    boards = {name for name in reader.built_in() if name != "sim"}
+    boards = set(REAL_BOARDS)
     assert {path.name for path in SCRIPTS.iterdir()} == {*boards, "common.sh"}
     for name in boards:
         assert f"\nBOARD={name}\n" in (SCRIPTS / name).read_text()

@@ -32,6 +32,21 @@ def test_a_board_without_hardware_is_not_set_up(rslctl: Rslctl, machine: Machine
         )
 
 
+def test_a_board_without_a_device_tree_has_no_overlay(rslctl: Rslctl) -> None:
+    for words in (("overlay",), ("remote-dt",), ("overlay", "apply"), ("overlay", "remove")):
+        status, _, err = rslctl(*words, "--board", "ivshmem")
+        assert (status, err) == (
+            1,
+            "rslctl: board 'ivshmem' has no device tree: its links are of PCI devices\n"
+            "hint: no overlay is needed: rslctl setup --board ivshmem\n",
+        )
+
+
+def test_a_link_to_another_machine_has_one_transport(rslctl: Rslctl) -> None:
+    status, _, err = rslctl("setup", "--board", "ivshmem", "--transport", "doorbell")
+    assert (status, "of board 'ivshmem' have no other than ivshmem" in err) == (2, True)
+
+
 def test_a_board_is_taken_on_the_transport_that_is_asked_for() -> None:
     assert chosen("zcu102", None, Host()).links[0].transport == "mailbox"
     assert chosen("zcu102", "doorbell", Host()).links[0].transport == "doorbell"

@@ -9,12 +9,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from rslctl.daemon import descriptors
+from rslctl.daemon import descriptors, manifest
 from rslctl.errors import RslError
 from rslctl.profile import reader
+from rslctl.region import Region
 
 from tests.command_line import Rslctl
-from tests.unit.machine import Machine
+from tests.unit.machine import PCI, Machine
 
 
 def test_a_link_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +53,22 @@ def test_the_names_of_descriptors_are_known_before_they_are_made(machine: Machin
     rings = ["notify0", "notify1", "kick0", "kick1"]
     source = descriptors.Source(machine.host, "rpu0", eventfds=True)
     assert source.names == ["shmem", *rings, "manifest"]
+
+
+def test_addresses_of_a_link_to_another_machine_count_from_its_memory(machine: Machine) -> None:
+    machine.with_ivshmem()
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/label", "vm0\n")
+    for board, role in (("ivshmem", "daemon"), ("ivshmem-remote", "remote")):
+        machine.with_facts("vm0", board=board, transport="ivshmem", node=PCI, style="rsl")
+        machine.write("/run/rslctl/vm0.json", '{"complete": true, "entries": []}')
+        about = descriptors.Source(machine.host, None, eventfds=False).about
+        assert (about.role, about.transport, about.memory) == (
+            role,
+            "ivshmem",
+            Region(0, 0x3F0000),
+        )
+        document = manifest.document(about, [])
+        assert document["memory"]["remote_base"] == 0
 
 
 def test_a_link_that_is_named_need_not_be_up_yet(machine: Machine) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ctypes.util
 import sys
+import threading
+import time
 
 import pytest
 from rslctl.errors import RslError, WaitTimeoutError
@@ -34,6 +36,36 @@ def test_a_device_is_found_below_its_parent_by_its_subsystem(machine: Machine) -
     assert devices.below(machine.host, "rsl_mbox", PARENT) == "rsl_mbox0"
     assert devices.below(machine.host, "uio", PARENT) is None
     assert devices.below(machine.host, "rsl_mbox", "/sys/bus/platform/devices/other") is None
+
+
+@pytest.mark.parametrize("udev", [True, False])
+def test_a_change_is_over_when_udev_has_processed_it(machine: Machine, udev: bool) -> None:
+    machine.with_link()
+    entry = machine.write("/run/udev/data/c240:0", "old")
+    if udev:
+        machine.write("/run/udev/control", "")
+    written = threading.Event()
+
+    def process() -> None:
+        time.sleep(0.2)
+        new = entry.with_name("new")
+        new.write_text("new")
+        written.set()
+        new.rename(entry)
+
+    thread = threading.Thread(target=process)
+    with devices.changing(machine.host, "rsl_mbox", "rsl_mbox0", 20):
+        thread.start()
+    assert written.is_set() == udev
+    thread.join()
+
+
+def test_an_udev_that_does_nothing_is_not_waited_for_longer(machine: Machine) -> None:
+    machine.with_link().write("/run/udev/control", "")
+    began = time.monotonic()
+    with devices.changing(machine.host, "rsl_mbox", "rsl_mbox0", 0.1):
+        pass
+    assert 0.1 <= time.monotonic() - began < 10
 
 
 needs_libudev = pytest.mark.skipif(

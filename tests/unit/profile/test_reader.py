@@ -367,3 +367,55 @@ def test_firmware_is_below_its_directory(name: str) -> None:
     text = f'\n[link.remoteproc]\nnode = "&r5f0"\nfirmware = "{name}"\n'
     with pytest.raises(RslError, match="is not the name of a file below /lib/firmware"):
         parse(PROFILE + text)
+
+
+IVSHMEM = """\
+description = "two machines"
+
+[[link]]
+name = "vm0"
+
+[link.ivshmem]
+size = 0x100000
+vectors = 2
+role = "remote"
+"""
+
+
+def test_a_link_to_another_machine_has_the_memory_before_the_table() -> None:
+    board = parse(IVSHMEM)
+    (link,) = board.links
+    assert link.ivshmem == model.Ivshmem(vectors=2, role="remote")
+    assert (link.memory, link.vectors, link.transport) == (Region(0, 0xF0000), 2, "ivshmem")
+    assert (link.seen(link.memory), link.offers) == (link.memory, {})
+    assert (board.has_tree, board.compatible) == (False, ())
+    by = parse(f'{IVSHMEM}address = "0000:00:04.0"\n').links[0].ivshmem
+    assert by == model.Ivshmem(2, "remote", "0000:00:04.0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("0x100000", "0x30000", "size: 0x30000 is not a power of two"),
+        ("0x100000", "0x10000", "size: 0x10000 is not between 0x20000"),
+        ("vectors = 2", "vectors = 33", "vectors: 0x21 is not between 0x1 and 0x20"),
+        ('"remote"', '"guest"', "role: 'guest' is not one of 'daemon', 'remote'"),
+        ("size", 'address = "4.0"\nsize', "address: '4.0' is no PCI address, as '0000:00:04.0'"),
+        ("size", 'address = "0000:00:04.0"\ninstance = 1\nsize', "instance: goes without address"),
+        ("[link.iv", "[link.memory]\nbase = 0\nsize = 0x1000\n[link.iv", "memory"),
+        ("[[link]]", 'compatible = "x"\n[[link]]', "compatible"),
+    ],
+)
+def test_what_no_link_to_another_machine_can_be_is_told(old: str, new: str, said: str) -> None:
+    with pytest.raises(RslError, match=re.escape(said)):
+        parse(IVSHMEM.replace(old, new, 1))
+
+
+def test_links_of_a_board_are_all_to_other_machines_or_none() -> None:
+    other = PROFILE[PROFILE.index("[[link]]") :]
+    with pytest.raises(RslError, match="a board has links of ivshmem or others, not both"):
+        parse(IVSHMEM + other)
+    second = IVSHMEM[IVSHMEM.index("[[link]]") :].replace("vm0", "vm1").replace("remote", "daemon")
+    with pytest.raises(RslError, match="ivshmem: is the device of another link, too"):
+        parse(IVSHMEM + second)
+    assert len(parse(f"{IVSHMEM}{second}instance = 1\n").links) == 2

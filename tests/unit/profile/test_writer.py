@@ -14,6 +14,8 @@ from rslctl.profile.model import Board, Channels, NodeRef, Remoteproc, RemoteSid
 from rslctl.profile.writer import Comments
 from rslctl.region import Region
 
+from tests.unit.machine import REAL_BOARDS
+
 NONE = Comments()
 
 
@@ -32,7 +34,7 @@ def bare(board: Board) -> Board:
     )
 
 
-@pytest.mark.parametrize("name", [each for each in reader.built_in() if each != "sim"])
+@pytest.mark.parametrize("name", REAL_BOARDS)
 def test_what_is_written_is_read_the_same(name: str) -> None:
     board = bare(reader.load(name))
     assert written(board) == board

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "region": "",
     "tables": "",
     "linux": "errors region",
+    "ivshmem": "errors linux",
     "client": "errors linux",
     "profile": "errors region linux",
     "devicetree": "errors region linux profile",
@@ -28,7 +29,8 @@ MAY_IMPORT = {
     "boot": "errors region linux profile devicetree setup",
     "bench": "errors region tables linux profile devicetree setup",
     "virtio": "errors region linux profile client",
-    "cli": "errors region tables linux client profile devicetree setup daemon boot bench virtio",
+    "cli": "errors region tables linux ivshmem client profile devicetree setup daemon boot bench "
+    "virtio",
 }
 
 

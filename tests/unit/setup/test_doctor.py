@@ -11,7 +11,14 @@ import pytest
 from rslctl.devicetree import tree
 from rslctl.linux.host import Host
 from rslctl.profile import model
-from rslctl.setup import checks, doctor, host_checks, remote_checks, virtio_checks
+from rslctl.setup import (
+    checks,
+    doctor,
+    host_checks,
+    ivshmem_checks,
+    remote_checks,
+    virtio_checks,
+)
 from rslctl.setup.checks import Finding
 from rslctl.virtio import headers
 
@@ -141,7 +148,7 @@ def test_one_link_is_looked_at_alone(machine: Machine, rslctl: Rslctl) -> None:
 def test_the_document_lists_what_is_found_and_every_finding_is_provoked() -> None:
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
     provoked = {check for check, _, _, _ in PROVOKED} | {"entropy", "permission", "run"}
-    modules = (doctor, checks, host_checks, remote_checks, virtio_checks)
+    modules = (doctor, checks, host_checks, ivshmem_checks, remote_checks, virtio_checks)
     source = "".join(Path(str(each.__file__)).read_text() for each in modules)
     named = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
     # What is installed for the boot loader is looked at by rslctl.boot.installed.

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import ClassVar
 
 from rslctl.errors import RslError, os_error
-from rslctl.linux import devices, mbox, modules, platform_bus, uapi, uio
+from rslctl.linux import bus, devices, mbox, modules, uapi, uio
 from rslctl.linux.host import Host
 from rslctl.setup import lock
 from rslctl.setup.journal import Journal, UndoPlan
@@ -173,9 +173,9 @@ class Uio(NotificationPath):
     stamps = False
 
     def open(self, stack: contextlib.ExitStack) -> None:
-        node = platform_bus.node_of(self.host, f"{mbox.CLASS}/{self.link.device}/device")
+        node = bus.node_of(self.host, f"{mbox.CLASS}/{self.link.device}/device")
         offset, value = self._doorbell(node)
-        device = platform_bus.at(self.host, node)
+        device = bus.at(self.host, node)
         stack.enter_context(_given_to_uio(self.host, self.link, device))
         found = uio.of_device(self.host, device)
         if found is None:
@@ -273,8 +273,8 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
     """
     names = modules.needed(host, uio.DRIVER)
     absent = [name for name in names if not modules.loaded(host, name)]
-    driver = platform_bus.driver_of(host, device) or ""
-    override = platform_bus.override(host, device)
+    driver = bus.driver_of(host, device) or ""
+    override = bus.override(host, device)
     bound = {"device": device, "driver": uio.DRIVER, "before": driver, "override": override}
     node = host.stat(link.node)
     signals = {number: signal.signal(number, _ended) for number in _SIGNALS}
@@ -289,9 +289,9 @@ def _given_to_uio(host: Host, link: mbox.LinkDevice, device: str) -> Iterator[No
                     _journaled(undoing, journal, ModuleLoaded, {"modules": absent})
                     modules.load(host, uio.DRIVER, hint="is it built for this kernel?")
                 _journaled(undoing, journal, DriverBound, bound)
-                platform_bus.unbind(host, device, driver)
-                platform_bus.set_override(host, device, uio.DRIVER)
-                platform_bus.bind(host, device, uio.DRIVER)
+                bus.unbind(host, device, driver)
+                bus.set_override(host, device, uio.DRIVER)
+                bus.bind(host, device, uio.DRIVER)
                 yield
             finally:
                 # Finish the undoing, even if that takes a moment longer.

@@ -22,6 +22,8 @@ SECTIONS = {
         "vectors, doorbells.",
     },
     "Bring its links up": {
+        "ivshmem-server": "Connect virtual machines by the shared memory and the doorbells of "
+        "QEMU's ivshmem.",
         "remote": "Start, stop and look at the remote of a link.",
         "setup": "Bring the links of a board up.",
         "teardown": "Undo what setup did, in reverse order, and nothing else.",
@@ -48,6 +50,7 @@ _PLACES = {
     **quick.COMMANDS,
     "bench": "bench.bench",
     "boards": "boards.app",
+    "ivshmem-server": "ivshmem_server.ivshmem_server",
     "layout": "layout.layout",
     "monitor": "monitor.monitor",
     "overlay": "overlay.app",

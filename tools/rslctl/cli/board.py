@@ -10,6 +10,21 @@ from rslctl.profile import reader
 from rslctl.profile.model import TRANSPORTS, Board
 
 
+def described(board: str, transport: str | None, machine: Host) -> Board:
+    """As :func:`chosen`, for a board whose links a device tree describes.
+
+    Raises:
+        RslError: as :func:`chosen`, or no device tree does.
+    """
+    loaded = chosen(board, transport, machine)
+    if not loaded.has_tree:
+        raise RslError(
+            f"board {loaded.name!r} has no device tree: its links are of PCI devices",
+            hint=f"no overlay is needed: rslctl setup --board {board}",
+        )
+    return loaded
+
+
 def chosen(board: str, transport: str | None, machine: Host) -> Board:
     """Load the profile *board* of *machine*, with *transport* instead of its own if one is given.
 
@@ -27,4 +42,8 @@ def chosen(board: str, transport: str | None, machine: Host) -> Board:
         return loaded
     if transport not in TRANSPORTS:
         raise UsageError(f"--transport: {transport!r} is not one of {', '.join(TRANSPORTS)}")
+    if not loaded.has_tree:
+        raise UsageError(
+            f"--transport: the links of board {loaded.name!r} have no other than ivshmem"
+        )
     return overlay.choose(loaded, transport)

@@ -157,11 +157,14 @@ class Source:
 
 def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
     board, profile = known(host, device.name)
+    other = profile.ivshmem if profile else None
     memory = None
     if device.memory_size:
-        memory = Region(mbox.memory_base(host, device), device.memory_size)
+        # Two virtual machines have it at addresses that are of no use to each other.
+        base = 0 if other else mbox.memory_base(host, device)
+        memory = Region(base, device.memory_size)
     return manifest.About(
-        role=manifest.ROLES[0],
+        role=other.role if other else manifest.ROLES[0],
         link=device.name,
         transport=device.transport,
         vectors=device.vectors,

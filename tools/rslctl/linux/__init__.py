@@ -7,6 +7,7 @@ here knows of boards or profiles.
 
 __all__ = [
     "atomic",
+    "bus",
     "command",
     "devices",
     "fd_passing",
@@ -14,11 +15,11 @@ __all__ = [
     "host",
     "inotify",
     "iomem",
+    "ivshmem",
     "kernel_log",
     "listening",
     "mbox",
     "modules",
-    "platform_bus",
     "remoteproc",
     "sd_notify",
     "syscalls",

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rslctl.errors import RslError, WaitTimeoutError
 from rslctl.linux.host import Host
@@ -13,6 +14,8 @@ from rslctl.linux.host import Host
 _UDEV = "/run/udev/control"
 #: Seconds after which it is looked anew, though no event came.
 _INTERVAL = 0.1
+#: Seconds between two looks at what udev does within milliseconds.
+_SHORT = 0.005
 
 
 def is_ready(host: Host, subsystem: str, device: str) -> bool:
@@ -21,6 +24,26 @@ def is_ready(host: Host, subsystem: str, device: str) -> bool:
         return False
     number = host.read_text(f"/sys/class/{subsystem}/{device}/dev")
     return not host.exists(_UDEV) or host.exists(f"/run/udev/data/c{number}")
+
+
+@contextlib.contextmanager
+def changing(host: Host, subsystem: str, device: str, timeout: float) -> Iterator[None]:
+    """Wait after the block until udev, if it runs, has processed an event that the block causes.
+
+    Until then udev may change the owner and the mode of the device's node. *timeout* is the longest
+    wait, in seconds.
+    """
+    entry = f"/run/udev/data/c{host.read_text(f'/sys/class/{subsystem}/{device}/dev')}"
+
+    def stamp() -> tuple[int, int] | None:
+        found = host.stat(entry)
+        return (found.st_ino, found.st_mtime_ns) if found else None
+
+    before = stamp()
+    yield
+    deadline = time.monotonic() + timeout
+    while host.exists(_UDEV) and stamp() == before and time.monotonic() < deadline:
+        time.sleep(_SHORT)
 
 
 def below(host: Host, subsystem: str, parent: str) -> str | None:

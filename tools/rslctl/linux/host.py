@@ -237,7 +237,8 @@ class Host:
         """
         self.watch(f"write {text.strip()!r} to '{self.where(name)}'")
         try:
-            fd = self.open(name, os.O_WRONLY)
+            # As a shell opens it: sysfs does not care, and files that play it do.
+            fd = self.open(name, os.O_WRONLY | os.O_TRUNC)
             try:
                 os.write(fd, text.encode())
             finally:

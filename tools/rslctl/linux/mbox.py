@@ -10,7 +10,7 @@ import select
 import time
 
 from rslctl.errors import RslError, WaitTimeoutError, os_error
-from rslctl.linux import platform_bus
+from rslctl.linux import bus
 from rslctl.linux.host import Host
 from rslctl.linux.uapi import (
     BINDING,
@@ -136,15 +136,20 @@ def _base(host: Host, device: str) -> int | None:
 
 
 def at(host: Host, node: str) -> LinkDevice | None:
-    """Return the link of a device tree node; None if it has no link."""
+    """Return the link of a device tree node or of a PCI address; None if it has no link."""
     return next(
-        (
-            link
-            for link in find(host)
-            if platform_bus.node_of(host, f"{CLASS}/{link.device}/device") == node
-        ),
+        (link for link in find(host) if bus.is_at(host, f"{CLASS}/{link.device}/device", node)),
         None,
     )
+
+
+def set_name(host: Host, link: LinkDevice, name: str) -> None:
+    """Give a link that no device tree names another name.
+
+    Raises:
+        RslError: the kernel refuses.
+    """
+    host.write_attribute(f"{CLASS}/{link.device}/label", name)
 
 
 def pick(host: Host, name: str | None) -> LinkDevice:

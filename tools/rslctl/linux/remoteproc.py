@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rslctl.errors import RslError
-from rslctl.linux import kernel_log, platform_bus
+from rslctl.linux import bus, kernel_log
 from rslctl.linux.host import Host
 
 CLASS = "/sys/class/remoteproc"
@@ -62,7 +62,7 @@ def _read(host: Host, device: str) -> RemoteProcessor:
         state=host.read_text(f"{directory}/state"),
         firmware=host.read_text(f"{directory}/firmware"),
         recovers=_recovers(host, directory),
-        node=platform_bus.node_of(host, f"{directory}/device"),
+        node=bus.node_of(host, f"{directory}/device"),
     )
 
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 from rslctl.errors import RslError
-from rslctl.linux import platform_bus
+from rslctl.linux import bus
 from rslctl.linux.host import Host
 from rslctl.region import Region
 
@@ -93,6 +93,6 @@ def _read(host: Host, device: str) -> UioDevice:
     return UioDevice(
         device=device,
         name=host.read_text(f"{directory}/name"),
-        node=platform_bus.node_of(host, f"{directory}/device"),
+        node=bus.node_of(host, f"{directory}/device"),
         maps=tuple(Region(number(f"{each}/addr"), number(f"{each}/size")) for each in maps),
     )

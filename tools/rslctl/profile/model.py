@@ -26,8 +26,10 @@ TX_DONE = ("controller", "client")
 #: The modes of a cluster of remotes, for those that have modes.
 MODES = ("split", "lockstep", "single-cpu", "single-core")
 
-#: The names of the transports.
+#: The names of the transports that a device tree describes.
 TRANSPORTS = ("mailbox", "doorbell")
+#: The transport of a link to another virtual machine, and of one that two programs play.
+IVSHMEM, SIM = "ivshmem", "sim"
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,23 @@ class Doorbell:
     offsets: tuple[tuple[str, int], ...] = ()
     #: The bits of the status register that belong to each vector.
     status_masks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ivshmem:
+    """A link to another virtual machine, by QEMU's PCI device ivshmem-doorbell."""
+
+    vectors: int
+    #: The side of this machine: a key of :data:`rslctl.linux.ivshmem.ROLES`.
+    role: str
+    #: The PCI address of the device; "" for the one that is number *instance* by address.
+    address: str = ""
+    instance: int = 0
+
+    @property
+    def device(self) -> tuple[str, int]:
+        """What tells the device."""
+        return self.address, self.instance
 
 
 #: The description of a transport: of any mailbox, and of any transport.
@@ -191,6 +210,9 @@ class Link:
     sim: int = 0
     #: The nodes of the base tree whose devices the remote's program uses, so Linux must not.
     remote_devices: tuple[NodeRef, ...] = ()
+    #: What the link has instead of a transport, if it is one to another virtual machine. The
+    #: addresses of its memory count from the first byte of that.
+    ivshmem: Ivshmem | None = None
 
     @property
     def by(self) -> Transport:
@@ -222,7 +244,7 @@ class Link:
         """The memory that the remote reaches."""
         if self.remote and self.remote.ranges:
             return self.remote.ranges
-        if self.sim:
+        if self.sim or self.ivshmem:
             return BITS_64
         return CORES[self.core].ranges if self.core else BITS_32
 
@@ -242,6 +264,8 @@ class Link:
         """The number of vectors in each direction."""
         if self.sim:
             return self.sim
+        if self.ivshmem:
+            return self.ivshmem.vectors
         by = self.by
         if isinstance(by, Doorbell):
             return len(by.kick_values)
@@ -255,6 +279,7 @@ class Board:
     name: str
     description: str
     #: Entries of "compatible" of the root node; the machine has to have at least one of them.
+    #: None for links to other virtual machines, which no device tree describes.
     compatible: tuple[str, ...]
     links: tuple[Link, ...]
     #: The nodes of the base tree that the overlay disables, and those that it enables.
@@ -266,6 +291,11 @@ class Board:
     interrupt_parent: NodeRef | None = None
     #: #interrupt-cells of the interrupt controller.
     interrupt_cells: int = 3
+
+    @property
+    def has_tree(self) -> bool:
+        """Whether a device tree describes the links."""
+        return not any(link.ivshmem for link in self.links)
 
     def too_large(self, address: int, size: int) -> list[str]:
         """Return a message for each address or size that does not fit into this many cells.
@@ -321,7 +351,7 @@ def clashes(links: tuple[Link, ...]) -> list[Clash]:
     """Return the resources that two links of a board use both."""
     found = []
     for at, link in enumerate(links):
-        for other in links[:at]:
+        for other in links[:at] if not link.ivshmem else ():
             found += [
                 Clash(
                     at,
@@ -339,6 +369,9 @@ def clashes(links: tuple[Link, ...]) -> list[Clash]:
                     check = want[0]
                     text = f"{' '.join(map(str, want[1:]))} is used by link {other.name}"
                     found.append(Clash(at, name, check, text))
+        devices = [other.ivshmem.device for other in links[:at] if other.ivshmem]
+        if link.ivshmem and link.ivshmem.device in devices:
+            found.append(Clash(at, "ivshmem", "device", "is the device of another link, too"))
         agents = [each.agent for each in map(_ipi, links) if each]
         ipi = _ipi(link)
         if ipi and ipi.remote in agents:

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rslctl.errors import RslError, os_error
-from rslctl.linux import given_file
+from rslctl.linux import bus, given_file, ivshmem
 from rslctl.linux.host import Host
 from rslctl.linux.uapi import LABEL_SIZE, MAX_VECTORS
 from rslctl.profile import transports, virtio
 from rslctl.profile.cores import CORES, seen, spans
 from rslctl.profile.model import (
+    IVSHMEM,
     MODES,
+    SIM,
     STARTS,
     TRANSPORTS,
     Access,
     Board,
     Ipi,
+    Ivshmem,
     Link,
     NodeRef,
     Remoteproc,
@@ -167,10 +170,12 @@ def parse(document: Document, name: str) -> Board:
             says what would be right.
     """
     top = Table(document, (), document.values)
+    tables = document.values.get("link")
+    described = not any("ivshmem" in each for each in tables) if isinstance(tables, list) else True
     board = Board(
         name=name,
         description=top.text("description"),
-        compatible=tuple(top.texts("compatible")),
+        compatible=tuple(top.texts("compatible")) if described else (),
         disable=_nodes(top, "disable"),
         enable=_nodes(top, "enable"),
         cells=_cells(top),
@@ -194,6 +199,8 @@ def _links(top: Table) -> tuple[Link, ...]:
         if link.name in names:
             raise table.error("name", f"{link.name!r} is given to more than one link")
         names.add(link.name)
+        if bool(link.ivshmem) != bool(links[0].ivshmem):
+            raise table.error("", "a board has links of ivshmem or others, not both")
     for clash in clashes(links):
         key = _key(clash.key)
         if isinstance(links[clash.at].offers.get("mailbox"), Ipi) and key in TRANSPORTS:
@@ -221,11 +228,13 @@ def _link(table: Table) -> Link:
         raise table.error(
             "name", f"{shown(name)} is not 1 to {LABEL_SIZE - 1} of a-z, 0-9 and '_', as 'rpu0'"
         )
+    if table.optional("ivshmem"):
+        return _ivshmem_link(table, name)
     memory = _region(table.table("memory"))
     firmware = _region(table.table("firmware")) if table.optional("firmware") else None
     sim = _sim(table.table("sim")) if table.optional("sim") else 0
     offers, remote = ({}, None) if sim else transports.read(table)
-    names = list(offers) or ["sim"]
+    names = list(offers) or [SIM]
     transport = table.choice("transport", names) if table.optional("transport") else names[0]
     room = _remote_dt(table.table("remote-dt"), memory) if table.optional("remote-dt") else None
     made = _virtio(table, memory, room) if table.optional("virtio") else None
@@ -239,6 +248,39 @@ def _link(table: Table) -> Link:
     _check_remote(table, link)
     _check_regions(table, link)
     return link
+
+
+def _ivshmem_link(table: Table, name: str) -> Link:
+    """Read a link to another virtual machine; *name* is its name."""
+    made, size = _ivshmem(table.table("ivshmem"))
+    memory = Region(0, size - ivshmem.TABLE_SIZE)
+    room = _remote_dt(table.table("remote-dt"), memory) if table.optional("remote-dt") else None
+    devices = _virtio(table, memory, room) if table.optional("virtio") else None
+    access = _access(table.table("access")) if table.optional("access") else None
+    table.done()
+    return Link(name, memory, None, {}, IVSHMEM, None, devices, room, access=access, ivshmem=made)
+
+
+def _ivshmem(table: Table) -> tuple[Ivshmem, int]:
+    """Read the table of an ivshmem device: the device, and the size of its memory in bytes."""
+    address = table.text("address") if table.optional("address") else ""
+    numbered = table.optional("instance")
+    instance = table.integer("instance", 0, 255) if numbered else 0
+    made = Ivshmem(
+        table.integer("vectors", 1, MAX_VECTORS),
+        table.choice("role", list(ivshmem.ROLES)),
+        address,
+        instance,
+    )
+    size = table.integer("size", 2 * ivshmem.TABLE_SIZE, 2**62)
+    if address and not bus.is_pci(address):
+        raise table.error("address", f"{shown(address)} is no PCI address, as '0000:00:04.0'")
+    if address and numbered:
+        raise table.error("instance", "goes without address: either tells the device")
+    if size & (size - 1):
+        raise table.error("size", f"{size:#x} is not a power of two, as a PCI device's memory is")
+    table.done()
+    return made, size
 
 
 def _key(name: str) -> str:

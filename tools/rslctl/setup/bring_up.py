@@ -19,10 +19,10 @@ from typing import Any
 
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
-from rslctl.linux import mbox, modules, platform_bus, uio
+from rslctl.linux import bus, ivshmem, mbox, modules, uio
 from rslctl.linux.host import Host
-from rslctl.profile.model import Board
-from rslctl.setup import checks, host_checks, steps
+from rslctl.profile.model import IVSHMEM, Board, Ivshmem
+from rslctl.setup import checks, host_checks, ivshmem_checks, steps
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.setup.steps import (
@@ -31,6 +31,7 @@ from rslctl.setup.steps import (
     DriverBound,
     ModuleLoaded,
     Ownership,
+    RoleTaken,
     Step,
     Target,
     Verified,
@@ -38,11 +39,16 @@ from rslctl.setup.steps import (
 
 MODULE = "rsl_mbox"
 #: The driver of a link's device, by transport.
-DRIVERS = {"mailbox": "rsl_mbox_mailbox", "doorbell": "rsl_mbox_doorbell"}
+DRIVERS = {
+    "mailbox": "rsl_mbox_mailbox",
+    "doorbell": "rsl_mbox_doorbell",
+    IVSHMEM: ivshmem.DRIVER,
+}
 
 #: The steps that can be undone, by their name in the journal.
 STEPS: dict[str, type[Step]] = {
-    step.name: step for step in (ModuleLoaded, DriverBound, DeviceOwned, RecoveryOff, RemoteStarted)
+    step.name: step
+    for step in (ModuleLoaded, DriverBound, RoleTaken, DeviceOwned, RecoveryOff, RemoteStarted)
 }
 
 #: Called after each step with its description, its result and its duration in seconds.
@@ -83,6 +89,8 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
     """
     host, board, link = target.host, target.board, target.link
     driver = DRIVERS[link.transport]
+    if link.ivshmem:
+        return _ivshmem_steps(target, link.ivshmem, firmware)
     there = DeviceThere(target, mbox.SUBSYSTEM, target.node)
     machine = target.machine
 
@@ -99,7 +107,7 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
         there,
     ]
     owned = [there]
-    if platform_bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER):
+    if bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER):
         mapped = DeviceThere(target, uio.SUBSYSTEM, target.memory_node)
         owned.append(mapped)
         result += [
@@ -113,6 +121,27 @@ def steps_for(target: Target, firmware: str | None) -> list[Step]:
     if target.ownership != Ownership():
         result += [DeviceOwned(target, each) for each in owned]
     return result + _remote_steps(target, firmware)
+
+
+def _ivshmem_steps(target: Target, by: Ivshmem, firmware: str | None) -> list[Step]:
+    """The steps of :func:`steps_for` for a link to another virtual machine."""
+    if firmware:
+        raise RslError(f"firmware {firmware!r}: the other virtual machine boots its own")
+    there = DeviceThere(target, mbox.SUBSYSTEM, target.node)
+    result: list[Step] = [
+        ModuleLoaded(target, MODULE, ivshmem.DRIVER),
+        DriverBound(target, target.node, ivshmem.DRIVER, MODULE, override=False),
+        there,
+        Verified(
+            target,
+            "memory and vectors as planned",
+            lambda: ivshmem_checks.device(target.host, target.link, target.node),
+        ),
+        RoleTaken(target, by.role),
+    ]
+    if target.ownership != Ownership():
+        result.append(DeviceOwned(target, there))
+    return result
 
 
 def _remote_steps(target: Target, firmware: str | None) -> list[Step]:

@@ -11,7 +11,7 @@ from typing import Literal
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree, parent
 from rslctl.errors import RslError
-from rslctl.linux import iomem, platform_bus
+from rslctl.linux import bus, iomem
 from rslctl.linux.host import DEVICE_TREE, Host
 from rslctl.profile.model import Board, Doorbell, Ipi, Link
 from rslctl.region import Region
@@ -183,10 +183,10 @@ def _controller(host: Host, tree: Tree, controller: str) -> Iterator[Finding]:
             "fix the label of the controller in the profile, rebuild the overlay and reboot",
         )
         return
-    path, device = controller, platform_bus.directory_of(host, controller)
+    path, device = controller, bus.directory_of(host, controller)
     while device is None and path not in ("/", ""):
         path = parent(path)
-        device = platform_bus.directory_of(host, path) if path != "/" else None
+        device = bus.directory_of(host, path) if path != "/" else None
     if device is None:
         disabled = "" if tree.enabled(controller) else ": it is disabled"
         yield Finding(
@@ -195,7 +195,7 @@ def _controller(host: Host, tree: Tree, controller: str) -> Iterator[Finding]:
             f"the kernel made no device of mailbox controller {controller}{disabled}",
             'set its status to "okay" (key "enable" of the profile) and reboot',
         )
-    elif platform_bus.driver_at(host, device) is None:
+    elif bus.driver_at(host, device) is None:
         driver = ", ".join(tree.texts(path, "compatible"))
         yield Finding(
             "probe",
@@ -223,8 +223,8 @@ def _others(tree: Tree, own: str, key: str) -> Iterator[str]:
 
 def _busy(host: Host, other: str, what: str) -> Finding:
     """The finding that the node *other* has *what* too: an error if it has a driver."""
-    device = platform_bus.directory_of(host, other)
-    driver = platform_bus.driver_at(host, device) if device else None
+    device = bus.directory_of(host, other)
+    driver = bus.driver_at(host, device) if device else None
     if driver:
         return Finding(
             "channel",
@@ -277,6 +277,6 @@ def _doorbell(host: Host, tree: Tree, node: str) -> Iterator[Finding]:
             for each in tree.interrupts(other)
             if (each.controller, each.cells[:2]) in interrupts
         ]
-        device = platform_bus.directory_of(host, other) if wants else None
-        if device and platform_bus.driver_at(host, device):
+        device = bus.directory_of(host, other) if wants else None
+        if device and bus.driver_at(host, device):
             yield from (_busy(host, other, what) for what in wants)

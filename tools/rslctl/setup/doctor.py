@@ -14,10 +14,17 @@ from functools import cached_property
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError
-from rslctl.linux import mbox, modules, platform_bus, uio
+from rslctl.linux import bus, mbox, modules, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
-from rslctl.setup import checks, host_checks, kickable, remote_checks, virtio_checks
+from rslctl.setup import (
+    checks,
+    host_checks,
+    ivshmem_checks,
+    kickable,
+    remote_checks,
+    virtio_checks,
+)
 from rslctl.setup.checks import Finding
 from rslctl.setup.journal import Journal
 
@@ -57,10 +64,17 @@ class Patient:
 
 def _other_machine(on: Patient) -> list[Finding]:
     """Find why the machine is not the board at all, so that nothing can be said of its links."""
+    if on.board and not on.board.has_tree:
+        return []
     if not on.machine.nodes and not on.host.live:
         return []  # an image
     found = list(host_checks.device_tree(on.host, on.machine))
     return found or (list(host_checks.board(on.host, on.board, on.machine)) if on.board else [])
+
+
+def _runs(on: Patient) -> bool:
+    """Whether this is a machine and no image."""
+    return bool(on.machine.nodes) or on.host.exists("/sys/bus")
 
 
 def _run(on: Patient) -> Iterator[Finding]:
@@ -125,7 +139,7 @@ def _links(on: Patient) -> Iterator[Finding]:
         return
     for link in on.links:
         node = overlay.notification_path(board, link, overlay.style_of(board, machine))
-        device = platform_bus.find(on.host, node)
+        device = bus.find(on.host, node)
         if device and modules.loaded(on.host, _MODULE) and mbox.at(on.host, node) is None:
             waits = device in _read(on.host, _DEFERRED)
             yield Finding(
@@ -141,8 +155,8 @@ def _links(on: Patient) -> Iterator[Finding]:
 def _uio(on: Patient) -> Iterator[Finding]:
     for link in on.links if on.machine.nodes else ():
         node = overlay.memory_path(link)
-        device = platform_bus.find(on.host, node)
-        driver = platform_bus.driver_of(on.host, device) if device else None
+        device = bus.find(on.host, node)
+        driver = bus.driver_of(on.host, device) if device else None
         if not device:
             continue
         found = uio.at(on.host, node)
@@ -200,7 +214,7 @@ def _uio_device(link: Link, found: uio.UioDevice) -> Iterator[Finding]:
 
 
 def _has_uio(host: Host) -> bool:
-    return platform_bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER)
+    return bus.has_driver(host, uio.DRIVER) or modules.available(host, uio.DRIVER)
 
 
 def _read(host: Host, path: str) -> str:
@@ -328,6 +342,11 @@ def _journals(on: Patient) -> Iterator[Finding]:
             )
 
 
+def _ivshmem(on: Patient) -> Iterator[Finding]:
+    for link in on.links if _runs(on) else ():
+        yield from ivshmem_checks.link(on.host, link)
+
+
 def _entropy(on: Patient) -> Iterator[Finding]:
     if not on.host.live:
         return
@@ -344,7 +363,7 @@ def _entropy(on: Patient) -> Iterator[Finding]:
 
 
 def _virtio(on: Patient) -> Iterator[Finding]:
-    for link in on.links if on.machine.nodes else ():
+    for link in on.links if _runs(on) else ():
         yield from virtio_checks.back_ends(on.host, link)
     for device in on.devices:
         yield from virtio_checks.headers(device.name, on.headers(on.host, device) or ())
@@ -364,6 +383,9 @@ def _live_overlays(on: Patient) -> Iterator[Finding]:
         )
 
 
+#: The checks of what a device tree describes.
+_OF_TREE = (_machine, _symbols, _live_overlays, _memory, _channels, _links, _uio, _remote)
+
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _run,
     _machine,
@@ -375,6 +397,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _signature,
     _links,
     _uio,
+    _ivshmem,
     _permission,
     _remote,
     _stalled,
@@ -391,7 +414,10 @@ def look(on: Patient) -> list[Finding]:
     found = _other_machine(on)
     if found:
         on = replace(on, board=None, links=())
+    has_tree = on.board is None or on.board.has_tree
     for check in CHECKS:
+        if check in _OF_TREE and not has_tree:
+            continue
         try:
             found += list(check(on))
         except RslError as error:

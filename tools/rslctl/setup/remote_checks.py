@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from rslctl.devicetree.tree import Tree, parent
 from rslctl.errors import RslError
-from rslctl.linux import mbox, modules, platform_bus, remoteproc
+from rslctl.linux import bus, mbox, modules, remoteproc
 from rslctl.linux.host import Host
 from rslctl.profile.model import Link
 from rslctl.setup import order
@@ -49,8 +49,8 @@ def driver(host: Host, tree: Tree, link: Link) -> list[Finding]:
         remedy = 'key "enable" of the profile: then a new overlay and a reboot'
         return [_driver(f"{link.name}: {node}, which boots the remote, is disabled", remedy)]
     top = _device_node(tree, node)
-    device = platform_bus.directory_of(host, top)
-    bound = platform_bus.driver_at(host, device) if device else None
+    device = bus.directory_of(host, top)
+    bound = bus.driver_at(host, device) if device else None
     if bound:
         text = f"{link.name}: driver {bound} has {top} and made no remote processor of {node}"
         return [_driver(text, "dmesg says what it found wrong")]
@@ -71,9 +71,9 @@ def without_driver(host: Host, tree: Tree, link: Link) -> list[Finding]:
     if node is None or any(each.node == node for each in remoteproc.find(host)):
         return []
     top = _device_node(tree, node)
-    device = platform_bus.directory_of(host, top)
+    device = bus.directory_of(host, top)
     names = tree.texts(top, "compatible")
-    if (device and platform_bus.driver_at(host, device)) or _modules(host, names) != []:
+    if (device and bus.driver_at(host, device)) or _modules(host, names) != []:
         return []
     _, option = _known(names) or ("", "its driver of drivers/remoteproc")
     return [
@@ -132,8 +132,8 @@ def devices(host: Host, tree: Tree, link: Link) -> list[Finding]:
         node = tree.find(ref)
         if node is None or not tree.enabled(node):
             continue
-        device = platform_bus.directory_of(host, node)
-        bound = platform_bus.driver_at(host, device) if device else None
+        device = bus.directory_of(host, node)
+        bound = bus.driver_at(host, device) if device else None
         has = f", whose driver {bound} has it" if bound else ""
         text = f"{link.name}: the remote's program uses {node}, and it is Linux's too{has}"
         remedy = (

@@ -20,7 +20,7 @@ from typing import ClassVar
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError, SeveralError
-from rslctl.linux import devices, modules, platform_bus, uio
+from rslctl.linux import bus, devices, ivshmem, mbox, modules, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
 from rslctl.setup import checks
@@ -68,12 +68,21 @@ class Target:
 
     @cached_property
     def node(self) -> str:
-        """The path of the link's notification node in the device tree."""
+        """The path of the link's notification node in the device tree, or a PCI address.
+
+        Raises:
+            RslError: this machine does not have the PCI device.
+        """
+        by = self.link.ivshmem
+        if by:
+            return ivshmem.address_of(self.host, by.address, by.instance)
         return overlay.notification_path(self.board, self.link, self.style)
 
     @cached_property
     def style(self) -> str:
         """The style of the machine's nodes: one of :data:`devicetree.overlay.STYLES`."""
+        if self.link.ivshmem:
+            return overlay.STYLES[0]
         return overlay.style_of(self.board, self.machine)
 
     @property
@@ -184,7 +193,7 @@ class ModuleLoaded(Step):
         return f"module {self._module} loaded"
 
     def check(self) -> bool:
-        return platform_bus.has_driver(self.host, self._driver)
+        return bus.has_driver(self.host, self._driver)
 
     def plan(self) -> UndoPlan | None:
         names = modules.needed(self.host, self._module)
@@ -232,14 +241,14 @@ class DriverBound(Step):
         self._override = override
 
     def _device(self) -> str:
-        return platform_bus.at(self.host, self._node)
+        return bus.at(self.host, self._node)
 
     def describe(self) -> str:
         return f"{self._node} bound to driver {self._driver}"
 
     def check(self) -> bool:
         device = self._device()
-        driver = platform_bus.driver_of(self.host, device)
+        driver = bus.driver_of(self.host, device)
         if driver not in (None, self._driver) and not self.target.force:
             raise RslError(
                 f"{device} is held by driver {driver!r}, not {self._driver!r}",
@@ -252,8 +261,8 @@ class DriverBound(Step):
         return {
             "device": device,
             "driver": self._driver,
-            "before": platform_bus.driver_of(self.host, device),
-            "override": platform_bus.override(self.host, device) if self._override else None,
+            "before": bus.driver_of(self.host, device),
+            "override": bus.override(self.host, device) if self._override else None,
         }
 
     def consequence(self, journals: list[Journal]) -> UndoPlan | None:
@@ -264,30 +273,30 @@ class DriverBound(Step):
 
     def do(self) -> None:
         device = self._device()
-        before = platform_bus.driver_of(self.host, device)
+        before = bus.driver_of(self.host, device)
         if before:
-            platform_bus.unbind(self.host, device, before)
+            bus.unbind(self.host, device, before)
         if self._override:
-            platform_bus.set_override(self.host, device, self._driver)
-        platform_bus.bind(self.host, device, self._driver)
+            bus.set_override(self.host, device, self._driver)
+        bus.bind(self.host, device, self._driver)
 
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
         device, before = plan["device"], plan["before"]
         for name in (device, plan["driver"], before or "none"):
             _check_could("bind", name, r"(?!\.\.?$)[^/\n]+")
-        if not host.exists(platform_bus.path(device)):
+        if not host.exists(bus.path(device)):
             return False
         undone = False
-        if platform_bus.driver_of(host, device) == plan["driver"]:
-            platform_bus.unbind(host, device, plan["driver"])
+        if bus.driver_of(host, device) == plan["driver"]:
+            bus.unbind(host, device, plan["driver"])
             undone = True
         override = plan["override"]
-        if override is not None and platform_bus.override(host, device) != override:
-            platform_bus.set_override(host, device, override)
+        if override is not None and bus.override(host, device) != override:
+            bus.set_override(host, device, override)
             undone = True
-        if before and platform_bus.driver_of(host, device) is None:
-            platform_bus.bind(host, device, before)
+        if before and bus.driver_of(host, device) is None:
+            bus.bind(host, device, before)
             undone = True
         return undone
 
@@ -304,10 +313,8 @@ class DeviceThere(Step):
 
     def device(self) -> str | None:
         """Return the name of the device, for example "uio0"; None while it does not exist."""
-        above = platform_bus.find(self.host, self._node)
-        return (
-            devices.below(self.host, self._subsystem, platform_bus.path(above)) if above else None
-        )
+        above = bus.find(self.host, self._node)
+        return devices.below(self.host, self._subsystem, bus.path(above)) if above else None
 
     def describe(self) -> str:
         return f"device /dev/{self.device() or f'{self._subsystem}N'} of {self._node} there"
@@ -334,10 +341,71 @@ class DeviceThere(Step):
 
     def do(self) -> None:
         timeout = self.target.timeout
-        platform_bus.at(self.host, self._node)
+        bus.at(self.host, self._node)
         self.target.note(f"waiting for the device of {self._node}, up to {timeout:g} s")
         what = f"device of class {self._subsystem} of {self._node}"
         devices.wait(self.host, self._subsystem, what, self.check, timeout)
+
+
+class RoleTaken(Step):
+    """The device of a link to another virtual machine has the link's name and role."""
+
+    name = "role"
+
+    def __init__(self, target: Target, role: str) -> None:
+        super().__init__(target)
+        self._role = role
+
+    def describe(self) -> str:
+        return f"{self.target.node} is link {self.target.link.name} with role {self._role}"
+
+    def _device(self) -> mbox.LinkDevice:
+        found = mbox.at(self.host, self.target.node)
+        if found is None:
+            raise RslError(f"there is no link of {self.target.node}")
+        return found
+
+    def _state(self) -> tuple[str, str]:
+        """The link's name, and its role."""
+        role = ivshmem.attribute(self.host, self.target.node, "role")
+        return self._device().name, role
+
+    def check(self) -> bool:
+        return self._state() == (self.target.link.name, self._role)
+
+    def plan(self) -> UndoPlan:
+        label, role = self._state()
+        return {"device": self.target.node, "label": label, "role": role}
+
+    def do(self) -> None:
+        name, device = self.target.link.name, self._device()
+        for other in mbox.find(self.host):
+            if other.name == name and other.device != device.device:
+                raise RslError(
+                    f"link {name!r} is up already: {other.node}",
+                    hint="give the link another name in the profile",
+                )
+        if device.name != name:
+            wait = self.target.timeout
+            with devices.changing(self.host, mbox.SUBSYSTEM, device.device, wait):
+                mbox.set_name(self.host, device, name)
+        ivshmem.set_attribute(self.host, self.target.node, "role", self._role)
+
+    @staticmethod
+    def undo(host: Host, plan: UndoPlan) -> bool:
+        if not bus.is_pci(plan["device"]):
+            raise ValueError(f"setup could not give {plan['device']!r} a role")
+        _check_could("set role", plan["role"], "|".join((*ivshmem.ROLES, ivshmem.NONE)))
+        _check_could("name a link", plan["label"], r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+        device = mbox.at(host, plan["device"])
+        if device is None:
+            return False
+        role = ivshmem.attribute(host, plan["device"], "role")
+        if (device.name, role) == (plan["label"], plan["role"]):
+            return False
+        ivshmem.set_attribute(host, plan["device"], "role", plan["role"])
+        mbox.set_name(host, device, plan["label"])
+        return True
 
 
 class DeviceOwned(Step):

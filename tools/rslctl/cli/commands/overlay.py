@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rslctl.boot import installed, installer, live, loaders, transaction
-from rslctl.cli.board import chosen
+from rslctl.cli.board import described
 from rslctl.cli.help import SETTINGS, Command, Group
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import (
@@ -94,7 +94,7 @@ def overlay_command(
     if board is None:
         raise UsageError("overlay needs --board", hint="rslctl boards lists the boards")
     _check_options(output, base, style, merge)
-    profile = chosen(board, transport, host(root))
+    profile = described(board, transport, host(root))
     blob = b""
     files = {}
     absent: list[str] = []
@@ -186,7 +186,7 @@ def install(
             raise UsageError("--transport, --loader, --base and --dtb need --board")
         _refit(machine, dry_run)
         return
-    profile = chosen(board, transport, machine)
+    profile = described(board, transport, machine)
     # A file is found again from anywhere.
     name = str(Path(board).absolute()) if board.endswith(".toml") else board
     how = installed.How(loader, dtb, base, name, transport)
@@ -215,7 +215,7 @@ def _refit(machine: Host, dry_run: bool) -> None:
                     failed.append(f"overlay {name}: is over that of board {waiting[name]!r}")
                     continue
                 how = installed.again(record)
-                profile = chosen(how.board, how.transport, machine)
+                profile = described(how.board, how.transport, machine)
                 done |= installer.install(machine, profile, how, dry_run=dry_run, report=print)
             except RslError as error:
                 failed.append(f"overlay {name}: {error}" + f" ({error.hint})" * bool(error.hint))
@@ -292,7 +292,7 @@ def _installed(machine: Host, board: str | None) -> str | None:
     """The name of the installed overlay to use; None if there is none."""
     names = transaction.names(machine) or transaction.left(machine)
     if board is not None:
-        return board if board in names else chosen(board, None, machine).name
+        return board if board in names else described(board, None, machine).name
     if len(names) > 1:
         raise RslError(
             f"several overlays are installed: {', '.join(names)}", hint="choose one with --board"
@@ -312,7 +312,7 @@ def apply(
     Example: rslctl overlay apply --board zcu102
     """
     machine = host(root)
-    profile = chosen(board, transport, machine)
+    profile = described(board, transport, machine)
     with _locked(machine, dry_run):
         done = live.apply(machine, profile, dry_run=dry_run)
     print(f"overlay {profile.name}: {_result(done, dry_run, 'apply', 'applied')}")
@@ -335,7 +335,7 @@ def remove(
     Example: rslctl overlay remove --board zcu102
     """
     machine = host(root)
-    profile = chosen(board, None, machine)
+    profile = described(board, None, machine)
     with _locked(machine, dry_run):
         done = live.remove(machine, profile, dry_run=dry_run)
     print(f"overlay {profile.name}: {_result(done, dry_run, 'remove', 'removed')}")

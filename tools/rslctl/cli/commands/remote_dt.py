@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rslctl.cli.board import chosen
+from rslctl.cli.board import described
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import BoardOption, LinkOption, RootOption, TransportOption, among, write
 from rslctl.cli.output import note
@@ -44,25 +44,25 @@ def remote_dt_command(
 
     Example: rslctl remote-dt --board zcu102 -o rpu0.overlay
     """
-    profile = chosen(board, transport, host(root))
-    described = profile.link(link)
+    profile = described(board, transport, host(root))
+    chosen = profile.link(link)
     if place:
         if form or output:
             raise UsageError("--place takes neither --format nor -o: it puts the blob in place")
-        blob = remote_dt.render(profile, described, "dtb")
-        room = described.remote_dt
+        blob = remote_dt.render(profile, chosen, "dtb")
+        room = chosen.remote_dt
         if room is None:
             raise RslError(
-                f"the profile keeps no room for it in link {described.name!r}",
+                f"the profile keeps no room for it in link {chosen.name!r}",
                 hint="add a table link.remote-dt with offset and size",
             )
         if len(blob) > room.size:
             raise RslError(f"it has {len(blob)} bytes, the profile keeps room for {room.size}")
         machine = host(root)
-        mbox.place(machine, mbox.pick(machine, described.name), room.base, blob)
+        mbox.place(machine, mbox.pick(machine, chosen.name), room.base, blob)
         note(f"wrote {len(blob)} bytes to {room.base:#x}")
         return
-    data = remote_dt.render(profile, described, _form(form, output))
+    data = remote_dt.render(profile, chosen, _form(form, output))
     if output:
         write({output: data})
     else:

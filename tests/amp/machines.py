@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two virtual machines with links between them, for "make check-vm".
+
+- trips: round trips that the daemon leads, and as many that the remote leads; the counters of both
+  sides add up.
+- storm: the remote kicks without an end, while the daemon uses their second link.
+- returns: the remote dies and comes back, several times.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from tests.amp import ivshmem, qemu
+from tests.amp.build import Board
+from tests.amp.qemu import Outcome
+
+#: The scenarios, and how often each does its thing.
+SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3}
+
+
+def run(board: Board, scenario: str, count: int, timeout: float = 3600) -> list[Outcome]:
+    """Run a scenario; the outcomes of its machines, the daemon's first."""
+    program = f"cd / && PYTHONPATH=/guest python3 -m tests.guest.two_machines {scenario}"
+    commands = [f"{program} {role} {count}" for role in ("daemon", "remote")]
+    if scenario != "returns":
+        return qemu.boot_linked(board.machine(), commands, timeout=timeout, links=2)
+    with ivshmem.served(remote=False) as path, ThreadPoolExecutor(1) as pool:
+        linked = replace(board.machine(), emulator=ivshmem.emulator(path))
+        daemon = pool.submit(qemu.boot, linked, commands[0], timeout=timeout)
+        lives = [qemu.boot(linked, commands[1], timeout=timeout) for _ in range(count)]
+        return [daemon.result(), *lives]

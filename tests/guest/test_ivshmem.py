@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A link to a machine of its own, by QEMU's ivshmem: tests/amp/ivshmem_remote.py is there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl.linux import ivshmem, mbox
+from rslctl.linux.host import Host
+
+from tests.command_line import Rslctl
+from tests.guest.remote import Remote
+from tests.guest.support import BRIEF, raises
+
+TRIPS = 2_000 if BRIEF else 100_000
+CYCLES = 5 if BRIEF else 100
+#: Those of other transports that have to hold on this one, too.
+SHARED = ("test_chardev", "test_memory", *(() if BRIEF else ("test_eventfd", "test_mask")))
+
+
+@pytest.fixture
+def link(rslctl: Rslctl) -> Iterator[mbox.LinkDevice]:
+    status, _, err = rslctl("setup", "--board", "ivshmem")
+    assert status == 0, err
+    yield mbox.pick(Host(), "vm0")
+    status, _, err = rslctl("teardown")
+    assert status == 0, err
+
+
+@pytest.fixture
+def device(link: mbox.LinkDevice) -> Path:
+    """The directory of the PCI device."""
+    return Path(mbox.CLASS, link.device, "device").resolve()
+
+
+def notifications(link: mbox.LinkDevice) -> list[int]:
+    return [each.notifications for each in mbox.counters(Host(), link)]
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_holds_on_other_transports_holds_on_this_one(name: str) -> None:
+    done = subprocess.run(
+        ["python3", "-m", "pytest", "-p", "no:cacheprovider", f"/guest/tests/guest/{name}.py"],
+        env={**os.environ, "RSL_TEST_BOARD": "ivshmem"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+
+
+def test_round_trips_are_counted_on_both_sides(link: mbox.LinkDevice) -> None:
+    remote = Remote(link)
+    before, sent = notifications(link), remote.counts(1)
+    with mbox.Mailbox(Host(), link) as mailbox:
+        for _ in range(TRIPS):
+            mailbox.kick(1 << 1)
+            assert mailbox.wait(1 << 1, 60) == 1 << 1
+    after = remote.counts(1)
+    remote.close()
+    assert notifications(link)[1] - before[1] == TRIPS
+    assert after["kick_taken"] - sent["kick_taken"] == TRIPS
+    assert after["notify_sent"] - sent["notify_sent"] == TRIPS
+
+
+def test_setup_takes_the_role_and_teardown_leaves_it(rslctl: Rslctl) -> None:
+    status, out, err = rslctl("setup", "--board", "ivshmem")
+    assert status == 0, err
+    assert "is link vm0 with role daemon: done" in out
+    (device,) = Path("/sys/bus/pci/drivers/rsl_mbox_ivshmem").glob("0000:*")
+    assert (device / "role").read_text() == "daemon\n"
+    assert (device / "peer").read_text() != (device / "position").read_text()
+    assert int((device / "peer").read_text()) in (0, 1)
+    status, out, err = rslctl("setup", "--board", "ivshmem")
+    assert (status, "done" in out) == (0, False), (out, err)
+    status, out, err = rslctl("doctor", "--board", "ivshmem", "--json")
+    assert [each for each in json.loads(out) if each["level"] == "error"] == [], out
+    status, out, err = rslctl("status", "--json")
+    (shown,) = [each for each in json.loads(out) if each["name"] == "vm0"]
+    assert (shown["transport"], shown["board"]) == ("ivshmem", "ivshmem")
+    status, out, err = rslctl("teardown")
+    assert status == 0, err
+    assert not list(Path("/sys/bus/pci/drivers").glob("rsl_mbox_ivshmem/0000:*"))
+
+
+def test_a_kick_without_a_peer_is_lost_and_told(
+    link: mbox.LinkDevice, device: Path, rslctl: Rslctl
+) -> None:
+    before = notifications(link)
+    number = (device / "peer").read_text()
+    (device / "role").write_text("none\n")
+    assert (device / "peer").read_text() == "none\n"
+    _, out, _ = rslctl("doctor", "--board", "ivshmem")
+    assert "peer: vm0: no machine has the role 'remote': kicks go nowhere" in out
+    with mbox.Mailbox(Host(), link) as mailbox:
+        mailbox.kick(0b1111)
+        time.sleep(0.5)
+        assert notifications(link) == before
+        # The remote finds the daemon by its entry, and is found by a number here.
+        (device / "peer").write_text(number)
+        mailbox.kick(0b0001)
+        time.sleep(0.5)
+        assert notifications(link) == before
+        (device / "role").write_text("daemon\n")
+        mailbox.kick(0b0010)
+        assert mailbox.wait(0b0010, 30) == 0b0010
+    # A number that no machine has.
+    (device / "peer").write_text("65535\n")
+    (Path(mbox.CLASS) / link.device / "kick").write_text("1\n")
+    (device / "peer").write_text("auto\n")
+    assert (device / "peer").read_text() == number
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("role", "Daemon"), ("role", ""), ("peer", "65536"), ("peer", "-1"), ("peer", "x")],
+)
+def test_bad_values_are_refused(device: Path, name: str, text: str) -> None:
+    before = (device / name).read_text()
+    with pytest.raises(OSError, match=r"Invalid argument|Numerical result out of range"):
+        (device / name).write_text(f"{text}\n")
+    assert (device / name).read_text() == before
+
+
+@pytest.mark.parametrize("text", ["", "a" * 32, "a/b", "../x", ".hidden", "a b", "\xe4"])
+def test_bad_names_are_refused(link: mbox.LinkDevice, text: str) -> None:
+    label = Path(mbox.CLASS, link.device, "label")
+    with raises(errno.EINVAL):
+        label.write_text(f"{text}\n")
+    assert label.read_text() == "vm0\n"
+
+
+def test_a_link_of_a_device_tree_keeps_its_name(rslctl: Rslctl) -> None:
+    assert rslctl("setup", "--board", "qemu-virt")[0] == 0
+    label = Path(mbox.CLASS, mbox.pick(Host(), "rpu0").device, "label")
+    assert label.stat().st_mode & 0o777 == 0o444
+    with raises(errno.EACCES):
+        label.write_text("other\n")
+    assert rslctl("teardown")[0] == 0
+
+
+def test_the_table_of_ids_is_no_memory_of_the_link(link: mbox.LinkDevice, device: Path) -> None:
+    resources = (device / "resource").read_text().splitlines()
+    start, end, _ = (int(word, 16) for word in resources[2].split())
+    assert link.memory_base == start
+    assert link.memory_size == end + 1 - start - ivshmem.TABLE_SIZE
+    with open(link.node, "r+b", buffering=0) as node, raises(errno.EINVAL):
+        mmap.mmap(node.fileno(), mmap.PAGESIZE, offset=link.memory_size)
+
+
+def test_the_device_goes_and_comes_under_its_users(rslctl: Rslctl) -> None:
+    """As by hot unplug: what a process has mapped is another page then."""
+    for _ in range(CYCLES):
+        status, _, err = rslctl("setup", "--board", "ivshmem")
+        assert status == 0, err
+        link = mbox.pick(Host(), "vm0")
+        device = Path(mbox.CLASS, link.device, "device").resolve()
+        with mbox.Mailbox(Host(), link) as mailbox:
+            window = mailbox.memory()
+            poll = select.poll()
+            for fd in (mailbox.fileno(), window):
+                poll.register(fd, select.POLLIN)
+            with (
+                mmap.mmap(mailbox.fileno(), link.memory_size) as memory,
+                mmap.mmap(window, link.memory_size) as other,
+            ):
+                memory[:4] = b"mine"
+                assert other[:4] == b"mine"
+                (device / "remove").write_text("1\n")
+                gone = select.POLLHUP | select.POLLERR
+                assert sorted(poll.poll(20_000)) == sorted(
+                    [(mailbox.fileno(), gone), (window, gone)]
+                )
+                assert memory[:4] == other[:4] == bytes(4)
+                memory[link.memory_size - 4 :] = b"last"
+                assert other[-4:] == b"last"
+            with pytest.raises(mbox.GoneError):
+                mailbox.kick(1)
+        os.close(window)
+        assert not [each for each in mbox.find(Host()) if each.transport == "ivshmem"]
+        Path("/sys/bus/pci/rescan").write_text("1\n")
+    status, _, err = rslctl("setup", "--board", "ivshmem")
+    assert status == 0, err
+    with mbox.Mailbox(Host(), mbox.pick(Host(), "vm0")) as mailbox:
+        mailbox.kick(1 << 3)
+        assert mailbox.wait(1 << 3, 30) == 1 << 3
+    assert rslctl("teardown")[0] == 0

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One of two virtual machines with links between them: two_machines.py SCENARIO ROLE COUNT.
+
+tests/amp/machines.py starts both, and says what each scenario is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rslctl.errors import WaitTimeoutError
+from rslctl.linux import ivshmem, mbox
+from rslctl.linux.host import Host
+
+from tests.guest.meet import meet
+
+PROFILE = Path("/guest/tests/guest/two_links.toml")
+#: Seconds that a storm lasts.
+STORM = 10
+#: Seconds after which the other machine is taken to be dead.
+SILENCE = 5
+
+
+def set_up(role: str, profile: Path | None = None) -> None:
+    board = "ivshmem" if role == "daemon" else "ivshmem-remote"
+    if profile:
+        board = f"/tmp/{role}.toml"  # noqa: S108 - of a machine that is the test's alone
+        Path(board).write_text(profile.read_text().replace('"daemon"', f'"{role}"'))
+        if role == "remote":
+            text = Path(board).read_text()
+            Path(board).write_text(
+                text.replace('extends = "ivshmem"', 'extends = "ivshmem-remote"')
+            )
+    subprocess.run(["rslctl", "setup", "--board", board], check=True)
+
+
+def opened(link: str) -> mbox.Mailbox:
+    return mbox.Mailbox(Host(), mbox.pick(Host(), link))
+
+
+def lead(link: str, vector: int, more: Callable[[int], bool]) -> int:
+    """Kick, and wait for the answer, while *more* is true of the number; return that."""
+    done = 0
+    with opened(link) as mailbox:
+        while more(done):
+            mailbox.kick(1 << vector)
+            mailbox.wait(1 << vector, 60)
+            done += 1
+    return done
+
+
+def follow(mailbox: mbox.Mailbox, vector: int, count: int) -> None:
+    """Answer a number of kicks."""
+    for _ in range(count):
+        mailbox.wait(1 << vector, 120)
+        mailbox.kick(1 << vector)
+
+
+def counted(link: str, vector: int) -> tuple[int, int]:
+    found = mbox.counters(Host(), mbox.pick(Host(), link))[vector]
+    return found.kicks, found.notifications
+
+
+def trips(role: str, count: int) -> None:
+    set_up(role, PROFILE)
+    for number, (leader, vector) in enumerate((("daemon", 0), ("remote", 1))):
+        with opened("vm0") as mailbox:
+            meet(2 * number + 1)
+            if leader == role:
+                lead("vm0", vector, lambda done: done < count)
+            else:
+                follow(mailbox, vector, count)
+        meet(2 * number + 2)
+        found = counted("vm0", vector)
+        print(f"{role}: vector {vector}: {found[0]} kicks, {found[1]} notifications", flush=True)
+        assert found == (count, count), found
+
+
+def storm(role: str, count: int) -> None:
+    """The remote kicks vector 2 of vm0 as fast as it can, while the daemon uses vm1."""
+    del count
+    set_up(role, PROFILE)
+    ended = threading.Event()
+
+    def answer() -> None:
+        with opened("vm1") as mailbox:
+            while not ended.is_set():
+                if mailbox.wait(0b1000, None) & 0b1000:
+                    mailbox.kick(0b1000)
+
+    if role == "remote":
+        # As processes: two threads of Python would keep each other waiting.
+        flood = f"import os, time; f = os.open('{mbox.pick(Host(), 'vm0').node}', os.O_RDWR)\n"
+        flood += f"end = time.monotonic() + {STORM}\nn = 0\n"
+        flood += "while time.monotonic() < end:\n    os.write(f, b'\\4\\0\\0\\0'); n += 1\nprint(n)"
+        threading.Thread(target=answer, daemon=True).start()
+        time.sleep(1)
+        meet(1)
+        meet(2)
+        told = subprocess.run(
+            [sys.executable, "-c", flood], stdout=subprocess.PIPE, text=True, check=True
+        )
+        print(f"remote: {told.stdout.strip()} kicks in {STORM} s", flush=True)
+        meet(3)
+        return
+    meet(1)
+    rates = []
+    with opened("vm0"):
+        for wanted in (2, 3):
+            began = time.monotonic()
+            end = began + STORM
+            done = lead("vm1", 3, lambda _, end=end: time.monotonic() < end)  # type: ignore[misc]
+            rates.append(done / (time.monotonic() - began))
+            if wanted == 2:
+                meet(2)
+    meet(3)
+    stormed = counted("vm0", 2)[1]
+    masked = mbox.storms(Host(), mbox.pick(Host(), "vm0"))[2]
+    print(
+        f"daemon: {rates[0]:.0f} round trips a second without a storm, {rates[1]:.0f} with "
+        f"{stormed} notifications, masked {masked[0]} times",
+        flush=True,
+    )
+    assert stormed > 1000
+    assert rates[1] > 0
+
+
+def returns(role: str, count: int) -> None:
+    """The remote dies without a word, and comes back."""
+    set_up(role)
+    if role == "remote":
+        # One of its lives: it ends with the command, and nothing is taken down.
+        with opened("vm0") as mailbox:
+            follow(mailbox, 0, 100)
+        return
+    device = Path(mbox.CLASS, mbox.pick(Host(), "vm0").device, "device").resolve()
+    peers: list[str] = []
+    with opened("vm0") as mailbox:
+        while len(peers) < count:
+            mailbox.kick(1)
+            done = 0
+            try:
+                while mailbox.wait(1, SILENCE):
+                    done += 1
+                    mailbox.kick(1)
+            except WaitTimeoutError:
+                pass
+            if done:
+                peers.append((device / "peer").read_text().strip())
+                print(f"daemon: {done} answers of machine {peers[-1]}", flush=True)
+                # The last answers may be to kicks that came while it set itself up.
+                assert done == 100
+    assert len(set(peers)) == count, peers
+    assert (device / "role").read_text() == "daemon\n"
+    assert ivshmem.attribute(Host(), device.name, "position") not in peers
+
+
+SCENARIOS = {"trips": trips, "storm": storm, "returns": returns}
+
+if __name__ == "__main__":
+    SCENARIOS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

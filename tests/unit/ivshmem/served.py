@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A server in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rslctl.ivshmem import server
+from rslctl.ivshmem.peer import Peer
+
+SIZE, VECTORS = 0x40000, 2
+
+
+@contextlib.contextmanager
+def served(path: Path) -> Iterator[int]:
+    """A server at *path*, and the number of its process."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        pid = os.fork()
+        if not pid:
+            with contextlib.suppress(BaseException):
+                server.Server(server.memory(SIZE), VECTORS, lambda _: None).serve(listener)
+            os._exit(1)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def until(condition: Callable[[], bool], *peers: Peer) -> None:
+    """Have peers learn of each other until a condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        for each in peers:
+            each.update()
+        time.sleep(0.005)

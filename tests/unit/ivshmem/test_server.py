@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The server: what machines are told, and what one of them can do to the others."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rslctl.errors import RslError
+from rslctl.ivshmem import messages, server
+from rslctl.ivshmem.peer import Peer
+
+from tests.unit.ivshmem.served import SIZE, VECTORS, served, until
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    found = tmp_path / "link.sock"
+    with served(found):
+        yield found
+
+
+def peer(path: Path) -> Peer:
+    return Peer(str(path), VECTORS)
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_a_client_is_told_in_the_order_of_the_protocol(path: Path) -> None:
+    with peer(path), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        sock.settimeout(20)
+        reader = messages.Reader(sock)
+        told = [reader.read() for _ in range(3 + 2 * VECTORS)]
+    numbers = [number for number, _ in told]
+    assert numbers == [0, 1, -1, *[0] * VECTORS, *[1] * VECTORS]
+    fds = [fd for _, fd in told]
+    assert fds[:2] == [None, None]
+    assert None not in fds[2:]
+    for fd in fds[2:]:
+        os.close(fd or 0)
+
+
+def test_machines_notify_each_other(path: Path) -> None:
+    with peer(path) as one, peer(path) as other:
+        assert (one.number, other.number) == (0, 1)
+        until(lambda: len(one.others.get(1, [])) == VECTORS, one)
+        for sender, receiver in ((one, other), (other, one)):
+            for vector in range(VECTORS):
+                assert sender.kick(receiver.number, vector)
+                assert os.eventfd_read(receiver.rings[vector]) == 1
+        assert not one.kick(1, VECTORS)
+        assert not one.kick(2, 0)
+
+
+def test_machines_share_the_memory_and_cannot_change_its_size(path: Path) -> None:
+    with peer(path) as one, peer(path) as other:
+        assert one.size == other.size == SIZE
+        os.pwrite(one.memory, b"shared", 5)
+        assert os.pread(other.memory, 6, 5) == b"shared"
+        for size in (0, SIZE // 2, SIZE * 2):
+            with pytest.raises(PermissionError):
+                os.ftruncate(one.memory, size)
+        with pytest.raises(PermissionError):
+            fcntl.fcntl(one.memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+
+
+def test_who_goes_is_told_and_who_comes_back_has_another_number(path: Path) -> None:
+    with peer(path) as one:
+        for number in range(1, 20):
+            with peer(path) as other:
+                assert other.number == number
+                until(functools.partial(one.others.__contains__, number), one)
+            until(lambda: not one.others, one)
+
+
+def test_the_memory_outlives_its_machines(path: Path) -> None:
+    with peer(path) as one:
+        os.pwrite(one.memory, b"stays", 0)
+    with peer(path) as other:
+        assert os.pread(other.memory, 5, 0) == b"stays"
+
+
+def test_a_machine_that_reads_nothing_harms_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    with served(path) as pid, peer(path) as one, socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(path))
+        until(lambda: len(one.others) == 1, one)
+        before = descriptors(pid)
+        # Its socket has room for some 280 messages.
+        for _ in range(400):
+            with peer(path) as other:
+                one.update()
+        until(lambda: list(one.others) == [1], one)
+        assert descriptors(pid) == before
+        reader = messages.Reader(silent)
+        silent.settimeout(0.5)
+        there: dict[int, int] = {}
+        with pytest.raises(TimeoutError):
+            while True:
+                number, fd = reader.read()
+                if fd is not None:
+                    os.close(fd)
+                there[number] = there.get(number, 0) + 1 if fd is not None else 0
+        # Late, it still learns who is there.
+        there = {number: count for number, count in there.items() if number > 0 and count}
+        assert there == {1: VECTORS}
+        with peer(path) as other:
+            assert reader.read()[0] == other.number
+
+
+def test_a_client_that_sends_something_is_let_go(path: Path) -> None:
+    with peer(path) as one, socket.socket(socket.AF_UNIX) as rude:
+        rude.connect(str(path))
+        until(lambda: len(one.others) == 1, one)
+        rude.send(b"hello")
+        until(lambda: not one.others, one)
+
+
+def test_machines_that_come_and_go_at_random_leave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    chosen = random.Random(21)  # noqa: S311
+    with served(path) as pid, peer(path) as one:
+        until(lambda: True, one)
+        before = descriptors(pid)
+        there: list[Peer] = []
+        for _ in range(300):
+            if there and chosen.random() < 0.5:
+                there.pop(chosen.randrange(len(there))).close()
+            else:
+                there.append(peer(path))
+            one.update()
+        numbers = {each.number for each in there}
+        until(lambda: set(one.others) == numbers, one)
+        assert {len(rings) for rings in one.others.values()} <= {VECTORS}
+        for each in there:
+            each.close()
+        until(lambda: not one.others, one)
+        assert descriptors(pid) == before
+
+
+@pytest.mark.parametrize("size", [0, 1, -1, 0x1000, 0x10000, 0x30000, 0x20001, 1 << 63])
+def test_a_size_that_is_none_of_a_device_is_refused(size: int) -> None:
+    with pytest.raises(RslError, match=r"not a power of two from 131072 to"):
+        server.memory(size)
+
+
+@pytest.mark.parametrize("vectors", [0, 33, -1])
+def test_a_number_of_vectors_that_is_none_is_refused(vectors: int) -> None:
+    with pytest.raises(RslError, match="vectors are not 1 to 32"):
+        server.Server(0, vectors, print)
