@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from rslctl.devicetree import tree
+from rslctl.profile import reader
 from rslctl.setup import bring_up, steps
 from rslctl.setup.journal import Facts
 
@@ -26,6 +27,20 @@ def up(machine: Machine, ownership: steps.Ownership | None = None) -> list[tuple
     bring_up.up(
         bring_up.steps_for(wanted, None),
         Facts("qemu-virt", "doorbell", wanted.node, "rsl"),
+        dry_run=False,
+        report=lambda step, result, _: said.append((step, result)),
+    )
+    return said
+
+
+def ivshmem_up(machine: Machine, firmware: str | None = None) -> list[tuple[str, str]]:
+    """Set up the link of the board ivshmem."""
+    said: list[tuple[str, str]] = []
+    board, now = reader.load("ivshmem"), tree.from_machine(machine.host)
+    wanted = steps.Target(machine.host, board, board.links[0], now, timeout=0)
+    bring_up.up(
+        bring_up.steps_for(wanted, firmware),
+        Facts("ivshmem", "ivshmem", wanted.node, wanted.style),
         dry_run=False,
         report=lambda step, result, _: said.append((step, result)),
     )

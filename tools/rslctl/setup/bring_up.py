@@ -23,6 +23,7 @@ from rslctl.linux import bus, ivshmem, mbox, modules, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import IVSHMEM, Board, Ivshmem
 from rslctl.setup import checks, host_checks, ivshmem_checks, steps
+from rslctl.setup.ivshmem_steps import RoleTaken
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.remote_steps import RecoveryOff, RemoteStarted, RemoteThere
 from rslctl.setup.steps import (
@@ -31,7 +32,6 @@ from rslctl.setup.steps import (
     DriverBound,
     ModuleLoaded,
     Ownership,
-    RoleTaken,
     Step,
     Target,
     Verified,

@@ -20,7 +20,7 @@ from typing import ClassVar
 from rslctl.devicetree import overlay
 from rslctl.devicetree.tree import Tree
 from rslctl.errors import RslError, SeveralError
-from rslctl.linux import bus, devices, ivshmem, mbox, modules, uio
+from rslctl.linux import bus, devices, ivshmem, modules, uio
 from rslctl.linux.host import Host
 from rslctl.profile.model import Board, Link
 from rslctl.setup import checks
@@ -30,7 +30,7 @@ from rslctl.setup.journal import Journal, UndoPlan
 _MODULES = ("rsl_mbox", "uio_pdrv_genirq")
 
 
-def _check_could(do: str, what: str, pattern: str) -> None:
+def check_could(do: str, what: str, pattern: str) -> None:
     """Check that an undo plan has what a step of setup could itself have written there.
 
     Raises:
@@ -212,9 +212,9 @@ class ModuleLoaded(Step):
     def undo(host: Host, plan: UndoPlan) -> bool:
         undone = False
         for name in plan["modules"]:
-            _check_could("unload", str(name), r"[A-Za-z0-9_-]+")
+            check_could("unload", str(name), r"[A-Za-z0-9_-]+")
         first, *others = plan["modules"]
-        _check_could("unload", first, "|".join(_MODULES))
+        check_could("unload", first, "|".join(_MODULES))
         for name in (first, *others):
             # Other modules may use a dependency by now.
             if modules.loaded(host, name) and not (name in others and modules.used(host, name)):
@@ -284,7 +284,7 @@ class DriverBound(Step):
     def undo(host: Host, plan: UndoPlan) -> bool:
         device, before = plan["device"], plan["before"]
         for name in (device, plan["driver"], before or "none"):
-            _check_could("bind", name, r"(?!\.\.?$)[^/\n]+")
+            check_could("bind", name, r"(?!\.\.?$)[^/\n]+")
         if not host.exists(bus.path(device)):
             return False
         undone = False
@@ -347,67 +347,6 @@ class DeviceThere(Step):
         devices.wait(self.host, self._subsystem, what, self.check, timeout)
 
 
-class RoleTaken(Step):
-    """The device of a link to another virtual machine has the link's name and role."""
-
-    name = "role"
-
-    def __init__(self, target: Target, role: str) -> None:
-        super().__init__(target)
-        self._role = role
-
-    def describe(self) -> str:
-        return f"{self.target.node} is link {self.target.link.name} with role {self._role}"
-
-    def _device(self) -> mbox.LinkDevice:
-        found = mbox.at(self.host, self.target.node)
-        if found is None:
-            raise RslError(f"there is no link of {self.target.node}")
-        return found
-
-    def _state(self) -> tuple[str, str]:
-        """The link's name, and its role."""
-        role = ivshmem.attribute(self.host, self.target.node, "role")
-        return self._device().name, role
-
-    def check(self) -> bool:
-        return self._state() == (self.target.link.name, self._role)
-
-    def plan(self) -> UndoPlan:
-        label, role = self._state()
-        return {"device": self.target.node, "label": label, "role": role}
-
-    def do(self) -> None:
-        name, device = self.target.link.name, self._device()
-        for other in mbox.find(self.host):
-            if other.name == name and other.device != device.device:
-                raise RslError(
-                    f"link {name!r} is up already: {other.node}",
-                    hint="give the link another name in the profile",
-                )
-        if device.name != name:
-            wait = self.target.timeout
-            with devices.changing(self.host, mbox.SUBSYSTEM, device.device, wait):
-                mbox.set_name(self.host, device, name)
-        ivshmem.set_attribute(self.host, self.target.node, "role", self._role)
-
-    @staticmethod
-    def undo(host: Host, plan: UndoPlan) -> bool:
-        if not bus.is_pci(plan["device"]):
-            raise ValueError(f"setup could not give {plan['device']!r} a role")
-        _check_could("set role", plan["role"], "|".join((*ivshmem.ROLES, ivshmem.NONE)))
-        _check_could("name a link", plan["label"], r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
-        device = mbox.at(host, plan["device"])
-        if device is None:
-            return False
-        role = ivshmem.attribute(host, plan["device"], "role")
-        if (device.name, role) == (plan["label"], plan["role"]):
-            return False
-        ivshmem.set_attribute(host, plan["device"], "role", plan["role"])
-        mbox.set_name(host, device, plan["label"])
-        return True
-
-
 class DeviceOwned(Step):
     """The node of a character device has the wanted owner, group and mode."""
 
@@ -462,8 +401,8 @@ class DeviceOwned(Step):
 
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
-        _check_could("give away", plan["node"], r"/dev/(uio|rsl_mbox)[0-9]+")
-        _check_could("set mode", f"{plan['mode']:o}", "[0-7]{1,3}")
+        check_could("give away", plan["node"], r"/dev/(uio|rsl_mbox)[0-9]+")
+        check_could("set mode", f"{plan['mode']:o}", "[0-7]{1,3}")
         now = host.stat(plan["node"])
         # A node with another inode was created later: setup did not change it.
         if now is None or now.st_ino != plan["inode"]:

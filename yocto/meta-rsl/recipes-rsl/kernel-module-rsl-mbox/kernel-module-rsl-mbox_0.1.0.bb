@@ -16,6 +16,7 @@ RSL_FILES = "\
     kmod/rsl_mbox/compat.h \
     kmod/rsl_mbox/doorbell.c \
     kmod/rsl_mbox/eventfd.c \
+    kmod/rsl_mbox/ivshmem.c \
     kmod/rsl_mbox/link.c \
     kmod/rsl_mbox/mailbox.c \
     kmod/rsl_mbox/mailbox_styles.c \
