@@ -5,6 +5,8 @@
   sides add up.
 - storm: the remote kicks without an end, while the daemon uses their second link.
 - returns: the remote dies and comes back, several times.
+- vsock: the daemon's kernel serves a vsock device by "rslctl virtio". A program of the other
+  machine drives it, tests/guest/vsock_echo.c: round trips, and bytes back and forth.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from tests.amp.build import Board
 from tests.amp.qemu import Outcome
 
 #: The scenarios, and how often each does its thing.
-SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3}
+SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3, "vsock": 1000}
 
 
 def run(board: Board, scenario: str, count: int, timeout: float = 3600) -> list[Outcome]:
@@ -25,7 +27,8 @@ def run(board: Board, scenario: str, count: int, timeout: float = 3600) -> list[
     program = f"cd / && PYTHONPATH=/guest python3 -m tests.guest.two_machines {scenario}"
     commands = [f"{program} {role} {count}" for role in ("daemon", "remote")]
     if scenario != "returns":
-        return qemu.boot_linked(board.machine(), commands, timeout=timeout, links=2)
+        links = 1 if scenario == "vsock" else 2
+        return qemu.boot_linked(board.machine(), commands, timeout=timeout, links=links)
     with ivshmem.served(remote=False) as path, ThreadPoolExecutor(1) as pool:
         linked = replace(board.machine(), emulator=ivshmem.emulator(path))
         daemon = pool.submit(qemu.boot, linked, commands[0], timeout=timeout)

@@ -6,6 +6,8 @@ tests/amp/machines.py starts both, and says what each scenario is.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +22,8 @@ from rslctl.linux.host import Host
 from tests.guest.meet import meet
 
 PROFILE = Path("/guest/tests/guest/two_links.toml")
+#: vsock_echo.c, and the address of the other machine.
+ECHO, CID = "/guest/bin/vsock_echo", 42
 #: Seconds that a storm lasts.
 STORM = 10
 #: Seconds after which the other machine is taken to be dead.
@@ -160,7 +164,69 @@ def returns(role: str, count: int) -> None:
     assert ivshmem.attribute(Host(), device.name, "position") not in peers
 
 
-SCENARIOS = {"trips": trips, "storm": storm, "returns": returns}
+def vsock(role: str, count: int) -> None:
+    """The daemon's kernel serves a vsock device, which a program of the other machine drives."""
+    set_up(role)
+    if role == "remote":
+        with subprocess.Popen(["rslctl", "run", "--user", "nobody", "--", ECHO]) as program:
+            meet(1)
+            meet(2)
+            assert program.poll() is None
+            program.terminate()
+        return
+    subprocess.run(["modprobe", "vhost_vsock"], check=True)
+    command = ["rslctl", "run", "--user", "nobody", "--open", "/dev/vhost-vsock:vhost-vsock", "--"]
+    command += ["rslctl", "virtio", "--version", "2", "--device", f"vsock,cid={CID}"]
+    with subprocess.Popen(command) as daemon, contextlib.ExitStack() as stack:
+        stack.callback(daemon.kill)
+        meet(1)
+        with connected() as stream:
+            began = time.monotonic()
+            for number in range(count):
+                data = f"{number:>8}".encode()
+                stream.sendall(data)
+                assert received(stream, 8) == data
+            each = (time.monotonic() - began) / count
+            print(f"daemon: {count} round trips over vsock, {each * 1e6:.0f} us each", flush=True)
+            switches = Path(f"/proc/{daemon.pid}/status").read_text()
+            data = bytes(n * n % 251 for n in range(4096)) * (count // 4)
+            sender = threading.Thread(target=stream.sendall, args=(data,))
+            sender.start()
+            assert received(stream, len(data)) == data
+            sender.join()
+            print(f"daemon: {len(data)} bytes went and came back", flush=True)
+            assert "CapEff:\t0000000000000000" in switches
+        subprocess.run(["rslctl", "status"], check=True)
+        meet(2)
+        daemon.terminate()
+        assert daemon.wait(60) == 0
+
+
+def received(stream: socket.socket, size: int) -> bytes:
+    """So many bytes, or fewer at the end of the stream."""
+    data = bytearray()
+    while len(data) < size and (more := stream.recv(size - len(data))):
+        data += more
+    return bytes(data)
+
+
+def connected() -> socket.socket:
+    """A connection to the other machine's program, once it is there."""
+    deadline = time.monotonic() + 120
+    while True:
+        stream = socket.socket(socket.AF_VSOCK)
+        stream.settimeout(60)
+        try:
+            stream.connect((CID, 7))
+        except OSError:
+            stream.close()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        else:
+            return stream
+
+
+SCENARIOS = {"vsock": vsock, "trips": trips, "storm": storm, "returns": returns}
 
 if __name__ == "__main__":
     SCENARIOS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
