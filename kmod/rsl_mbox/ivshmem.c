@@ -28,6 +28,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -211,8 +212,13 @@ static void ivshmem_leave(void *data)
 static ssize_t role_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct ivshmem *iv = dev_get_drvdata(dev);
+	enum ivshmem_role role = READ_ONCE(iv->role);
 
-	return sysfs_emit(buf, "%s\n", ivshmem_role_names[READ_ONCE(iv->role)]);
+	/* Another machine has taken the role, or the memory is another one. */
+	if (role != IVSHMEM_NO_ROLE &&
+	    le32_to_cpu(READ_ONCE(iv->table[role])) != ivshmem_entry(iv))
+		return sysfs_emit(buf, "lost\n");
+	return sysfs_emit(buf, "%s\n", ivshmem_role_names[role]);
 }
 
 static ssize_t role_store(struct device *dev, struct device_attribute *attr,
@@ -276,7 +282,7 @@ static int ivshmem_map(struct pci_dev *pdev, struct ivshmem *iv)
 	resource_size_t size = pci_resource_len(pdev, IVSHMEM_MEMORY);
 	resource_size_t base = pci_resource_start(pdev, IVSHMEM_MEMORY);
 	struct device *dev = &pdev->dev;
-	void *table;
+	void *memory;
 
 	if (pci_resource_len(pdev, IVSHMEM_REGISTERS) < IVSHMEM_REGISTERS_SIZE)
 		return dev_err_probe(dev, -ENODEV, "BAR 0 has no registers\n");
@@ -289,11 +295,12 @@ static int ivshmem_map(struct pci_dev *pdev, struct ivshmem *iv)
 		return PTR_ERR(iv->registers);
 	if (!devm_request_mem_region(dev, base, size, dev_name(dev)))
 		return dev_err_probe(dev, -EBUSY, "shared memory at %pa is in use\n", &base);
-	table = devm_memremap(dev, base + size - IVSHMEM_TABLE_SIZE, IVSHMEM_TABLE_SIZE,
-			      MEMREMAP_WB);
-	if (IS_ERR(table))
-		return PTR_ERR(table);
-	iv->table = table;
+	/* All of it: on x86 a process gets the memory cached only if it is mapped so here. */
+	memory = devm_memremap(dev, base, size, MEMREMAP_WB);
+	if (IS_ERR(memory))
+		return dev_err_probe(dev, PTR_ERR(memory),
+				     "shared memory of %pa bytes cannot be mapped\n", &size);
+	iv->table = memory + size - IVSHMEM_TABLE_SIZE;
 	return devm_rsl_mbox_memory_of_device(dev, iv->link, base, size - IVSHMEM_TABLE_SIZE);
 }
 
@@ -391,6 +398,19 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 }
 
+/* After hibernation the machine may have another ID, and the memory may be another one. */
+static int __maybe_unused ivshmem_resume(struct device *dev)
+{
+	struct ivshmem *iv = dev_get_drvdata(dev);
+
+	ivshmem_set_role(iv, READ_ONCE(iv->role));
+	return 0;
+}
+
+static const struct dev_pm_ops ivshmem_pm_ops = {
+	SET_SYSTEM_SLEEP_PM_OPS(NULL, ivshmem_resume)
+};
+
 static const struct pci_device_id ivshmem_ids[] = {
 	{ PCI_DEVICE(IVSHMEM_VENDOR, IVSHMEM_DEVICE) },
 	{ }
@@ -402,4 +422,5 @@ struct pci_driver rsl_mbox_ivshmem_driver = {
 	.id_table = ivshmem_ids,
 	.probe = ivshmem_probe,
 	RSL_PCI_DEV_GROUPS(ivshmem_groups),
+	.driver.pm = &ivshmem_pm_ops,
 };

@@ -136,7 +136,8 @@ struct rsl_mbox *devm_rsl_mbox_alloc_of_node(struct device *parent,
 		return link;
 	link->label_free = false;
 	of_property_read_string(parent->of_node, "label", &label);
-	if (strscpy(link->label, label, sizeof(link->label)) <= 0)
+	/* User space gets all of it, so nothing of the earlier one may stay. */
+	if (strscpy_pad(link->label, label, sizeof(link->label)) <= 0)
 		return ERR_PTR(dev_err_probe(parent, -EINVAL,
 					     "%pOF: label: has to have 1 to %zu characters\n",
 					     parent->of_node, sizeof(link->label) - 1));

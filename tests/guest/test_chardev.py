@@ -250,7 +250,7 @@ def test_info_tells_what_the_link_has(fd: int, link: mbox.LinkDevice) -> None:
     assert info[1:3] == (link.memory_base, MEMORY_SIZE)
     assert BOARD == "ivshmem" or link.memory_base == 0x70000000
     assert info[3:5] == (4, uapi.MAX_BINDINGS)
-    assert info[5].rstrip(b"\0") == LINK.encode()
+    assert info[5] == LINK.encode().ljust(uapi.LABEL_SIZE, b"\0")
     assert set(info[6:]) == {0}
     assert link.vectors == 4
 
