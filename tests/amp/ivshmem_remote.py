@@ -21,6 +21,9 @@ from rslctl.linux import ivshmem
 _BLOCK, _MAGIC = 4096, 0x4D455252
 _COMMAND, _ARGUMENTS, _FLOOD_LEFT, _VECTORS = 8, 12, 24, 32
 _FLOOD, _ANSWER = 1, 2
+#: A command of this remote alone: tell in _PLACED the daemon's entry of the table, and write arg0
+#: there if it is not 0, as a machine does that takes the same role.
+_ENTRY, _PLACED = 7, 28
 _WORD = struct.Struct("<I")
 
 
@@ -73,6 +76,11 @@ class Remote:
                 self._write(_FLOOD_LEFT, second)
             elif command == _ANSWER:
                 self._answered = first
+            elif command == _ENTRY:
+                table = self._peer.size - ivshmem.TABLE_SIZE + ivshmem.ROLES["daemon"]
+                self._write(_PLACED, _WORD.unpack_from(self._memory, table)[0])
+                if first:
+                    _WORD.pack_into(self._memory, table, first)
             self._write(_COMMAND, 0)
         elif self._answered >> vector & 1:
             self._notify(vector)

@@ -18,14 +18,16 @@ from tests.amp import ivshmem, qemu
 from tests.amp.build import Board
 from tests.amp.qemu import Outcome
 
+#: Of each machine: a scenario, the role and a number follow.
+PROGRAM = "cd / && PYTHONPATH=/guest python3 -m tests.guest.two_machines"
+
 #: The scenarios, and how often each does its thing.
 SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3, "vsock": 1000}
 
 
 def run(board: Board, scenario: str, count: int, timeout: float = 3600) -> list[Outcome]:
     """Run a scenario; the outcomes of its machines, the daemon's first."""
-    program = f"cd / && PYTHONPATH=/guest python3 -m tests.guest.two_machines {scenario}"
-    commands = [f"{program} {role} {count}" for role in ("daemon", "remote")]
+    commands = [f"{PROGRAM} {scenario} {role} {count}" for role in ("daemon", "remote")]
     if scenario != "returns":
         links = 1 if scenario == "vsock" else 2
         return qemu.boot_linked(board.machine(), commands, timeout=timeout, links=links)

@@ -13,6 +13,8 @@ from rslctl.linux.host import Host
 SIZE = 4096
 MAGIC = 0x4D455252
 FLOOD, ANSWER, LOOK = 1, 2, 3
+#: Of tests/amp/ivshmem_remote.py alone.
+ENTRY = 7
 
 
 class Remote:
@@ -43,6 +45,11 @@ class Remote:
     def look(self) -> int:
         """The first word that the remote sees where the profile keeps room for its device tree."""
         self.command(LOOK)
+        return int(self._block.read32(28))
+
+    def entry(self, new: int) -> int:
+        """The daemon's entry of an ivshmem link's table, which becomes *new* if that is not 0."""
+        self.command(ENTRY, new)
         return int(self._block.read32(28))
 
     def flood_left(self) -> int:

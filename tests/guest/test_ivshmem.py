@@ -121,6 +121,43 @@ def test_a_kick_without_a_peer_is_lost_and_told(
     assert (device / "peer").read_text() == number
 
 
+def test_a_role_that_another_machine_took_is_told_and_taken_again(
+    link: mbox.LinkDevice, device: Path, rslctl: Rslctl
+) -> None:
+    """The remote writes into the table what a machine with number 119 would."""
+    role, remote, other = device / "role", Remote(link), 0x52530077
+    own = 0x52530000 | int((device / "position").read_text())
+
+    def overwrite() -> None:
+        assert remote.entry(other) == own
+        assert role.read_text() == "lost\n"
+
+    overwrite()
+    _, out, _ = rslctl("doctor", "--board", "ivshmem")
+    assert "role: vm0: another machine has taken the role 'daemon'" in out
+    status, out, err = rslctl("setup", "--board", "ivshmem")
+    assert (status, "with role daemon: done" in out) == (0, True), err
+    assert role.read_text() == "daemon\n"
+    # What is not its own it does not take out. By the number it still reaches the remote.
+    overwrite()
+    (device / "peer").write_text((device / "peer").read_text())
+    role.write_text("none\n")
+    assert remote.entry(0) == other
+    (device / "peer").write_text("auto\n")
+    role.write_text("daemon\n")
+    overwrite()
+    # As after hibernation: a suspend that ends with the devices.
+    Path("/sys/power/pm_test").write_text("devices\n")
+    Path("/sys/power/state").write_text("freeze\n")
+    Path("/sys/power/pm_test").write_text("none\n")
+    assert role.read_text() == "daemon\n"
+    assert remote.entry(0) == own
+    remote.close()
+    with mbox.Mailbox(Host(), link) as mailbox:
+        mailbox.kick(1 << 2)
+        assert mailbox.wait(1 << 2, 30) == 1 << 2
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("role", "Daemon"), ("role", ""), ("peer", "65536"), ("peer", "-1"), ("peer", "x")],

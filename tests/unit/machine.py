@@ -99,7 +99,8 @@ class Machine:
         nothing else: no driver comes and goes.
         """
         directory = f"/sys/devices/pci0000:00/{address}"
-        for name, value in {"vendor": "0x1af4", "device": "0x1110"}.items():
+        shown = {"vendor": "0x1af4", "device": "0x1110", "driver_override": "(null)"}
+        for name, value in shown.items():
             self.write(f"{directory}/{name}", f"{value}\n")
         device = self.path(f"/sys/bus/pci/devices/{address}")
         device.parent.mkdir(parents=True, exist_ok=True)

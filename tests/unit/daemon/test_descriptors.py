@@ -57,10 +57,8 @@ def test_the_names_of_descriptors_are_known_before_they_are_made(machine: Machin
 
 def test_addresses_of_a_link_to_another_machine_count_from_its_memory(machine: Machine) -> None:
     machine.with_ivshmem()
-    machine.write("/sys/class/rsl_mbox/rsl_mbox0/label", "vm0\n")
-    for board, role in (("ivshmem", "daemon"), ("ivshmem-remote", "remote")):
-        machine.with_facts("vm0", board=board, transport="ivshmem", node=PCI, style="rsl")
-        machine.write("/run/rslctl/vm0.json", '{"complete": true, "entries": []}')
+    for shown, role in (("none", "daemon"), ("daemon", "daemon"), ("remote", "remote")):
+        machine.write(f"/sys/devices/pci0000:00/{PCI}/role", f"{shown}\n")
         about = descriptors.Source(machine.host, None, eventfds=False).about
         assert (about.role, about.transport, about.memory) == (
             role,

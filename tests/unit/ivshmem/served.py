@@ -18,14 +18,16 @@ SIZE, VECTORS = 0x40000, 2
 
 
 @contextlib.contextmanager
-def served(path: Path) -> Iterator[int]:
-    """A server at *path*, and the number of its process."""
+def served(path: Path, user: int | None = None) -> Iterator[int]:
+    """A server at *path*, perhaps of a *user* without privilege; the number of its process."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         pid = os.fork()
         if not pid:
             with contextlib.suppress(BaseException):
+                if user is not None:
+                    os.setresuid(user, user, user)
                 server.Server(server.memory(SIZE), VECTORS, lambda _: None).serve(listener)
             os._exit(1)
     try:

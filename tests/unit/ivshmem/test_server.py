@@ -6,8 +6,12 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import pwd
 import random
+import resource
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +21,8 @@ from rslctl.ivshmem import messages, server
 from rslctl.ivshmem.peer import Peer
 
 from tests.unit.ivshmem.served import SIZE, VECTORS, served, until
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.fixture
@@ -157,3 +163,63 @@ def test_a_size_that_is_none_of_a_device_is_refused(size: int) -> None:
 def test_a_number_of_vectors_that_is_none_is_refused(vectors: int) -> None:
     with pytest.raises(RslError, match="vectors are not 1 to 32"):
         server.Server(0, vectors, print)
+
+
+def test_many_clients_that_hang_up_at_once_leave_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    with served(path) as pid, peer(path) as one:
+        before = descriptors(pid)
+        socks = []
+        for _ in range(300):
+            socks.append(socket.socket(socket.AF_UNIX))
+            socks[-1].connect(str(path))
+        until(lambda: len(one.others) == 300, one)
+        # They have not read what they were told: each close is an error for who tells.
+        for sock in socks:
+            sock.close()
+        until(lambda: not one.others, one)
+        assert descriptors(pid) == before
+        with peer(path) as other:
+            assert other.number == 301
+
+
+@pytest.mark.parametrize("spare", range(1, 2 * VECTORS + 3))
+def test_a_server_without_descriptors_lets_clients_wait(tmp_path: Path, spare: int) -> None:
+    path = tmp_path / "link.sock"
+    with served(path) as pid, peer(path) as one:
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(pid) + spare, hard))
+        socks = []
+        for _ in range(4):
+            socks.append(socket.socket(socket.AF_UNIX))
+            socks[-1].connect(str(path))
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            one.update()
+        for sock in socks:
+            sock.close()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        with peer(path) as other:
+            until(functools.partial(one.others.__contains__, other.number), one)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root may have more under way than others")
+def test_unread_descriptors_of_some_keep_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    with served(path, user=NOBODY) as pid:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (128, 128))
+        stuck = []
+        for _ in range(20):
+            stuck.append(socket.socket(socket.AF_UNIX))
+            stuck[-1].connect(str(path))
+
+        def let_go() -> None:
+            for each in stuck:
+                each.close()
+
+        late = threading.Timer(1.5, let_go)
+        late.start()
+        with peer(path) as one:
+            until(lambda: not one.others, one)
+            assert one.number == 20
+        late.join()

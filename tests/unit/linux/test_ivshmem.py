@@ -28,6 +28,13 @@ def test_a_device_is_found_by_its_number_or_its_address(machine: Machine) -> Non
         ivshmem.address_of(machine.host, "0000:00:06.0", 0)
 
 
+def test_an_address_of_another_device_is_refused(machine: Machine) -> None:
+    machine.with_ivshmem()
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/device", "0x1000\n")
+    with pytest.raises(RslError, match=rf"PCI device {PCI} is no ivshmem device 1af4:1110"):
+        ivshmem.address_of(machine.host, PCI, 0)
+
+
 def test_a_machine_without_pci_has_none(machine: Machine) -> None:
     with pytest.raises(RslError, match="has no ivshmem device number 0: there are 0"):
         ivshmem.address_of(machine.host, "", 0)

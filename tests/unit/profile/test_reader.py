@@ -419,3 +419,15 @@ def test_links_of_a_board_are_all_to_other_machines_or_none() -> None:
     with pytest.raises(RslError, match="ivshmem: is the device of another link, too"):
         parse(IVSHMEM + second)
     assert len(parse(f"{IVSHMEM}{second}instance = 1\n").links) == 2
+
+
+def test_a_profile_that_extends_ivshmem_names_the_device_by_its_address(tmp_path: Path) -> None:
+    text = 'extends = "ivshmem"\n[[link]]\nname = "vm0"\n[link.ivshmem]\naddress = "0000:00:05.0"\n'
+    made = reader.load(str(write(tmp_path / "mine.toml", text)))
+    assert made.links[0].ivshmem == model.Ivshmem(4, "daemon", "0000:00:05.0")
+
+
+@pytest.mark.parametrize("text", ["link = [1]", "link = 1", 'link = "ivshmem"', "link = [[1]]"])
+def test_what_is_no_table_of_a_link_is_told(text: str) -> None:
+    with pytest.raises(RslError, match="link"):
+        parse(f'description = "x"\ncompatible = "x"\n{text}\n')

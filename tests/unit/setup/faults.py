@@ -18,7 +18,7 @@ from rslctl.profile.model import NodeRef
 from rslctl.profile.virtio import REPORTS
 from rslctl.virtio.report import MAGIC
 
-from tests.unit.machine import Machine
+from tests.unit.machine import PCI, Machine
 
 LINK = "/sys/class/rsl_mbox/rsl_mbox0"
 IOMEM = "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n"
@@ -364,6 +364,12 @@ def no_peer(machine: Machine) -> model.Board:
     return other_machine(machine)
 
 
+def lost_role(machine: Machine) -> model.Board:
+    board = other_machine(machine)
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
+    return board
+
+
 def no_ivshmem(machine: Machine) -> model.Board:
     return other_machine(machine, device="none")
 
@@ -389,6 +395,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("link", "error", unbound, "/rsl-mbox@8020040 has no driver: it waits for something"),
     ("ivshmem", "error", no_ivshmem, "vm0: this machine has no ivshmem device number 0: there are"),
     ("ivshmem", "error", other_size, "has 0x7f0000 bytes of shared memory, the profile says 0x3f0"),
+    ("role", "error", lost_role, "vm0: another machine has taken the role 'daemon'"),
     ("peer", "warning", no_peer, "vm0: no machine has the role 'remote': kicks go nowhere"),
     ("uio", "warning", uio_unbound, "parameter of_id is 'not set'"),
     ("uio", "warning", uio_driver_absent, "this kernel has no uio_pdrv_genirq"),

@@ -30,3 +30,12 @@ def test_a_link_is_looked_at_once_it_is_set_up(machine: Machine) -> None:
     assert (found.check, found.level) == ("peer", "warning")
     machine.write(f"/sys/devices/pci0000:00/{PCI}/peer", "1\n")
     assert list(ivshmem_checks.link(machine.host, link)) == []
+
+
+def test_a_role_that_another_machine_took_is_told(machine: Machine) -> None:
+    machine.with_ivshmem()
+    up(machine)
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/peer", "1\n")
+    (found,) = ivshmem_checks.link(machine.host, BOARD.links[0])
+    assert (found.check, found.level) == ("role", "error")

@@ -8,10 +8,13 @@ import json
 import pytest
 from rslctl.errors import RslError
 from rslctl.setup.ivshmem_steps import RoleTaken
+from rslctl.setup.journal import Journal
 
 from tests.command_line import Rslctl
 from tests.unit.machine import PCI, Machine
-from tests.unit.setup.support import ivshmem_up as up
+from tests.unit.setup.support import ivshmem_up
+
+LINK = "/sys/class/rsl_mbox/rsl_mbox0"
 
 
 def test_setup_gives_the_device_its_name_and_role_and_teardown_takes_them(
@@ -19,12 +22,12 @@ def test_setup_gives_the_device_its_name_and_role_and_teardown_takes_them(
 ) -> None:
     """Of a machine without any device tree."""
     machine.with_ivshmem()
-    said = up(machine)
+    said = ivshmem_up(machine)
     assert said[-1] == (f"{PCI} is link vm0 with role daemon", "done")
     assert [result for _, result in said[:-1]] == ["already", "already", "already", "ok"]
     assert machine.host.read_text("/sys/class/rsl_mbox/rsl_mbox0/label") == "vm0"
     assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "daemon"
-    assert {result for _, result in up(machine)} == {"already", "ok"}
+    assert {result for _, result in ivshmem_up(machine)} == {"already", "ok"}
     status, out, err = rslctl("teardown", "--root", machine.root)
     assert status == 0, err
     assert out.startswith(f"vm0: role (device {PCI}, label {PCI}, role none): undone")
@@ -36,21 +39,21 @@ def test_other_memory_than_planned_is_refused_and_nothing_changes(machine: Machi
     machine.with_ivshmem()
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/memory_size", "0x7f0000\n")
     with pytest.raises(RslError, match="has 0x7f0000 bytes of shared memory, the profile says"):
-        up(machine)
+        ivshmem_up(machine)
     assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "none"
 
 
 def test_a_name_that_another_link_has_is_refused(machine: Machine) -> None:
     machine.with_ivshmem().with_link("vm0", number=1)
     with pytest.raises(RslError, match="link 'vm0' is up already: /dev/rsl_mbox1"):
-        up(machine)
+        ivshmem_up(machine)
     assert machine.host.read_text("/sys/class/rsl_mbox/rsl_mbox0/label") == PCI
 
 
 def test_firmware_is_for_no_machine(machine: Machine) -> None:
     machine.with_ivshmem()
     with pytest.raises(RslError, match="the other virtual machine boots its own"):
-        up(machine, "remote.elf")
+        ivshmem_up(machine, "remote.elf")
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,60 @@ def test_a_journal_that_setup_could_not_write_is_refused(
 def test_a_device_that_went_has_nothing_to_undo(machine: Machine) -> None:
     plan = {"device": PCI, "label": PCI, "role": "none"}
     assert not RoleTaken.undo(machine.host, plan)
+
+
+def test_a_dry_run_needs_neither_module_nor_driver(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_ivshmem(bound=False)
+    status, out, err = rslctl(
+        "setup", "--board", "ivshmem", "--dry-run", "--timeout", "0", "--root", machine.root
+    )
+    assert (status, err) == (0, "")
+    assert f"{PCI} is link vm0 with role daemon: would do" in out
+
+
+def test_a_device_of_another_link_is_not_taken(machine: Machine) -> None:
+    machine.with_ivshmem()
+    machine.with_facts("vm1", board="x", transport="ivshmem", node=PCI, style="rsl")
+    machine.write("/run/rslctl/vm1.json", '{"complete": true, "entries": []}')
+    machine.write(f"{LINK}/label", "vm1\n")
+    with pytest.raises(RslError, match=f"{PCI} is the device of link 'vm1', which is set up"):
+        ivshmem_up(machine)
+    assert machine.host.read_text(f"{LINK}/label") == "vm1"
+
+
+def test_a_device_in_use_keeps_its_name(machine: Machine) -> None:
+    machine.with_ivshmem()
+    machine.write(f"{LINK}/open_files", "1\n")
+    with pytest.raises(RslError, match=rf"is in use as link '{PCI}': /dev/rsl_mbox0 is open 1"):
+        ivshmem_up(machine)
+    assert machine.host.read_text(f"{LINK}/label") == PCI
+
+
+def test_a_role_that_another_machine_took_is_taken_again(machine: Machine) -> None:
+    machine.with_ivshmem()
+    ivshmem_up(machine)
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
+    assert ivshmem_up(machine)[-1][1] == "done"
+    assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "daemon"
+    plans = [each["plan"] for each in Journal.load(machine.host, "vm0").entries]
+    assert {plan["role"] for plan in plans} <= {"none", "daemon"}
+
+
+def test_the_override_of_another_driver_is_replaced(machine: Machine) -> None:
+    machine.with_ivshmem()
+    override = f"/sys/devices/pci0000:00/{PCI}/driver_override"
+    machine.write(override, "vfio-pci\n")
+    machine.path(f"/sys/bus/pci/devices/{PCI}/driver").unlink()
+    with pytest.raises(RslError):  # no kernel binds it here
+        ivshmem_up(machine)
+    written = machine.host.read_text("/sys/bus/pci/drivers/rsl_mbox_ivshmem/bind")
+    assert written == PCI
+    assert machine.host.read_text(override) == "vfio-pci"  # undone
+
+
+def test_a_plan_of_numbers_is_damaged(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_facts("vm0", board="ivshmem", transport="ivshmem", node=PCI, style="rsl")
+    entry = {"step": "role", "plan": {"device": 5, "label": "a", "role": "none"}}
+    machine.write("/run/rslctl/vm0.json", json.dumps({"complete": True, "entries": [entry]}))
+    status, _, err = rslctl("teardown", "--root", machine.root)
+    assert (status, "step role has a plan that is none" in err) == (1, True)

@@ -15,6 +15,7 @@ from tests.command_line import Rslctl
 from tests.unit.machine import Machine
 from tests.unit.remotes import FIRMWARE, OPEN_FILES, STATE, set_up, was_written
 from tests.unit.setup.faults import log, restarted
+from tests.unit.setup.support import ivshmem_up
 
 
 def test_a_remote_starts_once_its_daemon_has_the_link_open(
@@ -143,3 +144,13 @@ def test_watching_ends_when_the_device_was_made_anew(
     threading.Timer(0.1, lambda: machine.host.remove(STATE)).start()
     with pytest.raises(RslError, match=r"cannot read .*/state': No such file"):
         order.watch(machine.host, order.of(machine.host, "rpu0"), print)
+
+
+def test_another_virtual_machine_boots_by_itself(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_ivshmem()
+    ivshmem_up(machine)
+    status, _, err = rslctl("remote", "start", "--root", machine.root)
+    assert (status, "hint: it is another virtual machine, which boots by itself" in err) == (
+        1,
+        True,
+    )

@@ -12,10 +12,10 @@ from typing import Any
 
 from rslctl.daemon import manifest
 from rslctl.errors import RslError, os_error
-from rslctl.linux import mbox, uapi
+from rslctl.linux import ivshmem, mbox, uapi
 from rslctl.linux.host import Host
 from rslctl.profile import reader
-from rslctl.profile.model import Board, Link
+from rslctl.profile.model import IVSHMEM, Board, Link
 from rslctl.region import Region
 from rslctl.setup import journal
 
@@ -157,14 +157,14 @@ class Source:
 
 def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
     board, profile = known(host, device.name)
-    other = profile.ivshmem if profile else None
+    other = device.transport == IVSHMEM
     memory = None
     if device.memory_size:
         # Two virtual machines have it at addresses that are of no use to each other.
         base = 0 if other else mbox.memory_base(host, device)
         memory = Region(base, device.memory_size)
     return manifest.About(
-        role=other.role if other else manifest.ROLES[0],
+        role=_role(host, device) if other else manifest.ROLES[0],
         link=device.name,
         transport=device.transport,
         vectors=device.vectors,
@@ -172,6 +172,12 @@ def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
         board=board,
         profile=profile,
     )
+
+
+def _role(host: Host, device: mbox.LinkDevice) -> str:
+    """The side of this machine of a link to another one; the daemon's if it has none."""
+    role = ivshmem.attribute(host, ivshmem.of_link(host, device.device), "role")
+    return role if role in ivshmem.ROLES else manifest.ROLES[0]
 
 
 def _bind(offer: Offer, mailbox: mbox.Mailbox) -> None:

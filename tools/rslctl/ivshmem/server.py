@@ -9,6 +9,7 @@ no more waits than there are machines, and than its socket had room for.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import selectors
@@ -24,6 +25,11 @@ from rslctl.linux.uapi import MAX_VECTORS
 
 #: The least memory of a link in bytes, of which the table of IDs has a half; the most of a file.
 SIZE_MIN, SIZE_MAX = 2 * ivshmem.TABLE_SIZE, 1 << 62
+
+#: Seconds until what found no room is tried again.
+_LATER = 1.0
+#: What the system says if descriptors or memory are short.
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
 #: F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW: a machine that changes the size of the memory would
 #: have the others end by SIGBUS.
@@ -80,6 +86,12 @@ class Server:
         self._note = note
         self._clients: dict[int, _Client] = {}
         self._next = 0
+        #: Clients that cannot be reached any more, and those that are tried again later.
+        self._lost: list[_Client] = []
+        self._later: set[_Client] = set()
+        #: Whether no more clients are accepted for now, because descriptors are short, and whether
+        #: that was said.
+        self._full = self._said = False
         self._selector = selectors.DefaultSelector()
 
     def serve(self, listener: socket.socket) -> None:
@@ -92,13 +104,24 @@ class Server:
         try:
             self._selector.register(listener, selectors.EVENT_READ)
             while True:
-                for key, events in self._selector.select():
+                for key, events in self._selector.select(
+                    _LATER if self._later or self._full else None
+                ):
                     if key.fileobj is listener:
                         self._accept(listener)
                     elif events & selectors.EVENT_READ:
-                        self._leave(key.data)
+                        self._lost.append(key.data)
                     else:
                         self._send(key.data)
+                again, self._later = self._later, set()
+                for client in again:
+                    self._send(client)
+                # To tell the others of one that has gone may show more that have.
+                while self._lost:
+                    self._leave(self._lost.pop())
+                if self._full and listener.fileno() not in self._selector.get_map():
+                    self._full = False
+                    self._selector.register(listener, selectors.EVENT_READ)
         finally:
             for client in list(self._clients.values()):
                 self._close(client)
@@ -110,7 +133,15 @@ class Server:
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            raise os_error("accept a connection", error) from error
+            if error.errno not in _SHORT:
+                raise os_error("accept a connection", error) from error
+            # It stays in the queue meanwhile.
+            if not self._said:
+                self._note(f"a client has to wait: {os.strerror(error.errno)}")
+            self._said = True
+            self._selector.unregister(listener)
+            self._full = True
+            return
         try:
             client = self._new(sock)
         except (OSError, RslError) as error:
@@ -118,6 +149,7 @@ class Server:
             sock.close()
             return
         others = list(self._clients.values())
+        self._said = False
         self._clients[client.number] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
         client.waiting.extend(
@@ -168,8 +200,13 @@ class Server:
                     client.told.add(of)
         except BlockingIOError:
             pass
-        except OSError:
-            self._leave(client)
+        except OSError as error:
+            if error.errno not in _SHORT:
+                self._lost.append(client)
+                return
+            # Unread descriptors of others are too many: unix(7). No event tells of their end.
+            self._later.add(client)
+            self._selector.modify(client.sock, selectors.EVENT_READ, client)
             return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.waiting else 0)
         self._selector.modify(client.sock, events, client)

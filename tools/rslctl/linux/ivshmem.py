@@ -6,6 +6,8 @@ The driver keeps a table of IDs at the end of the shared memory: kmod/rsl_mbox/i
 
 from __future__ import annotations
 
+import os
+
 from rslctl.errors import RslError
 from rslctl.linux import bus
 from rslctl.linux.host import Host
@@ -21,8 +23,9 @@ ROLES = {"daemon": 0, "remote": 4}
 #: An entry is this and the ID, in 4 bytes, little endian.
 ENTRY, ID_MASK = 0x52530000, 0xFFFF
 
-#: What the driver shows as the role and as the peer of a device that has none.
-NONE = "none"
+#: What the driver shows as the role and as the peer of a device that has none, and as the role
+#: that the table says to be another machine's.
+NONE, LOST = "none", "lost"
 
 
 def address_of(host: Host, address: str, instance: int) -> str:
@@ -31,9 +34,14 @@ def address_of(host: Host, address: str, instance: int) -> str:
     Raises:
         RslError: there is no such device.
     """
-    if address:
-        return bus.at(host, address)
     found = bus.pci_devices(host, VENDOR, DEVICE)
+    if address and bus.at(host, address) not in found:
+        raise RslError(
+            f"PCI device {address} is no ivshmem device {VENDOR:04x}:{DEVICE:04x}",
+            hint=f"those are: {', '.join(found) or 'none'}",
+        )
+    if address:
+        return address
     if instance >= len(found):
         raise RslError(
             f"this machine has no ivshmem device number {instance}: there "
@@ -42,6 +50,11 @@ def address_of(host: Host, address: str, instance: int) -> str:
             "-device ivshmem-doorbell,chardev=ID,vectors=N",
         )
     return found[instance]
+
+
+def of_link(host: Host, device: str) -> str:
+    """Return the PCI address of the link whose device has this name, as "rsl_mbox0"."""
+    return os.path.basename(host.real(f"/sys/class/rsl_mbox/{device}/device"))
 
 
 def attribute(host: Host, address: str, name: str) -> str:

@@ -130,6 +130,4 @@ def _make_way(path: Path, at: int) -> None:
             return
         except BlockingIOError:
             pass  # its queue is full
-    raise RslError(
-        f"another process serves at '{path}'", hint="stop it, or choose another with --socket"
-    )
+    raise RslError(f"another process serves at '{path}'", hint="stop it, or choose another path")

@@ -171,7 +171,11 @@ def parse(document: Document, name: str) -> Board:
     """
     top = Table(document, (), document.values)
     tables = document.values.get("link")
-    described = not any("ivshmem" in each for each in tables) if isinstance(tables, list) else True
+    described = (
+        not any(isinstance(each, dict) and "ivshmem" in each for each in tables)
+        if isinstance(tables, list)
+        else True
+    )
     board = Board(
         name=name,
         description=top.text("description"),

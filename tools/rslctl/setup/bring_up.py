@@ -128,9 +128,11 @@ def _ivshmem_steps(target: Target, by: Ivshmem, firmware: str | None) -> list[St
     if firmware:
         raise RslError(f"firmware {firmware!r}: the other virtual machine boots its own")
     there = DeviceThere(target, mbox.SUBSYSTEM, target.node)
+    # Another driver's override would refuse ours.
+    override = bus.override(target.host, target.node) not in ("", ivshmem.DRIVER)
     result: list[Step] = [
         ModuleLoaded(target, MODULE, ivshmem.DRIVER),
-        DriverBound(target, target.node, ivshmem.DRIVER, MODULE, override=False),
+        DriverBound(target, target.node, ivshmem.DRIVER, MODULE, override=override),
         there,
         Verified(
             target,

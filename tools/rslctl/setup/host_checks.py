@@ -30,7 +30,8 @@ def device_tree(host: Host, tree: Tree) -> Iterator[Finding]:
         why = "ACPI describes its hardware"
         remedy = (
             "boot it with a device tree, on arm64 with the kernel's argument acpi=off if the "
-            "firmware has one; a PC has none: there, rslctl run --board sim plays a link"
+            "firmware has one; a PC has none: there, rslctl run --board sim plays a link, and "
+            "--board ivshmem is one to another virtual machine"
         )
     elif not host.exists("/sys/kernel"):
         why, remedy = "sysfs is not mounted", "mount -t sysfs sysfs /sys"

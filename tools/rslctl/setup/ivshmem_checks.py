@@ -49,6 +49,14 @@ def link(host: Host, wanted: Link) -> Iterator[Finding]:
     if found is None or found.name != wanted.name:
         return  # it is not set up
     yield from device(host, wanted, address)
+    if ivshmem.attribute(host, address, "role") == ivshmem.LOST:
+        yield Finding(
+            "role",
+            "error",
+            f"{wanted.name}: another machine has taken the role {by.role!r}, or the memory is "
+            "another one",
+            "each machine needs a role of its own in its profile; then rslctl setup here again",
+        )
     if ivshmem.attribute(host, address, "peer") == ivshmem.NONE:
         other = next(role for role in ivshmem.ROLES if role != by.role)
         yield Finding(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from rslctl.errors import RslError
 from rslctl.linux import bus, devices, ivshmem, mbox
 from rslctl.linux.host import Host
-from rslctl.setup.journal import UndoPlan
+from rslctl.setup.journal import Journal, UndoPlan, facts
 from rslctl.setup.steps import Step, Target, check_could
 
 
@@ -28,17 +28,43 @@ class RoleTaken(Step):
             raise RslError(f"there is no link of {self.target.node}")
         return found
 
+    def _check_free(self, device: mbox.LinkDevice) -> None:
+        """Check that the device is not another link's.
+
+        Raises:
+            RslError: it is, or it is in use under another name.
+        """
+        name, node = self.target.link.name, self.target.node
+        for other in Journal.links(self.host):
+            told = facts(self.host, other) if other != name else None
+            if told and told.node == node:
+                raise RslError(
+                    f"{node} is the device of link {other!r}, which is set up",
+                    hint=f"rslctl teardown --link {other}; or name another device in the profile",
+                )
+        if device.name != name and device.open_files:
+            raise RslError(
+                f"{node} is in use as link {device.name!r}: {device.node} is open "
+                f"{device.open_files} times",
+                hint="stop its daemon first",
+            )
+
     def _state(self) -> tuple[str, str]:
         """The link's name, and its role."""
         role = ivshmem.attribute(self.host, self.target.node, "role")
         return self._device().name, role
 
     def check(self) -> bool:
+        device = mbox.at(self.host, self.target.node)
+        if device is None:
+            return False  # before the earlier steps were done
+        self._check_free(device)
         return self._state() == (self.target.link.name, self._role)
 
     def plan(self) -> UndoPlan:
         label, role = self._state()
-        return {"device": self.target.node, "label": label, "role": role}
+        before = ivshmem.NONE if role == ivshmem.LOST else role
+        return {"device": self.target.node, "label": label, "role": before}
 
     def do(self) -> None:
         name, device = self.target.link.name, self._device()
@@ -56,7 +82,7 @@ class RoleTaken(Step):
 
     @staticmethod
     def undo(host: Host, plan: UndoPlan) -> bool:
-        if not bus.is_pci(plan["device"]):
+        if not isinstance(plan["device"], str) or not bus.is_pci(plan["device"]):
             raise ValueError(f"setup could not give {plan['device']!r} a role")
         check_could("set role", plan["role"], "|".join((*ivshmem.ROLES, ivshmem.NONE)))
         check_could("name a link", plan["label"], r"[A-Za-z0-9][A-Za-z0-9_.:-]*")

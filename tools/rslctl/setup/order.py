@@ -17,6 +17,7 @@ from rslctl.errors import RslError, WaitTimeoutError, os_error
 from rslctl.linux import mbox, remoteproc
 from rslctl.linux.host import Host
 from rslctl.linux.remoteproc import RemoteProcessor
+from rslctl.profile.model import IVSHMEM
 from rslctl.setup.journal import Facts, Journal
 from rslctl.setup.lock import locked
 from rslctl.setup.remote_steps import RemoteStarted, start_plan
@@ -80,7 +81,9 @@ def of(host: Host, name: str | None) -> Remote:
     if facts is None or not facts.remoteproc:
         raise UnknownRemoteError(
             f"nothing is known to boot the remote of link {link!r}",
-            hint="add a table [link.remoteproc] to the profile, and run rslctl setup again",
+            hint="it is another virtual machine, which boots by itself"
+            if facts and facts.transport == IVSHMEM
+            else "add a table [link.remoteproc] to the profile, and run rslctl setup again",
         )
     return Remote(link, facts)
 
