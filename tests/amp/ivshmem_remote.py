@@ -77,7 +77,7 @@ class Remote:
             elif command == _ANSWER:
                 self._answered = first
             elif command == _ENTRY:
-                table = self._peer.size - ivshmem.TABLE_SIZE + ivshmem.ROLES["daemon"]
+                table = self._peer.entry_at("daemon")
                 self._write(_PLACED, _WORD.unpack_from(self._memory, table)[0])
                 if first:
                     _WORD.pack_into(self._memory, table, first)

@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 
-from rslctl.linux import bus, ivshmem, mbox
+from rslctl.linux import ivshmem, mbox
 from rslctl.linux.host import Host
 
 _WORD = struct.Struct("<I")
@@ -21,8 +21,7 @@ def meet(number: int, timeout: float = 300) -> None:
     """Wait until the other machine is at *number*, or past it."""
     host = Host()
     link = mbox.pick(host, "vm0")
-    directory = host.real(f"{mbox.CLASS}/{link.device}/device")
-    role = ivshmem.attribute(host, bus.find(host, directory.rsplit("/", 1)[1]) or "", "role")
+    role = ivshmem.attribute(host, ivshmem.of_link(host, link.device), "role")
     own = link.memory_size - 8 + ivshmem.ROLES[role]
     other = 2 * (link.memory_size - 8) + 4 - own
     deadline = time.monotonic() + timeout

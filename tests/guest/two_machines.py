@@ -35,11 +35,6 @@ def set_up(role: str, profile: Path | None = None) -> None:
     if profile:
         board = f"/tmp/{role}.toml"  # noqa: S108 - of a machine that is the test's alone
         Path(board).write_text(profile.read_text().replace('"daemon"', f'"{role}"'))
-        if role == "remote":
-            text = Path(board).read_text()
-            Path(board).write_text(
-                text.replace('extends = "ivshmem"', 'extends = "ivshmem-remote"')
-            )
     subprocess.run(["rslctl", "setup", "--board", board], check=True)
 
 

@@ -27,30 +27,29 @@ def test_a_number_is_eight_bytes_little_endian(pair: tuple[socket.socket, socket
 
 
 def test_what_is_sent_is_read(pair: tuple[socket.socket, socket.socket]) -> None:
-    reader = messages.Reader(pair[1])
     with open(os.devnull, "rb") as file:
         messages.send(pair[0], 7, file.fileno())
         messages.send(pair[0], 8)
-        number, fd = reader.read()
+        number, fd = messages.receive(pair[1])
         assert number == 7
         assert fd is not None
         assert os.path.samestat(os.fstat(fd), os.fstat(file.fileno()))
         assert not os.get_inheritable(fd)
         os.close(fd)
-    assert reader.read() == (8, None)
+    assert messages.receive(pair[1]) == (8, None)
 
 
 def test_a_message_in_pieces_is_one(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].send(b"\x05\0\0")
     pair[0].send(b"\0\0\0\0\0")
-    assert messages.Reader(pair[1]).read() == (5, None)
+    assert messages.receive(pair[1]) == (5, None)
 
 
 def test_a_server_that_has_gone_is_told(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].send(b"\0\0")
     pair[0].close()
     with pytest.raises(RslError, match="the ivshmem server has gone"):
-        messages.Reader(pair[1]).read()
+        messages.receive(pair[1])
 
 
 def test_a_second_descriptor_is_refused_and_both_are_closed(
@@ -59,7 +58,7 @@ def test_a_second_descriptor_is_refused_and_both_are_closed(
     before = len(os.listdir("/proc/self/fd"))
     socket.send_fds(pair[0], [bytes(8)], [0, 1])
     with pytest.raises(RslError, match="two descriptors"):
-        messages.Reader(pair[1]).read()
+        messages.receive(pair[1])
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -72,5 +71,4 @@ def test_a_reader_that_does_not_read_blocks_nobody(
         while True:
             messages.send(pair[0], sent)
             sent += 1
-    reader = messages.Reader(pair[1])
-    assert [reader.read() for _ in range(sent)] == [(n, None) for n in range(sent)]
+    assert [messages.receive(pair[1]) for _ in range(sent)] == [(n, None) for n in range(sent)]

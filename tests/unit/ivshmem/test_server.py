@@ -44,8 +44,7 @@ def test_a_client_is_told_in_the_order_of_the_protocol(path: Path) -> None:
     with peer(path), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(path))
         sock.settimeout(20)
-        reader = messages.Reader(sock)
-        told = [reader.read() for _ in range(3 + 2 * VECTORS)]
+        told = [messages.receive(sock) for _ in range(3 + 2 * VECTORS)]
     numbers = [number for number, _ in told]
     assert numbers == [0, 1, -1, *[0] * VECTORS, *[1] * VECTORS]
     fds = [fd for _, fd in told]
@@ -107,12 +106,11 @@ def test_a_machine_that_reads_nothing_harms_no_other(tmp_path: Path) -> None:
                 one.update()
         until(lambda: list(one.others) == [1], one)
         assert descriptors(pid) == before
-        reader = messages.Reader(silent)
         silent.settimeout(0.5)
         there: dict[int, int] = {}
         with pytest.raises(TimeoutError):
             while True:
-                number, fd = reader.read()
+                number, fd = messages.receive(silent)
                 if fd is not None:
                     os.close(fd)
                 there[number] = there.get(number, 0) + 1 if fd is not None else 0
@@ -120,7 +118,7 @@ def test_a_machine_that_reads_nothing_harms_no_other(tmp_path: Path) -> None:
         there = {number: count for number, count in there.items() if number > 0 and count}
         assert there == {1: VECTORS}
         with peer(path) as other:
-            assert reader.read()[0] == other.number
+            assert messages.receive(silent)[0] == other.number
 
 
 def test_a_client_that_sends_something_is_let_go(path: Path) -> None:

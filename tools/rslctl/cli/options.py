@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
@@ -264,6 +265,17 @@ IfKnownOption = Annotated[
         "--if-known", help="Do nothing if the profile does not say what boots the remote."
     ),
 ]
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size(text: str) -> int | None:
+    """Read a number of bytes, as 16M or 0x1000000; None if *text* is none."""
+    found = re.fullmatch(r"(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})([KMG]?)", text)
+    if not found:
+        return None
+    return int(found[1], 0 if found[1].startswith("0x") else 10) * _UNITS[found[2]]
 
 
 def write(files: dict[Path, bytes]) -> None:

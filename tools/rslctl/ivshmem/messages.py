@@ -25,8 +25,6 @@ from rslctl.linux import fd_passing
 VERSION = 0
 #: The message that comes with the shared memory.
 MEMORY = -1
-#: IDs are 0 to this one: 16 bits of the doorbell register.
-ID_MAX = 0xFFFF
 
 _MESSAGE = struct.Struct("<q")
 
@@ -43,32 +41,26 @@ def send(sock: socket.socket, number: int, fd: int | None = None) -> None:
     socket.send_fds(sock, [_MESSAGE.pack(number)], fds, socket.MSG_NOSIGNAL)
 
 
-class Reader:
-    """Reads messages from a server's socket."""
+def receive(sock: socket.socket) -> tuple[int, int | None]:
+    """Return the server's next message, and its descriptor, if any, which the caller closes.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def read(self) -> tuple[int, int | None]:
-        """Return the next message, and the descriptor that came with it, which the caller closes.
-
-        Raises:
-            BlockingIOError: the socket does not block, and no message has come.
-            RslError: the server has gone, or sends something else.
-        """
-        data, fds = b"", list[int]()
-        try:
-            while len(data) < _MESSAGE.size:
-                more, got = fd_passing.receive(self._sock, _MESSAGE.size - len(data), 2)
-                fds += got
-                if not more:
-                    raise RslError("the ivshmem server has gone", hint="start it anew")
-                data += more
-            if len(fds) > 1:
-                raise RslError("the ivshmem server sends two descriptors with a message")
-        except BaseException:
-            for fd in fds:
-                os.close(fd)
-            raise
-        number: int = _MESSAGE.unpack(data)[0]
-        return number, fds[0] if fds else None
+    Raises:
+        BlockingIOError: the socket does not block, and no message has come.
+        RslError: the server has gone, or sends something else.
+    """
+    data, fds = b"", list[int]()
+    try:
+        while len(data) < _MESSAGE.size:
+            more, got = fd_passing.receive(sock, _MESSAGE.size - len(data), 2)
+            fds += got
+            if not more:
+                raise RslError("the ivshmem server has gone", hint="start it anew")
+            data += more
+        if len(fds) > 1:
+            raise RslError("the ivshmem server sends two descriptors with a message")
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    number: int = _MESSAGE.unpack(data)[0]
+    return number, fds[0] if fds else None

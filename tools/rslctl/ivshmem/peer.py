@@ -50,18 +50,17 @@ class Peer:
             raise
 
     def _begin(self) -> None:
-        reader = messages.Reader(self._sock)
-        version, _ = reader.read()
+        version, _ = messages.receive(self._sock)
         if version != messages.VERSION:
             raise RslError(f"the ivshmem server speaks version {version}, not {messages.VERSION}")
-        self.number, _ = reader.read()
-        what, memory = reader.read()
+        self.number, _ = messages.receive(self._sock)
+        what, memory = messages.receive(self._sock)
         if what != messages.MEMORY or memory is None:
             raise RslError("the ivshmem server gives no memory")
         self.memory = memory
         self.size = os.fstat(memory).st_size
         while len(self.rings) < self._vectors:
-            self._take(*reader.read())
+            self._take(*messages.receive(self._sock))
 
     def _take(self, number: int, fd: int | None) -> None:
         if fd is None:
@@ -82,10 +81,9 @@ class Peer:
         Raises:
             RslError: the server has gone.
         """
-        reader = messages.Reader(self._sock)
         while True:
             try:
-                self._take(*reader.read())
+                self._take(*messages.receive(self._sock))
             except BlockingIOError:
                 return
 
@@ -104,7 +102,7 @@ class Peer:
             OSError: the memory cannot be written.
         """
         entry = _WORD.pack(ivshmem.ENTRY | self.number)
-        os.pwrite(self.memory, entry, self._entry(role))
+        os.pwrite(self.memory, entry, self.entry_at(role))
 
     def find(self, role: str) -> int | None:
         """The number of the machine that has a role, as the table says; None if none has it.
@@ -112,10 +110,10 @@ class Peer:
         Raises:
             OSError: the memory cannot be read.
         """
-        entry: int = _WORD.unpack(os.pread(self.memory, _WORD.size, self._entry(role)))[0]
+        entry: int = _WORD.unpack(os.pread(self.memory, _WORD.size, self.entry_at(role)))[0]
         return entry & ivshmem.ID_MASK if entry & ~ivshmem.ID_MASK == ivshmem.ENTRY else None
 
-    def _entry(self, role: str) -> int:
+    def entry_at(self, role: str) -> int:
         """The offset of a role's entry in the memory."""
         return self.size - ivshmem.TABLE_SIZE + ivshmem.ROLES[role]
 

@@ -174,7 +174,9 @@ class Server:
                 rings.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
                 stack.callback(os.close, rings[-1])
             # A number that was used lately may still be known to somebody.
-            free = (n % (messages.ID_MAX + 1) for n in range(self._next, self._next + 65536))
+            free = (
+                n & ivshmem.ID_MASK for n in range(self._next, self._next + ivshmem.ID_MASK + 1)
+            )
             number = next((n for n in free if n not in self._clients), None)
             if number is None:
                 raise RslError("all IDs are taken")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rslctl.errors import RslError
-from rslctl.linux import bus
+from rslctl.linux import bus, mbox
 from rslctl.linux.host import Host
 
 #: Vendor and device ID: docs/specs/ivshmem-spec of QEMU.
@@ -20,7 +20,8 @@ DRIVER = "rsl_mbox_ivshmem"
 #: The table of IDs: its size in bytes, and the offset in it of each role's entry.
 TABLE_SIZE = 64 << 10
 ROLES = {"daemon": 0, "remote": 4}
-#: An entry is this and the ID, in 4 bytes, little endian.
+#: An entry is this and the ID, in 4 bytes, little endian. An ID has 16 bits, as in the doorbell
+#: register.
 ENTRY, ID_MASK = 0x52530000, 0xFFFF
 
 #: What the driver shows as the role and as the peer of a device that has none, and as the role
@@ -54,7 +55,7 @@ def address_of(host: Host, address: str, instance: int) -> str:
 
 def of_link(host: Host, device: str) -> str:
     """Return the PCI address of the link whose device has this name, as "rsl_mbox0"."""
-    return os.path.basename(host.real(f"/sys/class/rsl_mbox/{device}/device"))
+    return os.path.basename(host.real(f"{mbox.CLASS}/{device}/device"))
 
 
 def attribute(host: Host, address: str, name: str) -> str:

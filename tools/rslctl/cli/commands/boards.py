@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rslctl.cli import options
 from rslctl.cli.help import SETTINGS, Command, Group
 from rslctl.cli.machine import ROOT, host
 from rslctl.cli.options import JsonOption, RootOption, board_names, write
@@ -145,8 +145,6 @@ def check(
 #: The largest shared memory that can be asked for, in bytes.
 _LARGEST = 1 << 32
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
 
 def _size(text: str) -> int:
     """Read a number of bytes, as 16M or 0x1000000.
@@ -154,14 +152,13 @@ def _size(text: str) -> int:
     Raises:
         UsageError: it is not a size that a shared memory can have.
     """
-    found = re.fullmatch(r"(0x[0-9a-fA-F]{1,9}|[0-9]{1,10})([KMG]?)", text)
-    size = int(found[1], 0 if found[1].startswith("0x") else 10) * _UNITS[found[2]] if found else 0
-    if not 0 < size <= _LARGEST or size % reader.PAGE_SIZE:
+    found = options.size(text)
+    if not found or found > _LARGEST or found % reader.PAGE_SIZE:
         raise UsageError(
             f"--size: {text!r} is not a multiple of {reader.PAGE_SIZE:#x} bytes up to 4G",
             hint="for example --size 16M, or --size 0x1000000",
         )
-    return size
+    return found
 
 
 @app.command(cls=Command)

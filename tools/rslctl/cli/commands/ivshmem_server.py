@@ -10,18 +10,10 @@ from typing import Annotated
 
 import typer
 
+from rslctl.cli import options
 from rslctl.cli.output import note
 from rslctl.ivshmem import server
 from rslctl.linux import listening
-
-
-def _size(text: str) -> int:
-    """A size in bytes, as 0x400000 or 4M."""
-    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper())
-    try:
-        return int(text[:-1], 0) * factor if factor else int(text, 0)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number of bytes, as 0x400000 or 4M") from None
 
 
 def ivshmem_server(
@@ -52,7 +44,9 @@ def ivshmem_server(
         with contextlib.suppress(OSError):  # nobody reads it
             note(text)
 
-    length = _size(size)
+    length = options.size(size)
+    if length is None:
+        raise typer.BadParameter(f"{size!r} is not a number of bytes, as 0x400000 or 4M")
     memory = server.memory(length)
     try:
         served = server.Server(memory, vectors, say)
