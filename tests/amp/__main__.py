@@ -72,7 +72,8 @@ def check_debug(names: list[str]) -> None:
     board = build.board("debug")
     wanted = names or build.guest_tests("debug", "test_", "debug_")
     command = (
-        "SIMFLOOD_COUNT=20000 python3 -m pytest -p no:cacheprovider -v -rP --tb=short "
+        "SIMFLOOD_COUNT=20000 IVSHMEM_CYCLES=1000 "
+        "python3 -m pytest -p no:cacheprovider -v -rP --tb=short "
         "/guest/tests/guest/{}.py"
     )
     boots = [(name, board.for_test(name), command.format(name)) for name in wanted]

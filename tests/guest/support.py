@@ -6,6 +6,8 @@ from __future__ import annotations
 import mmap
 import os
 import select
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,9 @@ BOARD = os.environ.get("RSL_TEST_BOARD", "qemu-virt")
 LINK = "vm0" if BOARD == "ivshmem" else "rpu0"
 #: The size of its shared memory in bytes.
 MEMORY_SIZE = 0x3F0000 if BOARD == "ivshmem" else 0x1000000
+
+#: Of the kernel with checkers only.
+KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 
 
 def raises(number: int) -> pytest.RaisesExc[OSError]:
@@ -66,3 +71,21 @@ def set_header(name: str, value: int) -> None:
     memory = MMIO(0, mmap.PAGESIZE, path=mbox.pick(Host(), name).node)
     memory.write32(0, value)
     memory.close()
+
+
+def forget_leaks() -> None:
+    """Have :func:`leaks` tell of what is lost from here on."""
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=False)
+    if KMEMLEAK.exists():
+        KMEMLEAK.write_text("clear")
+
+
+def leaks() -> str:
+    """What the kernel lost, as it reports it; nothing on a kernel that does not look."""
+    if not KMEMLEAK.exists():
+        return ""
+    # Twice: what is young or has just changed is told at the next scan.
+    for _ in range(2):
+        KMEMLEAK.write_text("scan")
+        time.sleep(6)
+    return KMEMLEAK.read_text()
