@@ -25,7 +25,7 @@ def demo() -> None:
 
 def demo_vm() -> None:
     """Show a link between two virtual machines; fail where a step of it fails."""
-    board = build.board(uio=False).machine()
+    board = build.machine("6.1")
     say("booting two machines with a link between them")
     commands = [f"sh /guest/tests/guest/demo_vm.sh {role}" for role in ("daemon", "remote")]
     failed = [
@@ -123,7 +123,11 @@ def check_kernels(names: list[str]) -> None:
             module = build.module(directory, name)
             say(f"{release}: {module.name} builds without a warning")
     _check_dkms()
-    wanted = names or [name for name, packaged in kernels.KERNELS.items() if packaged.bootable]
+    wanted = names or [
+        name
+        for name, packaged in kernels.KERNELS.items()
+        if packaged.bootable and packaged.arch == "arm64"
+    ]
     failed = []
     for name in wanted:
         board = build.board(name)
@@ -147,16 +151,26 @@ def check_kernels(names: list[str]) -> None:
 
 
 def check_vm(names: list[str]) -> None:
-    """Run the scenarios of two virtual machines, perhaps only those of these names."""
-    board = build.board(uio=False)
+    """Run the scenarios of two virtual machines, perhaps only those of these names or kernels."""
+    machine.install(machine.AMD64_PACKAGES)
     failed = []
-    for name in names or list(machines.SCENARIOS):
-        outcomes = machines.run(board, name, machines.SCENARIOS[name])
-        for outcome in outcomes:
-            print(outcome.console, end="", flush=True)
-        passed = all(each.passed for each in outcomes)
-        failed += [] if passed else [name]
-        say(f"{name}: {'passed' if passed else 'FAILED'}")
+    for kernel in machines.KERNELS:
+        wanted = [
+            each
+            for each in machines.SCENARIOS
+            if not names or {each, kernel, f"{kernel}: {each}"} & set(names)
+        ]
+        if not wanted:
+            continue
+        board = build.machine(kernel)
+        for scenario in wanted:
+            name = f"{kernel}: {scenario}"
+            outcomes = machines.run(board, scenario, machines.count(kernel, scenario))
+            for outcome in outcomes:
+                print(outcome.console, end="", flush=True)
+            passed = all(each.passed for each in outcomes)
+            failed += [] if passed else [name]
+            say(f"{name}: {'passed' if passed else 'FAILED'}")
     if failed:
         die(f"failed: {'; '.join(failed)}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.amp import cache, debian, kernels
+from tests.amp.architectures import AMD64, ARM64, Architecture
 from tests.amp.machine import REPOSITORY, python, requirements, run
 from tests.amp.packages import wheel
 from tests.amp.say import die, say, step
@@ -28,15 +29,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tests/kmod/rsl_of_configfs": ("CONFIG_ARM64=y", "CONFIG_OF_OVERLAY=y"),
 }
 
-CROSS = "aarch64-linux-gnu-"
 #: For programs of 32 bits, which run on the same kernel.
 CROSS_32 = "arm-linux-gnueabihf-"
 
 #: Where QEMU puts Linux and the remote; shim.S jumps there.
 LINUX_ENTRY = 0x44000000
-
-MACHINE = ("-M", "virt,gic-version=2", "-cpu", "cortex-a53", "-smp", "3", "-m", "1G")
-MACHINE_BARE = ("-nodefaults", "-nic", "none", "-nographic")
 
 
 @dataclass(frozen=True)
@@ -44,13 +41,14 @@ class Board:
     """The files that QEMU takes, and where it loads the remote."""
 
     image: Path
-    #: None leaves the device tree to QEMU.
-    dtb: Path | None
-    #: What starts the remote and then Linux; None leaves the remote to Linux.
-    shim: Path | None
-    firmware: Path
-    firmware_base: int
     initramfs: Path
+    #: None leaves the device tree to QEMU.
+    dtb: Path | None = None
+    #: What starts the remote and then Linux; None leaves the remote to Linux.
+    shim: Path | None = None
+    firmware: Path = BUILD / "remote.bin"
+    firmware_base: int = 0
+    architecture: Architecture = ARM64
     #: How many cores Linux has: the first, or the first and the third where the tree says
     #: that the second is the remote's.
     cores: int = 1
@@ -195,12 +193,21 @@ def board(name: str = "6.1", *, uio: bool = True) -> Board:
             join([virtio, base, project], BUILD / "virtio.cpio")
     return Board(
         image=kernel / "image",
+        initramfs=BUILD / "initramfs.cpio",
         dtb=BUILD / "merged.dtb",
         shim=BUILD / "shim.bin",
-        firmware=BUILD / "remote.bin",
         firmware_base=profile["firmware"]["base"],
-        initramfs=BUILD / "initramfs.cpio",
     )
+
+
+def machine(name: str) -> Board:
+    """What a virtual machine needs to boot the kernel *name*, of its architecture, made anew."""
+    if name != "6.1-amd64":
+        return board(name, uio=False).machine()
+    kernel, base = kernels.kernel(name), _base_files(AMD64)
+    with step("building module and initramfs"):
+        join([base, _project_files(name, uio=False, architecture=AMD64)], BUILD / "amd64.cpio")
+    return Board(kernel / "image", BUILD / "amd64.cpio", architecture=AMD64)
 
 
 def _profile(interpreter: Path) -> dict[str, Any]:
@@ -216,7 +223,7 @@ def _profile(interpreter: Path) -> dict[str, Any]:
 
 def _device_tree() -> None:
     base, merged = BUILD / "base.dtb", BUILD / "merged.dtb"
-    run(["qemu-system-aarch64", *MACHINE, "-M", f"dumpdtb={base}", *MACHINE_BARE])
+    run([ARM64.emulator, *ARM64.machine, "-M", f"dumpdtb={base}"])
     for board, made in (("qemu-virt", merged), (TWO, BUILD / "two.dtb")):
         rslctl("overlay", "--board", board, "--base", base, "--merge", made)
     reserved = BUILD / "reserved.dtb"
@@ -242,7 +249,7 @@ def _firmware(link: dict[str, Any]) -> None:
     flags = "-O2 -Wall -Wextra -Werror -nostdlib -ffreestanding -mgeneral-regs-only -mstrict-align"
     flags += " -fno-pie -no-pie -static"
     places = [f"-I{BUILD}", f"-I{REPOSITORY / 'tools/librsl'}"]
-    common = [f"{CROSS}gcc", *flags.split(), *places, "-Wl,--build-id=none"]
+    common = [f"{ARM64.cross}gcc", *flags.split(), *places, "-Wl,--build-id=none"]
     shim = [
         *(f"-DREMOTE_ENTRY={entry:#x}", f"-DLINUX_ENTRY={LINUX_ENTRY:#x}", "-Wl,-Ttext=0"),
         source / "shim.S",
@@ -256,7 +263,7 @@ def _firmware(link: dict[str, Any]) -> None:
 def _binary(name: str, command: list[object]) -> None:
     elf, binary = BUILD / f"{name}.elf", BUILD / f"{name}.bin"
     run([*command, "-o", elf])
-    run([f"{CROSS}objcopy", "-O", "binary", elf, binary])
+    run([f"{ARM64.cross}objcopy", "-O", "binary", elf, binary])
 
 
 def module(name: str, kernel: str) -> Path:
@@ -270,21 +277,22 @@ def module(name: str, kernel: str) -> Path:
     return source / f"{source.name}.ko"
 
 
-def _base_files() -> Path:
+def _base_files(architecture: Architecture = ARM64) -> Path:
     """An archive with the board's root file system, without what comes from the checkout."""
-    userland = debian.userland()
+    userland = debian.userland(architecture)
     packages = [*requirements(), "pytest"]
     key = cache.digest(str(userland), Path(__file__), *packages)
 
     def make(target: Path) -> None:
-        say(f"downloading from PyPI into {cache.root()}, for arm64: {', '.join(packages)}")
+        wanted = f"{architecture.debian}: {', '.join(packages)}"
+        say(f"downloading from PyPI into {cache.root()}, for {wanted}")
         with step("making the board's root file system"):
             root = target / "root"
             run(["cp", "-a", userland / "root", root])
             for name in ("proc", "sys", "dev", "run", "tmp", "root"):
                 (root / name).mkdir(exist_ok=True)
             site = root / "usr/local/lib/python3.11/dist-packages"
-            platforms = ["manylinux2014_aarch64", "manylinux_2_28_aarch64"]
+            platforms = [f"manylinux{each}_{architecture.gnu}" for each in ("2014", "_2_28")]
             run(
                 [
                     *(python(), "-m", "pip", "install", "-q", "--target", site),
@@ -302,7 +310,7 @@ def _base_files() -> Path:
             archive(root, target / "base.cpio")
             shutil.rmtree(root)
 
-    return cache.kept("initramfs", key, make) / "base.cpio"
+    return cache.kept(f"initramfs-{architecture.debian}", key, make) / "base.cpio"
 
 
 def _virtio_files() -> Path:
@@ -370,10 +378,14 @@ def archive(root: Path, target: Path) -> None:
         )
 
 
-def _programs(target: Path) -> None:
-    """The tests' C programs, and the examples, for the board."""
+def _programs(target: Path, architecture: Architecture) -> None:
+    """The tests' C programs, and the examples, for the board; for others those of two machines."""
     target.mkdir(parents=True)
     places = [f"-I{REPOSITORY / name}" for name in ("kmod/rsl_mbox/uapi", "tools/librsl")]
+    if architecture is not ARM64:
+        source, program = REPOSITORY / "tests/guest/vsock_echo.c", target / "vsock_echo"
+        run([f"{architecture.cross}gcc", "-O2", *places, "-static", "-o", program, source])
+        return
     systemd = debian.libsystemd()
     examples = REPOSITORY / "tools/examples"
     ours = [
@@ -386,7 +398,7 @@ def _programs(target: Path) -> None:
             how = [f"-I{systemd / 'include'}", "-Wl,--allow-shlib-undefined"]
             how.append(str(next(systemd.rglob("libsystemd.so.0"))))
         flags = ["-O2", "-Wall", "-Wextra", "-Werror", *places]
-        run([f"{CROSS}gcc", *flags, "-o", target / source.stem, source, *how])
+        run([f"{ARM64.cross}gcc", *flags, "-o", target / source.stem, source, *how])
         if source.stem == "compat32":
             name = f"{source.stem}.armhf"
             run([f"{CROSS_32}gcc", *flags, "-o", target / name, source, *how])
@@ -401,7 +413,7 @@ def join(archives: list[Path], target: Path) -> None:
             file.write(data + bytes(-len(data) % 4))
 
 
-def _project_files(kernel_name: str, uio: bool) -> Path:
+def _project_files(kernel_name: str, uio: bool, architecture: Architecture = ARM64) -> Path:
     """An archive with this checkout's part: rslctl, the module, tests and the demo."""
     root = BUILD / "root"
     shutil.rmtree(root, ignore_errors=True)
@@ -414,7 +426,7 @@ def _project_files(kernel_name: str, uio: bool) -> Path:
         shutil.copy(module(name, kernel_name), place / "updates")
     if uio and kernel_name in kernels.KERNELS:
         shutil.copy(kernels.uio_driver(kernel_name), place / "updates")
-    _programs(root / "guest/bin")
+    _programs(root / "guest/bin", architecture)
     (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
     # The program of the documents; what it plays, legacyd.c says.
     (root / "usr/local/bin/lkvm").symlink_to("/guest/bin/legacyd")
@@ -422,8 +434,9 @@ def _project_files(kernel_name: str, uio: bool) -> Path:
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         shutil.copy(kernel / "modules" / name, place)
     run(["depmod", "-b", root, release])
-    (root / "lib/firmware").mkdir()
-    shutil.copy(BUILD / "remote.elf", root / "lib/firmware/rsl-remote.elf")
+    if architecture is ARM64:
+        (root / "lib/firmware").mkdir()
+        shutil.copy(BUILD / "remote.elf", root / "lib/firmware/rsl-remote.elf")
     tests = root / "guest/tests"
     for name in ("guest", "bench"):
         shutil.copytree(REPOSITORY / "tests" / name, tests / name)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.amp import cache
+from tests.amp.architectures import Architecture
 from tests.amp.machine import run
 from tests.amp.say import die, say, step
 
@@ -131,14 +132,14 @@ _UNUSED = (
     "usr/lib/python3.11/distutils",
     "usr/lib/python3.11/lib2to3",
     "usr/lib/python3.11/idlelib",
-    "usr/lib/aarch64-linux-gnu/libdb-*",
+    "usr/lib/*-linux-gnu/libdb-*",
     "usr/lib/dpkg",
     "usr/bin/dpkg*",
     "usr/bin/localedef",
     "usr/lib/locale",
     "usr/lib/python3.11/pydoc_data",
-    "usr/lib/aarch64-linux-gnu/gconv",
-    "usr/lib/aarch64-linux-gnu/perl*",
+    "usr/lib/*-linux-gnu/gconv",
+    "usr/lib/*-linux-gnu/perl*",
     "lib/udev/hwdb.d",
     "var",
 )
@@ -163,9 +164,10 @@ _VIRTIO_UNUSED = (
 )
 
 
-def userland() -> Path:
-    """A root file system for arm64 with Python and busybox."""
-    return _unpacked("userland-arm64", "Python", 15, PACKAGES)
+def userland(architecture: Architecture) -> Path:
+    """A root file system with Python and busybox."""
+    kind = f"userland-{architecture.debian}"
+    return _unpacked(kind, "Python", 15, PACKAGES, architecture=architecture.debian)
 
 
 def systemd() -> Path:
@@ -203,11 +205,12 @@ def _unpacked(
     unused: Sequence[str] = _UNUSED,
     *,
     dependencies: bool = True,
+    architecture: str = "arm64",
 ) -> Path:
     def make(target: Path) -> None:
         say(f"downloading about {megabytes} MB of Debian packages into {cache.root()}: {what}")
         with step(f"fetching {what} for the board"):
-            apt = Apt(target / "apt")
+            apt = Apt(target / "apt", architecture)
             apt.unpack(packages, target / "root", dependencies=dependencies)
             for pattern in unused:
                 for path in (target / "root").glob(pattern):

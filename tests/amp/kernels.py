@@ -43,7 +43,9 @@ KERNELS = {
     "6.1-rt": Packaged(r"linux-headers-(6\.1\.0-\d+)-rt-arm64", bootable=True, common="common-rt"),
     "6.12": Packaged(r"linux-headers-(6\.12\.\d+\+deb12)-arm64", bootable=True),
     "5.10": Packaged(r"linux-headers-(5\.10\.0-\d+)-arm64", release="bullseye"),
-    "6.1-amd64": Packaged(r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", arch="x86", cross=""),
+    "6.1-amd64": Packaged(
+        r"linux-headers-(6\.1\.0-\d+)-amd64", "amd64", bootable=True, arch="x86", cross=""
+    ),
     "6.1-armhf": Packaged(
         r"linux-headers-(6\.1\.0-\d+)-armmp",
         "armhf",

@@ -56,6 +56,13 @@ def run(command: Sequence[object], *, cwd: Path | None = None, quiet: bool = Tru
     return done.stdout
 
 
+#: The same, for virtual machines of amd64, and their programs.
+AMD64_PACKAGES = {
+    "/usr/bin/qemu-system-x86_64": "qemu-system-x86",
+    "/usr/bin/x86_64-linux-gnu-gcc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
+}
+
 #: The same, for building the Debian packages.
 DEB_PACKAGES = {
     "/usr/bin/dh": "debhelper",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.amp import ivshmem
-from tests.amp.build import BUILD, LINUX_ENTRY, MACHINE, MACHINE_BARE, Board, archive, join
+from tests.amp.build import BUILD, LINUX_ENTRY, Board, archive, join
 from tests.amp.say import say
 
 
@@ -97,11 +97,16 @@ def _command(board: Board, initramfs: Path, *, serial: str) -> list[str]:
             *("-device", f"loader,file={board.firmware},addr={board.firmware_base:#x}"),
             *("-device", f"loader,file={image},addr={LINUX_ENTRY:#x},force-raw=on"),
         ]
-    arguments = ["console=ttyAMA0", f"maxcpus={board.cores}", "panic=-1", "quiet", "loglevel=4"]
+    arguments = [
+        *board.architecture.arguments,
+        f"maxcpus={board.cores}",
+        "panic=-1",
+        "quiet",
+        "loglevel=4",
+    ]
     return [
-        "qemu-system-aarch64",
-        *MACHINE,
-        *MACHINE_BARE,
+        board.architecture.emulator,
+        *board.architecture.machine,
         *board.emulator,
         *(("-dtb", str(board.dtb)) if board.dtb else ()),
         *("-initrd", str(initramfs)),

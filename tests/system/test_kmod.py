@@ -7,6 +7,7 @@ import re
 import subprocess
 
 from tests.amp import build, kernels
+from tests.amp.architectures import ARM64
 from tests.amp.machine import REPOSITORY, run
 
 #: What checkpatch.pl says of every file that does what these two do.
@@ -36,9 +37,9 @@ def test_checkpatch_finds_nothing() -> None:
 
 def test_the_code_of_the_module_is_below_40_kib() -> None:
     module = build.module("kmod/rsl_mbox", "6.1")
-    (text,) = re.findall(r"^ *(\d+)", run([f"{build.CROSS}size", module]), re.MULTILINE)
+    (text,) = re.findall(r"^ *(\d+)", run([f"{ARM64.cross}size", module]), re.MULTILINE)
     sections = dict(
-        re.findall(r"^(\S+) +(\d+)", run([f"{build.CROSS}size", "-A", module]), re.MULTILINE)
+        re.findall(r"^(\S+) +(\d+)", run([f"{ARM64.cross}size", "-A", module]), re.MULTILINE)
     )
     assert 0 < sum(int(sections[f"{name}.text"]) for name in ("", ".init", ".exit")) < 40 * 1024
     # With messages and the table of mailbox controllers. The kernel reads the versions of
@@ -53,7 +54,7 @@ def test_a_kick_releases_and_a_notification_acquires() -> None:
         ("rsl_mbox_kick", r"\bdsb\s+st\b", r"\bblr\b"),
         ("rsl_mbox_notify", r"\bdsb\s+ld\b", r"\bbl\b.*<rsl_mbox_deliver>"),
     ):
-        dump = [f"{build.CROSS}objdump", "-d", f"--disassemble={function}", module]
+        dump = [f"{ARM64.cross}objdump", "-d", f"--disassemble={function}", module]
         code = run(dump)
         first, behind = re.search(barrier, code), re.search(call, code)
         assert first, code
