@@ -5,6 +5,8 @@
   sides add up.
 - storm: the remote kicks without an end, while the daemon uses their second link.
 - returns: the remote dies and comes back, several times.
+- tests: one machine, with what holds for every link: tests/guest/test_ivshmem.py. The remote is
+  ivshmem_remote.py.
 - vsock: the daemon's kernel serves a vsock device by "rslctl virtio". A program of the other
   machine drives it, tests/guest/vsock_echo.c: round trips, and bytes back and forth.
 """
@@ -20,9 +22,12 @@ from tests.amp.qemu import Outcome
 
 #: Of each machine: a scenario, the role and a number follow.
 PROGRAM = "cd / && PYTHONPATH=/guest python3 -m tests.guest.two_machines"
+TESTS = (
+    "BRIEF=1 python3 -m pytest -p no:cacheprovider -q --tb=short /guest/tests/guest/test_ivshmem.py"
+)
 
 #: The scenarios, and how often each does its thing.
-SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3, "vsock": 1000}
+SCENARIOS = {"trips": 100_000, "storm": 1, "returns": 3, "tests": 1, "vsock": 1000}
 
 #: The kernels of the machines. What is done many times depends little on the architecture.
 KERNELS = ("6.1", "6.1-amd64")
@@ -36,6 +41,8 @@ def count(kernel: str, scenario: str) -> int:
 
 def run(board: Board, scenario: str, times: int, timeout: float = 3600) -> list[Outcome]:
     """Run a scenario with two machines as *board*; their outcomes, the daemon's first."""
+    if scenario == "tests":
+        return [qemu.boot(replace(board, ivshmem=True), TESTS, timeout=timeout)]
     commands = [f"{PROGRAM} {scenario} {role} {times}" for role in ("daemon", "remote")]
     if scenario != "returns":
         links = 1 if scenario == "vsock" else 2

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import mmap
 import os
+import platform
 import select
 import struct
 import threading
@@ -186,8 +187,8 @@ def test_the_end_of_the_device_wakes_exclusive_waiters_of_every_open_file(
         assert [events & select.EPOLLHUP for _, events in each.events] == [select.EPOLLHUP]
 
 
-#: include/uapi/linux/userfaultfd.h; the system call by its number on arm64.
-USERFAULTFD = 282
+#: include/uapi/linux/userfaultfd.h; the system call by its number on arm64 and on amd64.
+USERFAULTFD = 323 if platform.machine() == "x86_64" else 282
 UFFD_API, UFFDIO_API = 0xAA, 0xC018AA3F
 UFFDIO_REGISTER, UFFDIO_REGISTER_MODE_MISSING = 0xC020AA00, 1
 UFFDIO_ZEROPAGE = 0xC020AA04
