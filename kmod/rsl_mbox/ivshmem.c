@@ -301,7 +301,7 @@ static int ivshmem_map(struct pci_dev *pdev, struct ivshmem *iv)
 		return dev_err_probe(dev, PTR_ERR(memory),
 				     "shared memory of %pa bytes cannot be mapped\n", &size);
 	iv->table = memory + size - IVSHMEM_TABLE_SIZE;
-	return devm_rsl_mbox_memory_of_device(dev, iv->link, base, size - IVSHMEM_TABLE_SIZE);
+	return rsl_mbox_memory_of_device(iv->link, base, size - IVSHMEM_TABLE_SIZE);
 }
 
 static int ivshmem_request_irq(struct ivshmem *iv, unsigned int n)

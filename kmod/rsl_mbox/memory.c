@@ -102,10 +102,16 @@ int rsl_mbox_memory_of_node(struct rsl_mbox *link)
 	return 0;
 }
 
-static void rsl_mbox_memory_remove(void *data)
+/**
+ * rsl_mbox_memory_remove() - replace the memory that goes with a device, in all mappings
+ * @link: the link; nothing happens if its memory stays
+ *
+ * No process can reach the memory after this.
+ */
+void rsl_mbox_memory_remove(struct rsl_mbox *link)
 {
-	struct rsl_mbox *link = data;
-
+	if (!link->memory_inode)
+		return;
 	down_write(&link->memory_lock);
 	link->memory_gone = true;
 	up_write(&link->memory_lock);
@@ -114,19 +120,17 @@ static void rsl_mbox_memory_remove(void *data)
 }
 
 /**
- * devm_rsl_mbox_memory_of_device() - give a link memory that goes with its device
- * @parent: device that the link was made for
+ * rsl_mbox_memory_of_device() - give a link memory that goes with its device
  * @link: the link
  * @base: physical address of the memory, in whole pages
  * @size: its size in bytes, in whole pages and not 0
  *
- * The memory is mapped cached. What the transport got by devm functions before this call,
- * as the memory itself, is released when no process can reach the memory any more.
+ * The memory is mapped cached. No process can reach it once the link is not registered
+ * any more.
  *
  * Return: 0 or a negative errno.
  */
-int devm_rsl_mbox_memory_of_device(struct device *parent, struct rsl_mbox *link,
-				   phys_addr_t base, phys_addr_t size)
+int rsl_mbox_memory_of_device(struct rsl_mbox *link, phys_addr_t base, phys_addr_t size)
 {
 	struct inode *inode;
 
@@ -140,7 +144,7 @@ int devm_rsl_mbox_memory_of_device(struct device *parent, struct rsl_mbox *link,
 	link->memory_cached = true;
 	link->memory_base = base;
 	link->memory_size = size;
-	return devm_add_action_or_reset(parent, rsl_mbox_memory_remove, link);
+	return 0;
 }
 
 /**

@@ -147,6 +147,8 @@ struct rsl_mbox *devm_rsl_mbox_alloc_of_node(struct device *parent,
 
 static void rsl_mbox_end(struct rsl_mbox *link)
 {
+	/* First: who learns that the link is dead must not find the remote in the memory. */
+	rsl_mbox_memory_remove(link);
 	rsl_mbox_kill(link);
 	/* A dead link refuses a binding, so that none is left after this. */
 	rsl_mbox_eventfd_unbind_all(link);
@@ -166,7 +168,8 @@ static void rsl_mbox_unregister(void *data)
  * @link: the link
  *
  * The transport calls this once everything is there that a kick needs. What the
- * transport got by devm functions before this call is freed after the link is dead.
+ * transport got by devm functions before this call is freed after the link is dead and
+ * no process can reach memory that goes with the device.
  *
  * Return: 0 or a negative errno.
  */

@@ -292,8 +292,8 @@ void rsl_mbox_eventfd_signal(struct rsl_mbox *link, unsigned int vector);
 int rsl_mbox_memory_start(void);
 void rsl_mbox_memory_stop(void);
 int rsl_mbox_memory_of_node(struct rsl_mbox *link);
-int devm_rsl_mbox_memory_of_device(struct device *parent, struct rsl_mbox *link,
-				   phys_addr_t base, phys_addr_t size);
+int rsl_mbox_memory_of_device(struct rsl_mbox *link, phys_addr_t base, phys_addr_t size);
+void rsl_mbox_memory_remove(struct rsl_mbox *link);
 void rsl_mbox_memory_free(struct rsl_mbox *link);
 void rsl_mbox_memory_attach(struct rsl_mbox *link, struct file *filp);
 int rsl_mbox_memory_mmap(struct rsl_mbox *link, struct vm_area_struct *vma);

@@ -198,6 +198,27 @@ def test_the_table_of_ids_is_no_memory_of_the_link(link: mbox.LinkDevice, device
         mmap.mmap(node.fileno(), mmap.PAGESIZE, offset=link.memory_size)
 
 
+def test_who_learns_that_the_device_went_sees_no_memory_of_it(link: mbox.LinkDevice) -> None:
+    device = Path(mbox.CLASS, link.device, "device").resolve()
+    with mbox.Mailbox(Host(), link) as mailbox:
+        memory = mmap.mmap(mailbox.fileno(), link.memory_size)
+        memory[:4] = b"mine"
+        poll = select.poll()
+        poll.register(mailbox.fileno(), select.POLLIN)
+        child = os.fork()
+        if not child:
+            # It runs as soon as it is told, before who removes the device goes on.
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+            told = poll.poll(60_000)
+            os._exit(0 if told and memory[:4] == bytes(4) else 1)
+        time.sleep(1)
+        (device / "remove").write_text("1\n")
+        _, status = os.waitpid(child, 0)
+        memory.close()
+    Path("/sys/bus/pci/rescan").write_text("1\n")
+    assert status == 0
+
+
 def test_the_device_goes_and_comes_under_its_users(rslctl: Rslctl) -> None:
     """As by hot unplug: what a process has mapped is another page then."""
     status, _, err = rslctl("setup", "--board", "ivshmem")

@@ -30,7 +30,8 @@
  *	coherent (RSL_MBOX_FEATURE_CACHED). The mapping has to be MAP_SHARED and
  *	cannot be executable. It stays valid when the device goes away. Memory of a PCI
  *	device (ivshmem) goes with it: then the mapping shows memory that the remote does
- *	not see, which is 0 at first.
+ *	not see, which is 0 at first, before poll() or any call tells that the device
+ *	is gone.
  *	EINVAL: private, or not within the shared memory.
  *	EPERM: PROT_EXEC.
  *	ENODEV: the link has no shared memory.
