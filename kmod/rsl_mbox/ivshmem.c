@@ -286,6 +286,9 @@ static int ivshmem_map(struct pci_dev *pdev, struct ivshmem *iv)
 
 	if (pci_resource_len(pdev, IVSHMEM_REGISTERS) < IVSHMEM_REGISTERS_SIZE)
 		return dev_err_probe(dev, -ENODEV, "BAR 0 has no registers\n");
+	if (!size)
+		return dev_err_probe(dev, -ENODEV,
+				     "BAR 2 has no address: has the port above room for the shared memory?\n");
 	if (size < 2 * IVSHMEM_TABLE_SIZE)
 		return dev_err_probe(dev, -EINVAL,
 				     "shared memory of %pa bytes, at least %u are needed\n",
