@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import functools
 import os
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from rslctl.errors import RslError
@@ -199,6 +202,53 @@ def test_a_server_without_descriptors_lets_clients_wait(tmp_path: Path, spare: i
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         with peer(path) as other:
             until(functools.partial(one.others.__contains__, other.number), one)
+
+
+class Short(socket.socket):
+    """A listener whose clients cannot be accepted, as descriptors are short: accept(2)."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX)
+        self.tries: list[float] = []
+
+    def accept(self) -> NoReturn:
+        self.tries.append(time.monotonic())
+        raise OSError(errno.EMFILE if len(self.tries) < 3 else errno.EINVAL, "played")
+
+
+def test_a_server_without_descriptors_does_not_try_all_the_time(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with Short() as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "link.sock"))
+        listener.listen()
+        client.connect(str(tmp_path / "link.sock"))
+        with pytest.raises(RslError, match="accept a connection"):
+            server.Server(0, VECTORS, notes.append).serve(listener)
+    first, second, third = listener.tries
+    assert second - first > 0.5
+    assert third - second > 0.5
+    assert notes == ["a client has to wait: Too many open files"]
+
+
+@pytest.mark.parametrize("short", range(VECTORS + 1))
+def test_a_client_waits_whatever_descriptor_is_the_last(tmp_path: Path, short: int) -> None:
+    path = tmp_path / "link.sock"
+    needed = 2 * VECTORS + 3
+    with served(path, spare=needed + short) as pid, peer(path) as one:
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(6)]
+        for each in waiting:
+            each.settimeout(20)
+            each.connect(str(path))
+        time.sleep(0.3)
+        one.update()
+        # None was turned away: each is served, or has nothing to read yet.
+        for each in waiting:
+            each.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                assert each.recv(1, socket.MSG_PEEK)
+        assert descriptors(pid) > 0
+        for each in waiting:
+            each.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root may have more under way than others")

@@ -14,7 +14,6 @@ import fcntl
 import grp
 import os
 import pwd
-import resource
 import socket
 import struct
 import termios
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 
 from rslctl.daemon import descriptors, execute, manifest
 from rslctl.errors import RslError, os_error
+from rslctl.linux import listening
 from rslctl.profile.model import Access
 
 #: Directory of the sockets, which are named after the links.
@@ -210,9 +210,7 @@ def serve(broker: Broker, listener: socket.socket) -> None:
     Raises:
         RslError: the socket does not accept connections any more.
     """
-    # Descriptors that are still in a socket count as ours (unix(7)).
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    listening.have_many_descriptors()
     while True:
         listener.settimeout(_SWEEP if broker.waits else None)
         try:

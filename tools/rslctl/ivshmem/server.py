@@ -14,6 +14,7 @@ import fcntl
 import os
 import selectors
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -89,9 +90,10 @@ class Server:
         #: Clients that cannot be reached any more, and those that are tried again later.
         self._lost: list[_Client] = []
         self._later: set[_Client] = set()
-        #: Whether no more clients are accepted for now, because descriptors are short, and whether
-        #: that was said.
-        self._full = self._said = False
+        #: Until when no more clients are accepted, because descriptors are short, by the monotonic
+        #: clock; whether that was said.
+        self._full: float | None = None
+        self._said = False
         self._selector = selectors.DefaultSelector()
 
     def serve(self, listener: socket.socket) -> None:
@@ -104,9 +106,7 @@ class Server:
         try:
             self._selector.register(listener, selectors.EVENT_READ)
             while True:
-                for key, events in self._selector.select(
-                    _LATER if self._later or self._full else None
-                ):
+                for key, events in self._selector.select(self._pause()):
                     if key.fileobj is listener:
                         self._accept(listener)
                     elif events & selectors.EVENT_READ:
@@ -119,17 +119,24 @@ class Server:
                 # To tell the others of one that has gone may show more that have.
                 while self._lost:
                     self._leave(self._lost.pop())
-                if self._full and listener.fileno() not in self._selector.get_map():
-                    self._full = False
+                if self._full is not None and time.monotonic() >= self._full:
+                    self._full = None
                     self._selector.register(listener, selectors.EVENT_READ)
         finally:
             for client in list(self._clients.values()):
                 self._close(client)
             self._selector.close()
 
+    def _pause(self) -> float | None:
+        """Seconds until something is tried again; None if nothing is."""
+        pauses = [_LATER] if self._later else []
+        if self._full is not None:
+            pauses.append(max(0.0, self._full - time.monotonic()))
+        return min(pauses, default=None)
+
     def _accept(self, listener: socket.socket) -> None:
         try:
-            sock, _ = listener.accept()
+            client = self._new(listener)
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -140,15 +147,13 @@ class Server:
                 self._note(f"a client has to wait: {os.strerror(error.errno)}")
             self._said = True
             self._selector.unregister(listener)
-            self._full = True
+            self._full = time.monotonic() + _LATER
             return
-        try:
-            client = self._new(sock)
-        except (OSError, RslError) as error:
-            self._note(f"a client is refused: {error}")
-            sock.close()
+        if client is None:
+            self._note("a client is refused: all IDs are taken")
             return
         others = list(self._clients.values())
+        sock = client.sock
         self._said = False
         self._clients[client.number] = client
         self._selector.register(sock, selectors.EVENT_READ, client)
@@ -166,20 +171,27 @@ class Server:
                 self._tell(other, client)
                 self._send(other)
 
-    def _new(self, sock: socket.socket) -> _Client:
-        sock.setblocking(False)
+    def _new(self, listener: socket.socket) -> _Client | None:
+        """The next client, with all that it needs, or None if it can get no ID.
+
+        Raises:
+            OSError: there is none, or not enough for it; then it stays in the queue.
+        """
         with contextlib.ExitStack() as stack:
             rings = []
             for _ in range(self._vectors):
                 rings.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
                 stack.callback(os.close, rings[-1])
+            sock, _ = listener.accept()
+            stack.callback(sock.close)
+            sock.setblocking(False)
             # A number that was used lately may still be known to somebody.
             free = (
                 n & ivshmem.ID_MASK for n in range(self._next, self._next + ivshmem.ID_MASK + 1)
             )
             number = next((n for n in free if n not in self._clients), None)
             if number is None:
-                raise RslError("all IDs are taken")
+                return None
             stack.pop_all()
         self._next = number + 1
         return _Client(number, sock, rings)

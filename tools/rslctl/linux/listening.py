@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -39,6 +40,15 @@ def until_told_to_end() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # the parent process may have blocked them
     with contextlib.suppress(_ToldToEnd):
         yield
+
+
+def have_many_descriptors() -> None:
+    """Let this process have as many descriptors as it may.
+
+    Those that it sent count as its own, too, until they are read: unix(7).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

@@ -50,6 +50,7 @@ def ivshmem_server(
     memory = server.memory(length)
     try:
         served = server.Server(memory, vectors, say)
+        listening.have_many_descriptors()
         # Who connects shares all of the memory: the user of this process, and its group.
         with (
             listening.until_told_to_end(),
