@@ -35,13 +35,6 @@ static inline void rsl_vm_set_pfnmap(struct vm_area_struct *vma)
 #endif
 }
 
-/* Since 5.14 the attributes of a PCI driver's devices are in struct pci_driver. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
-#define RSL_PCI_DEV_GROUPS(groups)	.dev_groups = (groups)
-#else
-#define RSL_PCI_DEV_GROUPS(groups)	.driver.dev_groups = (groups)
-#endif
-
 /* Since 6.8 eventfd_signal() always adds 1. */
 static inline void rsl_eventfd_signal(struct eventfd_ctx *ctx)
 {

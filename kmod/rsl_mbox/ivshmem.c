@@ -204,9 +204,18 @@ static void ivshmem_set_role(struct ivshmem *iv, enum ivshmem_role role)
 	mutex_unlock(&iv->mutex);
 }
 
+/* No interrupt is enabled or disabled after this: they are freed next. */
+static void ivshmem_forget_irqs(struct ivshmem *iv)
+{
+	spin_lock_irq(&iv->link->lock);
+	iv->requested = 0;
+	spin_unlock_irq(&iv->link->lock);
+}
+
 static void ivshmem_leave(void *data)
 {
 	ivshmem_set_role(data, IVSHMEM_NO_ROLE);
+	ivshmem_forget_irqs(data);
 }
 
 static ssize_t role_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -275,7 +284,8 @@ static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_role.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(ivshmem);
+
+static const struct attribute_group ivshmem_group = { .attrs = ivshmem_attrs };
 
 static int ivshmem_map(struct pci_dev *pdev, struct ivshmem *iv)
 {
@@ -386,19 +396,22 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 	for (n = 0; n < vectors; n++) {
 		ret = ivshmem_request_irq(iv, n);
-		if (ret)
+		if (ret) {
+			ivshmem_forget_irqs(iv);
 			return ret;
+		}
 	}
 	ret = devm_add_action_or_reset(dev, ivshmem_leave, iv);
 	if (ret)
 		return ret;
 	pci_set_drvdata(pdev, iv);
-	ret = devm_rsl_mbox_register(dev, iv->link);
+	/* All of it is there before the link is, which a program may wait for. */
+	ret = devm_device_add_group(dev, &ivshmem_group);
 	if (ret)
 		return ret;
 	if (role != IVSHMEM_NO_ROLE)
 		ivshmem_set_role(iv, role);
-	return 0;
+	return devm_rsl_mbox_register(dev, iv->link);
 }
 
 /* After hibernation the machine may have another ID, and the memory may be another one. */
@@ -424,6 +437,5 @@ struct pci_driver rsl_mbox_ivshmem_driver = {
 	.name = "rsl_mbox_ivshmem",
 	.id_table = ivshmem_ids,
 	.probe = ivshmem_probe,
-	RSL_PCI_DEV_GROUPS(ivshmem_groups),
 	.driver.pm = &ivshmem_pm_ops,
 };

@@ -60,12 +60,11 @@ def quiet_kernel() -> Iterator[None]:
     yield
     new = log().removeprefix(before).splitlines()
     # <0> to <4> is emergency to warning. Loading an out-of-tree module warns once, and
-    # an emulator on a busy machine keeps the timer's interrupt waiting, reads clocks slowly, and
-    # stops in interrupt threads. Later kernels tell of the devices of a driver that no test has
-    # loaded.
+    # an emulator on a busy machine keeps the timer's interrupt waiting, and stops in
+    # interrupt threads. Later kernels tell of the devices of a driver that no test has loaded.
     usual = (
         *("taint", "hrtimer: interrupt took", "sched: RT throttling activated"),
-        *("deferred probe pending", "clocksource: Long readout interval"),
+        "deferred probe pending",
     )
     loud = [
         line for line in new if line[1:2] in "01234" and not any(each in line for each in usual)

@@ -108,6 +108,7 @@ def test_a_kick_without_a_peer_is_lost_and_told(
         assert notifications(link) == before
         # The remote finds the daemon by its entry, and is found by a number here.
         (device / "peer").write_text(number)
+        assert (device / "peer").read_text() == number
         mailbox.kick(0b0001)
         time.sleep(0.5)
         assert notifications(link) == before
@@ -115,8 +116,12 @@ def test_a_kick_without_a_peer_is_lost_and_told(
         mailbox.kick(0b0010)
         assert mailbox.wait(0b0010, 30) == 0b0010
     # A number that no machine has.
+    before = notifications(link)
     (device / "peer").write_text("65535\n")
+    assert (device / "peer").read_text() == "65535\n"
     (Path(mbox.CLASS) / link.device / "kick").write_text("1\n")
+    time.sleep(0.5)
+    assert notifications(link) == before
     (device / "peer").write_text("auto\n")
     assert (device / "peer").read_text() == number
 
