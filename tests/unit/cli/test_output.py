@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rslctl.cli import output
 
@@ -55,6 +55,7 @@ def test_a_long_line_continues_between_words_on_a_terminal_only(
     assert " ".join(out.split()) in " ".join(" ".join(lines).split())
 
 
+@example(" aaaaaa, , ", 10, 0)
 @given(st.text("ab, ", max_size=200), st.integers(10, 80), st.sampled_from([0, 4]))
 def test_lines_are_no_wider_than_a_terminal_and_do_not_end_in_a_comma(
     text: str, width: int, indent: int

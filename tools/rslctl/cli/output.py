@@ -76,6 +76,9 @@ def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
                 kept -= 1
             if words[kept - 1].endswith(",") or words[kept - 1] == "rslctl":
                 kept = len(words)
+                # What was moved from the line before has less room here.
+                while kept > 1 and len(line) + _length(" ".join(words[:kept])) > width:
+                    kept -= 1
             lines.append(line + " ".join(words[:kept]))
             line = " " * (indent or _HANG)
             words = words[kept:]
