@@ -202,7 +202,7 @@ def board(name: str = "6.1", *, uio: bool = True) -> Board:
 
 def machine(name: str) -> Board:
     """What a virtual machine needs to boot the kernel *name*, of its architecture, made anew."""
-    if name != "6.1-amd64":
+    if kernels.KERNELS[name].arch == "arm64":
         return board(name, uio=False).machine()
     kernel, base = kernels.kernel(name), _base_files(AMD64)
     with step("building module and initramfs"):
@@ -382,9 +382,10 @@ def _programs(target: Path, architecture: Architecture) -> None:
     """The tests' C programs, and the examples, for the board; for others those of two machines."""
     target.mkdir(parents=True)
     places = [f"-I{REPOSITORY / name}" for name in ("kmod/rsl_mbox/uapi", "tools/librsl")]
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", *places]
     if architecture is not ARM64:
         source, program = REPOSITORY / "tests/guest/vsock_echo.c", target / "vsock_echo"
-        run([f"{architecture.cross}gcc", "-O2", *places, "-static", "-o", program, source])
+        run([f"{architecture.cross}gcc", *flags, "-static", "-o", program, source])
         return
     systemd = debian.libsystemd()
     examples = REPOSITORY / "tools/examples"
@@ -397,7 +398,6 @@ def _programs(target: Path, architecture: Architecture) -> None:
             # What the library needs itself is in the board only.
             how = [f"-I{systemd / 'include'}", "-Wl,--allow-shlib-undefined"]
             how.append(str(next(systemd.rglob("libsystemd.so.0"))))
-        flags = ["-O2", "-Wall", "-Wextra", "-Werror", *places]
         run([f"{ARM64.cross}gcc", *flags, "-o", target / source.stem, source, *how])
         if source.stem == "compat32":
             name = f"{source.stem}.armhf"

@@ -203,8 +203,9 @@ def test_the_table_of_ids_is_no_memory_of_the_link(link: mbox.LinkDevice, device
         mmap.mmap(node.fileno(), mmap.PAGESIZE, offset=link.memory_size)
 
 
-def test_who_learns_that_the_device_went_sees_no_memory_of_it(link: mbox.LinkDevice) -> None:
-    device = Path(mbox.CLASS, link.device, "device").resolve()
+def test_who_learns_that_the_device_went_sees_no_memory_of_it(
+    link: mbox.LinkDevice, device: Path
+) -> None:
     with mbox.Mailbox(Host(), link) as mailbox:
         memory = mmap.mmap(mailbox.fileno(), link.memory_size)
         memory[:4] = b"mine"

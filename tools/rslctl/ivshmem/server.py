@@ -153,10 +153,9 @@ class Server:
             self._note("a client is refused: all IDs are taken")
             return
         others = list(self._clients.values())
-        sock = client.sock
         self._said = False
         self._clients[client.number] = client
-        self._selector.register(sock, selectors.EVENT_READ, client)
+        self._selector.register(client.sock, selectors.EVENT_READ, client)
         client.waiting.extend(
             [(messages.VERSION, None, 0), (client.number, None, 0), (messages.MEMORY, None, 1)]
         )
