@@ -119,8 +119,7 @@ static void doorbell_mask(struct rsl_mbox *link, u32 masked)
 		struct doorbell_irq *di = &db->irq[n];
 		bool mask = !(di->vectors & ~masked);
 
-		/* An interrupt that was not requested yet has no vectors. */
-		if (!di->vectors || mask == di->masked)
+		if (mask == di->masked)
 			continue;
 		di->masked = mask;
 		if (mask)
@@ -196,7 +195,8 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	 * The interrupt controller has to latch an edge meanwhile, as a GIC does.
 	 */
 	irq_set_status_flags(di->irq, IRQ_DISABLE_UNLAZY);
-	ret = devm_request_irq(dev, di->irq, doorbell_handle, 0, name, di);
+	/* The probe enables it. */
+	ret = devm_request_irq(dev, di->irq, doorbell_handle, IRQF_NO_AUTOEN, name, di);
 	if (ret)
 		return dev_err_probe(dev, ret,
 				     "%pOF: interrupts: entry %u cannot be requested\n",
@@ -362,6 +362,9 @@ static int doorbell_probe(struct platform_device *pdev)
 	device_init_wakeup(dev, of_property_read_bool(dev->of_node, "wakeup-source"));
 	if (db->enable_reg)
 		writel(doorbell_bits(db, rsl_mbox_valid_mask(link)), db->enable_reg);
+	/* A storm masks interrupts, so it cannot begin while one is missing or may be freed. */
+	for (n = 0; n < db->irqs; n++)
+		enable_irq(db->irq[n].irq);
 	return devm_rsl_mbox_register(dev, link);
 }
 

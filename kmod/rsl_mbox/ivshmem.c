@@ -97,7 +97,6 @@ struct ivshmem_irq {
  * @role: the role of this side
  * @peer: ID of the peer, if it was given; IVSHMEM_NOBODY otherwise
  * @irq: the interrupts, one per vector
- * @requested: number of elements of @irq that are requested
  */
 struct ivshmem {
 	struct rsl_mbox *link;
@@ -108,7 +107,6 @@ struct ivshmem {
 	enum ivshmem_role role;
 	int peer;
 	struct ivshmem_irq irq[RSL_MBOX_MAX_VECTORS];
-	unsigned int requested;
 };
 
 /* The ID of the peer, or IVSHMEM_NOBODY. It may be any: the device ignores unknown ones. */
@@ -155,7 +153,7 @@ static void ivshmem_mask(struct rsl_mbox *link, u32 masked)
 	unsigned int n;
 
 	lockdep_assert_held(&link->lock);
-	for (n = 0; n < iv->requested; n++) {
+	for (n = 0; n < link->vectors; n++) {
 		struct ivshmem_irq *ii = &iv->irq[n];
 		bool mask = masked & BIT(n);
 
@@ -204,18 +202,9 @@ static void ivshmem_set_role(struct ivshmem *iv, enum ivshmem_role role)
 	mutex_unlock(&iv->mutex);
 }
 
-/* No interrupt is enabled or disabled after this: they are freed next. */
-static void ivshmem_forget_irqs(struct ivshmem *iv)
-{
-	spin_lock_irq(&iv->link->lock);
-	iv->requested = 0;
-	spin_unlock_irq(&iv->link->lock);
-}
-
 static void ivshmem_leave(void *data)
 {
 	ivshmem_set_role(data, IVSHMEM_NO_ROLE);
-	ivshmem_forget_irqs(data);
 }
 
 static ssize_t role_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -335,13 +324,10 @@ static int ivshmem_request_irq(struct ivshmem *iv, unsigned int n)
 	 * device keeps a pending bit meanwhile.
 	 */
 	irq_set_status_flags(ii->irq, IRQ_DISABLE_UNLAZY);
-	ret = devm_request_irq(dev, ii->irq, ivshmem_handle, 0, name, ii);
+	/* The probe enables it. */
+	ret = devm_request_irq(dev, ii->irq, ivshmem_handle, IRQF_NO_AUTOEN, name, ii);
 	if (ret)
 		return dev_err_probe(dev, ret, "MSI-X vector %u cannot be requested\n", n);
-	/* A storm that began already may have masked others. */
-	spin_lock_irq(&iv->link->lock);
-	iv->requested = n + 1;
-	spin_unlock_irq(&iv->link->lock);
 	return 0;
 }
 
@@ -396,10 +382,8 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 	for (n = 0; n < vectors; n++) {
 		ret = ivshmem_request_irq(iv, n);
-		if (ret) {
-			ivshmem_forget_irqs(iv);
+		if (ret)
 			return ret;
-		}
 	}
 	ret = devm_add_action_or_reset(dev, ivshmem_leave, iv);
 	if (ret)
@@ -411,6 +395,9 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 	if (role != IVSHMEM_NO_ROLE)
 		ivshmem_set_role(iv, role);
+	/* A storm masks interrupts, so it cannot begin while one is missing or may be freed. */
+	for (n = 0; n < vectors; n++)
+		enable_irq(iv->irq[n].irq);
 	return devm_rsl_mbox_register(dev, iv->link);
 }
 

@@ -51,9 +51,13 @@ def device_name() -> str:
     return _device().name
 
 
+def driver() -> Path:
+    """The directory of the driver that the link's device is bound to."""
+    return (_device() / "driver").resolve()
+
+
 def unbind() -> None:
-    device = _device()
-    (device / "driver/unbind").write_text(device.name)
+    (driver() / "unbind").write_text(device_name())
 
 
 def header(name: str) -> int:

@@ -22,7 +22,7 @@ from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
 from tests.guest.test_mailbox import LINKS, RESETTABLE, Simulator, modules, sim
-from tests.guest.test_trace import REAL_TIME, events, probe, tracing
+from tests.guest.test_trace import REAL_TIME, events, in_hardirq, probe, tracing
 
 #: Fixtures of other tests that are those of this one, too.
 __all__ = ["modules", "sim", "tracing"]
@@ -295,4 +295,4 @@ def test_the_simulator_calls_back_where_the_driver_does(
     assert len(flags) == 10
     # An interrupt thread on PREEMPT_RT, but where the driver does not let it be one.
     hard = hard and (sim.link.name == "sgi" or not REAL_TIME)
-    assert ["h" in each for each in flags] == [hard] * 10
+    assert [in_hardirq(each) for each in flags] == [hard] * 10

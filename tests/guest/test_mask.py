@@ -15,7 +15,11 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
-from tests.guest.support import raises, readable, unbind
+from tests.guest.support import device_name, driver, raises, readable, unbind
+from tests.guest.test_trace import events, probe, tracing
+
+#: A fixture of other tests that is one of these, too.
+__all__ = ["tracing"]
 
 STORM = 1_000_000
 
@@ -231,6 +235,21 @@ def test_the_kernel_masks_a_storm_and_ends_the_mask(
     kick(fd, 0b0100)
     assert readable(fd)
     assert read(fd) == 0b0100
+
+
+def test_no_storm_can_begin_before_it_can_end(link: mbox.LinkDevice, tracing: Path) -> None:
+    """A probe that fails frees interrupts, which the end of a storm may not enable then."""
+    name, bind = device_name(), driver() / "bind"
+    unbind()
+    probe("request_threaded_irq", "enable_irq", "cdev_device_add")
+    bind.write_text(name)
+    called = [text.strip("()").partition("+")[0] for _, event, text in events()]
+    # One interrupt for each vector.
+    assert called == [
+        *["request_threaded_irq"] * link.vectors,
+        *["enable_irq"] * link.vectors,
+        "cdev_device_add",
+    ]
 
 
 def storms(link: mbox.LinkDevice) -> list[int]:

@@ -38,15 +38,25 @@ def tracing() -> Iterator[Path]:
     subprocess.run(["umount", TRACING], check=True)
 
 
-def probe(definition: str) -> None:
-    """Have a function of the kernel traced as event "probed"."""
-    (TRACING / "kprobe_events").write_text(f"p:rsl/probed {definition}\n")
+def probe(*definitions: str) -> None:
+    """Have functions of the kernel traced as event "probed"."""
+    lines = [f"p:rsl/probed {each}\n" for each in definitions]
+    (TRACING / "kprobe_events").write_text("".join(lines))
     (TRACING / "events/rsl/probed/enable").write_text("1")
 
 
 def events() -> list[tuple[str, str, str]]:
-    """The traced events: flags, among them h in an interrupt's handler, name and text."""
+    """The traced events: flags, name and text."""
     return [(flags, name, text) for _, flags, name, text in _lines()]
+
+
+def in_hardirq(flags: str) -> bool:
+    """Whether an event was in hard interrupt context.
+
+    The flag is h, or H where the interrupt came in a softirq (Linux,
+    Documentation/trace/ftrace.rst).
+    """
+    return "h" in flags.lower()
 
 
 def handlers() -> list[bool]:
@@ -54,7 +64,9 @@ def handlers() -> list[bool]:
 
     On PREEMPT_RT that is a thread.
     """
-    return [task.startswith("irq/") if REAL_TIME else "h" in flags for task, flags, *_ in _lines()]
+    return [
+        task.startswith("irq/") if REAL_TIME else in_hardirq(flags) for task, flags, *_ in _lines()
+    ]
 
 
 def _lines() -> list[tuple[str, str, str, str]]:
