@@ -96,7 +96,8 @@ def test_setup_takes_the_role_and_teardown_leaves_it(rslctl: Rslctl) -> None:
 def test_a_kick_without_a_peer_is_lost_and_told(
     link: mbox.LinkDevice, device: Path, rslctl: Rslctl
 ) -> None:
-    before = notifications(link)
+    remote = Remote(link)
+    before, taken = notifications(link), remote.counts(1)["kick_taken"]
     number = (device / "peer").read_text()
     (device / "role").write_text("none\n")
     assert (device / "peer").read_text() == "none\n"
@@ -106,10 +107,12 @@ def test_a_kick_without_a_peer_is_lost_and_told(
         mailbox.kick(0b1111)
         time.sleep(0.5)
         assert notifications(link) == before
+        assert remote.counts(1)["kick_taken"] == taken
         # The remote finds the daemon by its entry, and is found by a number here.
         (device / "peer").write_text(number)
         assert (device / "peer").read_text() == number
-        mailbox.kick(0b0001)
+        mailbox.kick(0b0010)
+        Remote.until(lambda: remote.counts(1)["kick_taken"] == taken + 1, "it takes no kick")
         time.sleep(0.5)
         assert notifications(link) == before
         (device / "role").write_text("daemon\n")
@@ -122,6 +125,7 @@ def test_a_kick_without_a_peer_is_lost_and_told(
     (Path(mbox.CLASS) / link.device / "kick").write_text("1\n")
     time.sleep(0.5)
     assert notifications(link) == before
+    remote.close()
     (device / "peer").write_text("auto\n")
     assert (device / "peer").read_text() == number
 
