@@ -10,7 +10,8 @@ did to the recipes of the kernel and of virtual/dtb is looked up. For qemuarm64 
 runs, too, and rslctl is imported on what the series' recipes say that an image has.
 
 The builds go to DIR/build. bitbake refuses to work for root: as root, OE_USER names whose they
-are. Nothing is built: images are planned only (bitbake -n), so nothing has to be downloaded.
+are. Nothing is built: images are planned only (bitbake -n), so nothing has to be downloaded, also
+no C library for the build's own programs (uninative).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ CONNECTIVITY_CHECK_URIS = ""
 DL_DIR = "{oe}/build/downloads"
 BB_HASHSERVE = ""
 BB_SIGNATURE_HANDLER = "OEBasicHash"
+INHERIT_DISTRO:remove = "uninative"
 IMAGE_INSTALL:append = " packagegroup-rsl"
 """
 #: Of one machine. meta-imx follows NXP's releases, so it can have appends for versions of recipes
@@ -122,7 +124,8 @@ class Build:
             check=False,
         )
         if done.returncode:
-            raise BuildError(f"{' '.join(map(str, words))}: {done.stdout[-4000:]}")
+            shown = [*serious(done.stdout), *done.stdout.splitlines()[-20:]]
+            raise BuildError("\n  ".join([" ".join(map(str, words)), *shown]))
         return done.stdout
 
     def variables(self, *recipe: str | Path) -> dict[str, str]:
@@ -210,10 +213,14 @@ def check_python(build: Build) -> None:
     print(f"  rslctl on {', '.join(libraries)} and {len(standard)} packages of python3")
 
 
+def serious(said: str) -> list[str]:
+    """The warnings and errors of bitbake."""
+    return [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
+
+
 def report(build: Build, said: str) -> None:
     """Show the end of what bitbake said, and each of its warnings."""
-    found = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
-    for line in [*found, said.splitlines()[-1]]:
+    for line in [*serious(said), said.splitlines()[-1]]:
         print(f"  {line}")
 
 
