@@ -148,10 +148,12 @@ _UNUSED = (
 #: What it has more of where systemd is to start things.
 SYSTEMD_PACKAGES = ("systemd", "udev")
 
-#: What it has more of where virtio devices are served: qemu-storage-daemon, virtiofsd, and a
-#: program that uses AF_VSOCK, with the libraries of these three. Their packages depend on more.
+#: What it has more of where virtio devices are served: qemu-storage-daemon, virtiofsd, and two
+#: programs that use AF_VSOCK, with the libraries of these four. Their packages depend on more.
 VIRTIO_PACKAGES = (
-    *("qemu-system-common", "socat", "libaio1", "libcap-ng0", "libfuse3-3", "libglib2.0-0"),
+    *("qemu-system-common", "socat", "ncat", "liblua5.3-0", "libpcap0.8", "libdbus-1-3"),
+    *("libsystemd0", "libgcrypt20", "libgpg-error0", "liblz4-1", "libzstd1", "libcap2"),
+    *("libaio1", "libcap-ng0", "libfuse3-3", "libglib2.0-0"),
     *("libgmp10", "libgnutls30", "libhogweed6", "libidn2-0", "libnettle8", "libnuma1"),
     *("libp11-kit0", "libseccomp2", "libtasn1-6", "libunistring2", "liburing2", "libwrap0"),
 )

@@ -263,9 +263,19 @@ def test_a_port_on_which_the_remote_does_not_listen_refuses(board: Board) -> Non
     talks()
 
 
-def test_socat_and_the_remote_understand_each_other(board: Board) -> None:
-    done = subprocess.run(
+@pytest.mark.parametrize(
+    "words",
+    [
         ["socat", "-t", "30", "-", f"VSOCK-CONNECT:{virtio.CID}:{virtio.ECHO}"],
+        ["ncat", "--vsock", str(virtio.CID), str(virtio.ECHO)],
+    ],
+    ids=["socat", "ncat"],
+)
+def test_a_program_of_debian_and_the_remote_understand_each_other(
+    board: Board, words: list[str]
+) -> None:
+    done = subprocess.run(
+        words,
         input=b"hello, core 1\n",
         stdout=subprocess.PIPE,
         check=True,
