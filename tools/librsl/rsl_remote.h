@@ -2065,7 +2065,10 @@ static inline void rsl_vsock_owe(struct rsl_vsock_conn *conn, uint32_t op)
 	conn->vsock->owing = true;
 }
 
-/* Answer a packet that belongs to no connection. */
+/*
+ * Answer a packet that belongs to no connection. Without a buffer for it the peer finds out by its
+ * timeout.
+ */
 static inline int rsl_vsock_refuse(struct rsl_vsock *vsock, const struct rsl_vsock_packet *packet)
 {
 	struct rsl_vsock_packet reply;
@@ -2302,15 +2305,14 @@ static inline int rsl_vsock_poll(struct rsl_vsock *vsock)
 	struct rsl_buffers *receive = &vsock->receive;
 	uint16_t before = receive->queue.avail;
 	uint32_t written;
-	unsigned int n, spare;
+	unsigned int n;
 	int rc = rsl_vsock_pay_all(vsock);
 
+	/*
+	 * Also without a buffer for an answer (virtio 1.2, 5.10.6.1.1): the device may take no
+	 * packet until it has received its own answers.
+	 */
 	while (!rc) {
-		/* Each packet may need an answer: leave it there until there is room for one. */
-		rc = rsl_buffers_take(&vsock->send, 0, &spare);
-		if (rc)
-			break;
-		vsock->send.spare[vsock->send.spares++] = (uint8_t)spare;
 		rc = rsl_buffers_get(receive, &n, &written);
 		if (rc)
 			break;

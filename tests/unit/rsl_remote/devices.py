@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rslctl.virtio.backend import VERSION_1
+from rslctl.virtio.backend import VERSION_1, Wired
 from rslctl.virtio.built_in import BuiltIn
 from rslctl.virtio.memory import Memory
 
@@ -77,15 +77,23 @@ class Pipes(BuiltIn):
     def _work(self) -> bool:
         if not self._served:
             return False
-        while not self.deaf and (chain := self._served[1].pop()):
+        while not self.deaf and self.may_take() and (chain := self._served[1].pop()):
             self.sent.append(self._served[1].gather(chain, 0, chain.length))
             self._served[1].push(chain, 0)
+            self.took()
         while self.waiting and (chain := self._served[0].pop()):
             part, rest = self.waiting[0][: chain.room], self.waiting[0][chain.room :]
             self.waiting[0:1] = [rest] * bool(rest)
             self._served[0].scatter(chain, part)
             self._served[0].push(chain, len(part))
         return False
+
+    def may_take(self) -> bool:
+        """Whether it takes another buffer that the driver sends."""
+        return True
+
+    def took(self) -> None:
+        """It took one."""
 
     def hear(self) -> None:
         """No longer deaf."""
@@ -113,6 +121,37 @@ class Vsock(Pipes):
 
     def send(self, packet: Packet) -> None:
         self.give(packet.pack())
+
+
+class Answering(Vsock):
+    """Vsock whose sockets accept each connection, and end it when the driver does.
+
+    It plays vhost_vsock_handle_tx_kick() and vhost_vsock_more_replies() of drivers/vhost/vsock.c:
+    it takes nothing while as many answers wait to be received as the driver's queue has entries.
+    """
+
+    def start(self, features: int, queues: Sequence[Wired]) -> None:
+        self.entries = queues[1].queue.size
+        super().start(features, queues)
+
+    def may_take(self) -> bool:
+        return len(self.waiting) < self.entries
+
+    def took(self) -> None:
+        packet = Packet.unpack(self.sent[-1])
+        ends = (packet.dst_port, packet.src_port)
+        if packet.op == REQUEST:
+            self.waiting.append(Packet(RESPONSE, *ends).pack())
+        elif packet.op == SHUTDOWN:
+            self.waiting.append(Packet(RST, *ends).pack())
+
+    def _work(self) -> bool:
+        # What was received makes room to take more (restart_tx there).
+        before = -1
+        while before != len(self.sent):
+            before = len(self.sent)
+            super()._work()
+        return False
 
 
 class Peer:

@@ -25,7 +25,8 @@ static struct rsl_remote remote;
 static struct rsl_virtio device;
 static struct rsl_virtq queues[4];
 static struct rsl_vsock vsock;
-static struct rsl_vsock_conn conns[70];
+#define CONNS 301
+static struct rsl_vsock_conn conns[CONNS];
 static struct rsl_console console;
 static struct rsl_rng rng;
 static struct rsl_net net;
@@ -246,7 +247,7 @@ static int vsock_command(char words[][MOST], int count)
 	const char *verb = words[0];
 	uint64_t one = count > 1 ? strtoull(words[1], NULL, 0) : 0;
 	uint32_t size = count > 2 ? (uint32_t)strtoul(words[2], NULL, 0) : 0;
-	struct rsl_vsock_conn *conn = &conns[one % 70];
+	struct rsl_vsock_conn *conn = &conns[one % CONNS];
 	int rc;
 
 	if (!strcmp(verb, "begin")) {

@@ -18,6 +18,7 @@ from tests.unit.rsl_remote.devices import (
     RST,
     RW,
     SHUTDOWN,
+    Answering,
     Packet,
     Peer,
     Vsock,
@@ -34,9 +35,11 @@ FREE, LISTENING, CONNECTING, OPEN, CLOSING, ENDED = range(6)
 class World:
     """A remote with a vsock device, and what its host sends and gets."""
 
-    def __init__(self, link: Link, *, table: int = 8, room: int = 1000) -> None:
+    def __init__(
+        self, link: Link, *, table: int = 8, room: int = 1000, host: type[Vsock] = Vsock
+    ) -> None:
         self.link = link
-        self.host = Vsock(link.memory)
+        self.host = host(link.memory)
         self.served = serve(link, self.host, 0x10000)
         link.ask("find", 19, 0)
         rc, cid, _ = link.ask("vsock", "begin", table, room)
@@ -269,6 +272,26 @@ def test_a_host_that_is_slow_loses_no_answer(make_link: MakeLink, version: int) 
         found += world.packets()
     assert answers == set(range(1000, 1040))
     assert world.do("send", conn, "00") == 1
+
+
+@both
+def test_more_answers_than_both_sides_have_room_for_stop_nothing(
+    make_link: MakeLink, version: int
+) -> None:
+    """The host takes nothing until its answers are received, and the remote has no buffer left."""
+    world = World(make_link(version), table=301, room=10, host=Answering)
+    conns = [world.do("connect", 2, port) for port in range(1000, 1300)]
+    for _ in range(300):
+        assert world.do("poll") == 0
+    assert [world.do("connected", conn) for conn in conns] == [0] * 300
+    for conn in conns:
+        world.do("close", conn)
+    for _ in range(300):
+        assert world.do("poll") == 0
+    assert sum(packet.op == SHUTDOWN for packet in world.packets()) == 300
+    last = world.do("connect", 2, 999)
+    world.do("poll")
+    assert world.do("connected", last) == 0
 
 
 @both
