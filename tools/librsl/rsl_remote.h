@@ -69,6 +69,9 @@
 #define RSL_BUFFERS		16
 #endif
 
+#if RSL_REMOTE_WAIT_MS < 1
+#error "RSL_REMOTE_WAIT_MS has to be at least 1"
+#endif
 #if RSL_VIRTQ_MAX < 4 || RSL_VIRTQ_MAX > 32768 || RSL_VIRTQ_MAX & (RSL_VIRTQ_MAX - 1)
 #error "RSL_VIRTQ_MAX has to be a power of two from 4 to 32768"
 #endif
@@ -2560,6 +2563,7 @@ static inline int rsl_console_begin(struct rsl_console *console, struct rsl_virt
 static inline int rsl_console_read(struct rsl_console *console, void *data, uint32_t size)
 {
 	struct rsl_buffers *receive = &console->receive;
+	uint16_t before = receive->queue.avail;
 	int rc = 0;
 
 	if (!size)
@@ -2570,17 +2574,17 @@ static inline int rsl_console_read(struct rsl_console *console, void *data, uint
 		if (!rc && !console->left)
 			rc = rsl_buffers_offer(receive, console->current);
 	}
-	if (rc)
-		return rc;
-	size = rsl_least(size, console->left);
-	rsl_copy_out((uint8_t *)data, rsl_buffers_at(receive, console->current) + console->at,
-		     size);
-	console->at += size;
-	console->left -= size;
-	if (!console->left) {
-		rc = rsl_buffers_offer(receive, console->current);
-		rsl_virtq_notify(&receive->queue);
+	if (!rc) {
+		size = rsl_least(size, console->left);
+		rsl_copy_out((uint8_t *)data,
+			     rsl_buffers_at(receive, console->current) + console->at, size);
+		console->at += size;
+		console->left -= size;
+		if (!console->left)
+			rc = rsl_buffers_offer(receive, console->current);
 	}
+	if (receive->queue.avail != before)
+		rsl_virtq_notify(&receive->queue);
 	return rc ? rc : (int)size;
 }
 

@@ -87,7 +87,9 @@ def test_it_goes_with_the_header_for_daemons(tmp_path: Path) -> None:
     assert build(source, tmp_path / "both", "cc", "-std=gnu99", "-Wno-conversion") == ""
 
 
-@pytest.mark.parametrize("define", ["RSL_VIRTQ_MAX=48", "RSL_VIRTQ_MAX=2", "RSL_BUFFERS=33"])
+@pytest.mark.parametrize(
+    "define", ["RSL_VIRTQ_MAX=48", "RSL_VIRTQ_MAX=2", "RSL_BUFFERS=33", "RSL_REMOTE_WAIT_MS=0"]
+)
 def test_sizes_that_cannot_be_are_refused(define: str, tmp_path: Path) -> None:
     if not shutil.which("cc"):
         pytest.skip("no C compiler to build it with")

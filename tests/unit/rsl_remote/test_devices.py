@@ -15,7 +15,7 @@ from rslctl.virtio.ends import Stdio
 from rslctl.virtio.rng import RngBackend
 
 from tests.unit.rsl_remote.conftest import MakeLink
-from tests.unit.rsl_remote.devices import Blk, Fs, Net, seeded
+from tests.unit.rsl_remote.devices import Blk, Fs, Net, Pipes, seeded
 from tests.unit.rsl_remote.support import (
     AGAIN,
     FULL,
@@ -46,6 +46,23 @@ def pipes() -> Iterator[list[int]]:
     yield fds
     for fd in fds:
         os.close(fd)
+
+
+class EmptyHanded(Pipes):
+    """A console that returns each buffer to receive without a byte in it, one notification later.
+
+    It plays a back-end whose source has nothing, as one of vhost-user may be.
+    """
+
+    device_id = 3
+    queues = (128, 128)
+    emptied = 0
+
+    def _work(self) -> bool:
+        while self._served and (chain := self._served[0].pop()):
+            self._served[0].push(chain, 0)
+            self.emptied += 1
+        return False
 
 
 @both
@@ -84,6 +101,18 @@ def test_a_console_takes_more_than_its_buffers_in_turns(
         assert int(words[0]) > 0 or int(words[0]) == AGAIN
         read += bytes.fromhex(words[1]) if len(words) > 1 else b""
     assert (shown, read) == (text, text)
+
+
+@both
+def test_the_console_learns_that_empty_buffers_are_free_again(
+    make_link: MakeLink, version: int
+) -> None:
+    link = make_link(version)
+    host = EmptyHanded(link.memory)
+    begin(link, "console", serve(link, host, 0x6000))
+    for buffers in (32, 48, 64):
+        assert link.number("console", "read", 10) == AGAIN
+        assert host.emptied == buffers
 
 
 @both
