@@ -195,16 +195,17 @@ def test_only_version_1_has_the_control_queue_of_net() -> None:
 @pytest.mark.parametrize(
     ("count", "expected"),
     [
-        (1, [(0, 0, 0), (0,), (0, 0)]),
-        (2, [(1, 1, 1), (1,), (1, 1)]),
-        (4, [(1, 2, 3), (1,), (2, 3)]),
-        (32, [(1, 2, 3), (4,), (5, 6)]),
+        (1, [(0, 0, 0), (0, 0), (0,), (0,), (0, 0)]),
+        (2, [(1, 1, 0), (0, 0), (0,), (1,), (1, 1)]),
+        (4, [(1, 2, 0), (0, 0), (0,), (3,), (1, 2)]),
+        (32, [(1, 2, 0), (0, 0), (0,), (3,), (4, 5)]),
     ],
 )
-def test_queues_share_the_vectors_but_that_of_transactions(
+def test_queues_of_back_ends_share_the_vectors_but_that_of_transactions(
     count: int, expected: list[tuple[int, ...]]
 ) -> None:
-    devices = virtio.arrange(("vsock", "blk", "console"), device_tree=False, version=2)
+    words = ("vsock", "console", "rng", "blk", "device,id=3,queues=2")
+    devices = virtio.arrange(words, device_tree=False, version=2)
     assert virtio.vectors(devices, count) == expected
 
 

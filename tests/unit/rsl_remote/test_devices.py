@@ -55,7 +55,7 @@ class EmptyHanded(Pipes):
     """
 
     device_id = 3
-    queues = (128, 128)
+    queues: tuple[int, ...] = (128, 128)
     emptied = 0
 
     def _work(self) -> bool:

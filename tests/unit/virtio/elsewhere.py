@@ -22,7 +22,8 @@ class Elsewhere:
     """
 
     def __init__(self) -> None:
-        self.device_id, self.queues = 4, (SIZE,)
+        self.device_id = 4
+        self.queues: tuple[int, ...] = (SIZE,)
         self.waits, self.away = False, False
         self.answered = 0
         self._thread: threading.Thread | None = None

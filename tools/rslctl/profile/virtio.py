@@ -271,11 +271,20 @@ def arrange(words: tuple[str, ...], *, device_tree: bool, version: int = 1) -> l
 def vectors(devices: Sequence[Device], count: int) -> list[tuple[int, ...]]:
     """Return the vector of each device's queues, in both directions, on a link of *count* vectors.
 
-    Vector 0 is for transactions. The queues of all devices share the others in turn; if there is
+    Vector 0 is for transactions, and for queues that ``rslctl virtio`` serves itself: what else
+    they had would wake it for others. The queues of back-ends share the others in turn; if there is
     no other, 0 is for everything.
     """
     others = itertools.cycle(range(1, count) if count > 1 else [0])
-    return [tuple(itertools.islice(others, device.queues)) for device in devices]
+    return [
+        tuple(next(others) if _of_back_end(each, n) else 0 for n in range(each.queues))
+        for each in devices
+    ]
+
+
+def _of_back_end(device: Device, queue: int) -> bool:
+    """Whether a back-end is notified of *queue*; nobody is of the events of vsock."""
+    return device.kind not in ("rng", "console") and (device.kind, queue) != ("vsock", 2)
 
 
 def head(words: tuple[str, ...], *, device_tree: bool) -> Area:

@@ -64,7 +64,8 @@ class Service:
         self._limits = [Limit(each.name, show) for each in plan.devices]
         queues = Counter(itertools.chain(*plan.vectors))
         self._wiring = Wiring(link, queues + Counter([CONTROL]))
-        self._may_be_quiet = CONTROL in queues and not self._wiring.shared
+        # With other vectors, what has this one is served here, or by nobody.
+        self._may_be_quiet = set(queues) == {CONTROL} and not self._wiring.shared
         self._devices: list[Device] = []
         #: The descriptors of the back-ends that are waited for, by device.
         self._waited: dict[Device, list[int]] = {}
