@@ -67,9 +67,9 @@ def extended(tmp_path: Path) -> Path:
     """A profile of the user's own that extends two others of theirs, and zcu102 by the last."""
     place = tmp_path / "profiles"
     (place / "common").mkdir(parents=True)
-    (place / "own.toml").write_text('extends = "common/soc.toml" # of all boards\n')
+    (place / "own.toml").write_text('extends = """common/soc.toml""" # of all boards\n')
     (place / "common/soc.toml").write_text("description = 'Own'\n\"extends\" = '../all.toml'\n")
-    (place / "all.toml").write_text('extends = "zcu102"\n')
+    (place / "all.toml").write_text('extends = """zcu102"""\n')
     return place / "own.toml"
 
 
@@ -101,10 +101,28 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path: Path, extended: P
     assert done.returncode == 1
 
 
-def test_a_board_that_is_not_there_is_named(tmp_path: Path) -> None:
-    done = bake(tmp_path, "rsl-board", *TASKS, RSL_BOARD="no-such-board")
+@pytest.mark.parametrize(
+    ("board", "told"),
+    [
+        ("zcu120", "'zcu120' is not one of am625-sk, am642-evm, "),
+        ("own.toml", "the path of the profile 'own.toml' is not an absolute one"),
+        ("/nowhere/own.toml", "there is no file '/nowhere/own.toml'"),
+    ],
+)
+def test_a_board_that_is_not_there_is_named_before_anything_is_built(
+    tmp_path: Path, board: str, told: str
+) -> None:
+    done = bake(tmp_path, "rsl-board", RSL_BOARD=board)
     assert done.returncode == 1
-    assert "no-such-board" in done.stderr
+    assert f"RSL_BOARD: {told}" in done.stderr
+
+
+def test_a_profile_that_extends_one_that_is_not_there_is_refused(
+    tmp_path: Path, extended: Path
+) -> None:
+    (extended.parent / "all.toml").unlink()
+    done = bake(tmp_path / "build", "rsl-board", RSL_BOARD=str(extended))
+    assert f"RSL_BOARD: there is no file '{extended.parent}/all.toml'" in done.stderr
 
 
 def test_without_systemd_a_script_sets_the_links_up_at_boot(tmp_path: Path) -> None:

@@ -128,6 +128,41 @@ def test_a_machine_without_a_tree_of_the_board_is_told(tmp_path: Path) -> None:
     ) in done.stderr
 
 
+@needs_dtc
+def test_a_tree_of_no_board_is_left(tmp_path: Path) -> None:
+    settings = trees(tmp_path / "trees") | {"KERNEL_DEVICETREE": "bare.dtb virt.dtb"}
+    bare = "/dts-v1/;\n/ { };\n"
+    (tmp_path / "trees/bare.dts").write_text(bare)
+    variables = baked(tmp_path / "build", "linux-yocto", *MERGED, **settings)
+    assert has_link((Path(variables["D"]) / "boot/virt.dtb").read_bytes())
+    assert (Path(variables["D"]) / "boot/bare.dtb").read_bytes() == dtc(bare, "-@")
+    (log,) = (tmp_path / "build").rglob("log.do_rsl_merge")
+    assert "of other boards: bare.dtb (no compatible)" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [
+        ({}, True),
+        ({"RSL_BOARD": ""}, False),
+        ({"RSL_DEVICE_TREE": "none"}, False),
+        ({"KERNEL_DEVICETREE": "virt.dtb"}, False),
+        ({"PREFERRED_PROVIDER_virtual/dtb": "device-tree"}, False),
+        ({"PREFERRED_PROVIDER_virtual/kernel": "another"}, False),
+        # openembedded-core's conf/machine/include/qemu.inc has the override of all.
+        ({"MACHINE": "qemuarm64", "MACHINEOVERRIDES": "qemuall:qemuarm64"}, False),
+    ],
+)
+def test_a_link_without_a_tree_to_merge_it_into_is_warned_of(
+    tmp_path: Path, settings: dict[str, str], warns: bool
+) -> None:
+    given = {"INHERIT": "rsl", "PREFERRED_PROVIDER_virtual/kernel": "linux-yocto"}
+    done = bake(tmp_path, "linux-yocto", **(given | settings))
+    assert done.returncode == 0
+    told = "RSL_DEVICE_TREE: 'merged', but there is nothing to merge the link into: neither "
+    assert (told in done.stderr) == warns, done.stderr
+
+
 #: A variant of the machine that the link does not fit: it has no interrupt controller.
 VARIANT = """\
 /dts-v1/;

@@ -180,10 +180,18 @@ def alone(tmp_path: Path) -> Path:
 def test_without_sources_a_recipe_says_what_to_set(
     tmp_path: Path, alone: Path, recipe: str
 ) -> None:
-    done = bake(tmp_path / "build", recipe, LAYER=str(alone))
-    assert done.returncode == 1
-    told = f"{alone} is no part of a checkout: set RSL_URI and RSL_REVISION, or RSL_SOURCE"
-    assert told in done.stderr
+    for settings, told in (
+        ({"LAYER": str(alone)}, "no sources: set RSL_URI and RSL_REVISION, or RSL_SOURCE to a"),
+        # Also in a checkout, which is not what was asked for.
+        (
+            {"RSL_URI": "git://git.example.com/rsl.git"},
+            "no sources: set RSL_REVISION, or RSL_SOURCE",
+        ),
+        ({"RSL_SOURCE": "/nowhere"}, "RSL_SOURCE: '/nowhere' is no checkout: it has no directory "),
+    ):
+        done = bake(tmp_path / "build", recipe, **settings)
+        assert done.returncode == 1
+        assert told in done.stderr
     assert baked(tmp_path / "build", "python3-fdt", LAYER=str(alone))["PV"]
 
 
@@ -204,6 +212,13 @@ def test_a_layer_alone_gets_its_sources_from_a_commit(
     }
     variables = baked(tmp_path / "build", recipe, *TASKS, SERIES=series, **settings)
     assert contents(variables["D"])
+
+
+def test_nothing_is_newer_than_the_oldest_python_of_scarthgap() -> None:
+    """bitbake 2.8 runs on Python 3.8 (bin/bitbake), which has no such methods."""
+    for path in LAYER.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"\.remove(prefix|suffix)\(", path.read_text()), path
 
 
 def test_each_overlay_is_some_machines_and_each_machine_has_one() -> None:

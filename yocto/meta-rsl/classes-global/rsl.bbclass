@@ -11,7 +11,10 @@ inherit rsl_profile
 #   merged   the overlay is merged into the trees that the kernel or virtual/dtb makes
 #   overlay  the boot loader applies the overlay
 #   none     otherwise
-RSL_DEVICE_TREE ??= "merged"
+RSL_DEVICE_TREE ??= "${RSL_DEVICE_TREE_MACHINE}"
+RSL_DEVICE_TREE_MACHINE = "merged"
+# QEMU makes the tree.
+RSL_DEVICE_TREE_MACHINE:qemuall = "none"
 
 # That trees are changed where they were made.
 RSL_IN_PLACE = "1"
@@ -73,6 +76,12 @@ python () {
             d.appendVarFlag('do_unpack', 'vardeps', ' RSL_IN_PLACE')
     if not d.getVar('RSL_BOARD'):
         return
+    if kernel and how == 'merged' and not rsl_has_trees(d) and not d.getVar('PREFERRED_PROVIDER_virtual/dtb'):
+        if d.getVar('PREFERRED_PROVIDER_virtual/kernel') == d.getVar('PN') != 'linux-dummy':
+            bb.warn(
+                "RSL_DEVICE_TREE: 'merged', but there is nothing to merge the link into: neither KERNEL_DEVICETREE nor "
+                "PREFERRED_PROVIDER_virtual/dtb is set. 'none' says that the link comes from elsewhere"
+            )
     if rsl_has_trees(d) and how == 'merged':
         d.appendVarFlag('do_rsl_merge', 'depends', ' rslctl-native:do_populate_sysroot dtc-native:do_populate_sysroot')
         d.appendVarFlag('do_rsl_merge', 'file-checksums', ''.join(f' {path}:True' for path in rsl_profiles(d)))
@@ -88,12 +97,6 @@ python do_rsl_merge() {
 
     def run(*words):
         return subprocess.run(words, capture_output=True, text=True)
-
-    def result(*words):
-        done = run(*words)
-        if done.returncode:
-            bb.fatal(f"{' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
 
     if bb.data.inherits_class('kernel', d):
         names = d.getVar('KERNEL_DEVICETREE').split()
@@ -112,15 +115,18 @@ python do_rsl_merge() {
     board = d.getVar('RSL_BOARD')
     if d.getVar('RSL_DEVICE_TREE') != 'merged' or not board:
         return
-    wanted = json.loads(result('rslctl', 'boards', 'show', board, '--json'))['compatible']
+    shown = run('rslctl', 'boards', 'show', board, '--json')
+    if shown.returncode:
+        bb.fatal(f"RSL_BOARD: {shown.stderr.strip()}")
+    wanted = json.loads(shown.stdout)['compatible']
     others, merged, refused = [], [], {}
     for name in dict.fromkeys(name for name in names if name.endswith('.dtb')):
         tree = next((f'{place}/{name}' for place in places if os.path.exists(f'{place}/{name}')), None)
         if not tree:
             continue
-        found = result('fdtget', '-t', 's', tree, '/', 'compatible').split()
+        found = run('fdtget', '-t', 's', tree, '/', 'compatible').stdout.split()
         if not set(found) & set(wanted):
-            others.append(f'{name} ({found[0]})')
+            others.append(f"{name} ({found[0] if found else 'no compatible'})")
             continue
         base, last = f'{tree}.rsl-base', f'{tree}.rsl-merged'
         shutil.copy(tree, base)

@@ -8,16 +8,18 @@ def rsl_profiles(d):
     profiles = {}
     path, root = d.getVar('RSL_BOARD'), d.expand('${sysconfdir}/rslctl/')
     place = f'{root}boards/{os.path.basename(path)}'
+    if path.endswith('.toml') and not os.path.isabs(path):
+        bb.fatal(f"RSL_BOARD: the path of the profile '{path}' is not an absolute one")
     while path.endswith('.toml') and path not in profiles:
         profiles[path] = place
         bb.parse.mark_dependency(d, path)
-        if not os.path.exists(path):
-            break  # bitbake says that it cannot be fetched
+        if not os.path.isfile(path):
+            bb.fatal(f"RSL_BOARD: there is no file '{path}'")
         with open(path, encoding='utf-8', errors='replace') as file:
             # Before the first table. Not every Python that bitbake runs on has tomllib.
             top = re.split(r'^\s*\[', file.read(), maxsplit=1, flags=re.MULTILINE)[0]
-        found = re.search(r'''^\s*["']?extends["']?\s*=\s*["'](.*?)["']''', top, re.MULTILINE)
-        name = found[1] if found else ''
+        found = re.search(r"""^\s*["']?extends["']?\s*=\s*("{3}|'{3}|["'])(.*?)\1""", top, re.MULTILINE)
+        name = found[2] if found else ''
         if not name.endswith('.toml'):
             break  # rslctl has it
         path, place = (os.path.normpath(os.path.join(os.path.dirname(each), name)) for each in (path, place))

@@ -30,6 +30,12 @@ python () {
     if not d.getVar('RSL_BOARD'):
         raise bb.parse.SkipRecipe("no board is known for MACHINE '%s': set RSL_BOARD to the name of an overlay in "
                                   "dt-overlays, or to the file of a profile" % d.getVar('MACHINE'))
+    board, source = d.getVar('RSL_BOARD'), d.getVar('RSL_SOURCE')
+    known = os.path.join(source, 'tools/rslctl/profile/boards')
+    if source and not board.endswith('.toml') and not os.path.isfile(f'{known}/{board}.toml'):
+        bb.parse.mark_dependency(d, f'{known}/{board}.toml')
+        names = sorted(each[:-5] for each in os.listdir(known) if each.endswith('.toml'))
+        raise bb.parse.SkipRecipe(f"RSL_BOARD: '{board}' is not one of {', '.join(names)}, and no file *.toml")
 }
 
 do_compile() {
