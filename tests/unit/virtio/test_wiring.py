@@ -75,6 +75,18 @@ def test_more_eventfds_than_a_vector_can_have_are_an_error_that_names_it(module:
             wired.release(each)
 
 
+def test_more_queues_than_a_vector_can_have_eventfds_are_refused_at_once(module: Module) -> None:
+    with module.link() as link:
+        wiring.Wiring(link, {0: uapi.MAX_BINDINGS, 1: 1})
+        told = "vector 1 of link 'rpu0' needs 65 eventfds, one for each queue that has it, and can "
+        with pytest.raises(RslError, match=told) as raised:
+            wiring.Wiring(link, {0: 1, 1: uapi.MAX_BINDINGS + 1})
+        assert raised.value.hint.startswith("serve fewer devices")
+    # Eventfds of a link that was given as such are this process's own.
+    with played("rng") as (link, _):
+        wiring.Wiring(link, {0: 1, 1: uapi.MAX_BINDINGS + 1})
+
+
 def test_a_kick_and_a_barrier_are_writes_to_the_device(module: Module) -> None:
     with module.link() as link:
         wired = wiring.Wiring(link, {})

@@ -17,7 +17,7 @@ import platform
 import threading
 
 from rslctl import client
-from rslctl.errors import os_error
+from rslctl.errors import RslError, os_error
 from rslctl.linux import uapi
 
 TYPE_CHECKING = False
@@ -36,9 +36,20 @@ class Wiring:
     """Makes the eventfds of a link's queues, and kicks the control vector."""
 
     def __init__(self, link: client.Link, users: Mapping[int, int]) -> None:
-        """*users* is by vector how many eventfds :meth:`notify` has at most at a time."""
+        """*users* is by vector how many eventfds :meth:`notify` has at most at a time.
+
+        Raises:
+            RslError: a vector cannot have so many.
+        """
         self._link = link
         self._has_mbox = "mbox" in link.fds
+        for vector, count in users.items():
+            if self._has_mbox and count > uapi.MAX_BINDINGS:
+                raise RslError(
+                    f"vector {vector} of link {link.name!r} needs {count} eventfds, one for each "
+                    f"queue that has it, and can have {uapi.MAX_BINDINGS}",
+                    hint="serve fewer devices, or serve them with version 2 on several vectors",
+                )
         several = () if self._has_mbox else (each for each in users if users[each] > 1)
         #: By vector that several share: the eventfds that this process has to signal.
         self._followers: dict[int, list[int]] = {vector: [] for vector in several}
