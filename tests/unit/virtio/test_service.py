@@ -219,7 +219,9 @@ def test_where_queues_have_vectors_nothing_wakes_the_process(
             requests = remote.start(3) if rng else []
             assert all(any(remote.ask(each)) for each in requests)
             time.sleep(2 * service.CALM)
+            before = woken(thread)
             far.kick(0)
+            until(lambda: woken(thread) > before, "it does not look at the headers")
             asleep(thread)
             before = woken(thread)
             for _ in range(2000):
