@@ -9,6 +9,7 @@ Python and their versions on PyPI, "absent" the packages that nothing provides.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def main() -> None:
         tinfoil.prepare(quiet=2)
         by_file = dict(tinfoil.run_command("getRuntimeDepends"))
         provided = tinfoil.run_command("getRProviders")
+        # Patterns of packages that are named when a recipe is built, as libudev of systemd.
+        dynamic = list(tinfoil.run_command("getRecipePackagesDynamic"))
         files = {
             package: file
             for file, packages in by_file.items()
@@ -40,7 +43,7 @@ def main() -> None:
             seen.add(package)
             file = files.get(package)
             if not file:
-                if not provided.get(package):
+                if not provided.get(package) and not any(re.match(p, package) for p in dynamic):
                     absent.add(package)
                 continue
             left += by_file[file][package]
