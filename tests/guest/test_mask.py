@@ -214,15 +214,18 @@ def test_the_kernel_masks_a_storm_and_ends_the_mask(
     limit.write_text("100\n")
     before = notifications(link, 2)
     start = time.monotonic()
-    remote.flood(0b0100, 300_000, 0)
-    seen = False
-    while remote.flood_left():
-        seen = seen or attribute(link, 2, "masked") == "storm"
-        time.sleep(0.02)
+    seen, floods = False, 0
+    # Where the host lets this core run seldom, a flood may be few interrupts.
+    while not seen and time.monotonic() < start + 60:
+        remote.flood(0b0100, 300_000, 0)
+        floods += 1
+        while remote.flood_left():
+            seen = seen or attribute(link, 2, "masked") == "storm"
+            time.sleep(0.02)
     took = time.monotonic() - start
     interrupts = notifications(link, 2) - before
     storms = int(attribute(link, 2, "storms"))
-    print(f"300000 notifications in {took:.1f} s: {interrupts} interrupts, {storms} storms")
+    print(f"{floods} x 300000 in {took:.1f} s: {interrupts} interrupts, {storms} storms")
     assert seen
     assert 0 < storms <= took / 0.1 + 1
     # 10 interrupts, and what was under way, in each window of 100 ms.
