@@ -120,8 +120,8 @@ def test_a_dry_run_says_what_it_would_serve_and_serves_nothing(tmp_path: Path) -
     assert out.splitlines() == [
         "version 2 of the registers, without a device tree",
         "device      header      region     size    queues  vectors  back-end",
-        "rng     0x70000000  0x70010000   0x6000  1 of 128        1  built in: getrandom(2)",
-        "vsock   0x70000200  0x70016000  0x10000  3 of 128    1,2,3  vhost-vsock with CID 42",
+        "rng     0x70000000  0x70010000   0x6000  1 of 128        0  built in: getrandom(2)",
+        "vsock   0x70000200  0x70016000  0x10000  3 of 128    0,1,2  vhost-vsock with CID 42",
     ]
 
 
