@@ -128,6 +128,7 @@ class Answering(Vsock):
 
     It plays vhost_vsock_handle_tx_kick() and vhost_vsock_more_replies() of drivers/vhost/vsock.c:
     it takes nothing while as many answers wait to be received as the driver's queue has entries.
+    It leaves out the kernel's threads: it acts only when it is notified, or sends.
     """
 
     def start(self, features: int, queues: Sequence[Wired]) -> None:

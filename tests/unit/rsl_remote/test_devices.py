@@ -51,7 +51,7 @@ def pipes() -> Iterator[list[int]]:
 class EmptyHanded(Pipes):
     """A console that returns each buffer to receive without a byte in it, one notification later.
 
-    It plays a back-end whose source has nothing, as one of vhost-user may be.
+    It plays no back-end that is known: virtio 1.2, 5.3.6, does not forbid one. It sends nothing.
     """
 
     device_id = 3

@@ -26,6 +26,9 @@ RSL_KERNEL_CONFIG[k3] = "rsl-k3.cfg"
 RSL_KERNEL_CONFIG[imx-generic-bsp] = "rsl-imx.cfg"
 RSL_KERNEL_CONFIG[stm32mpcommon] = "rsl-stm32mp.cfg"
 
+def rsl_is_kernel_of_build(d):
+    return d.getVar('PREFERRED_PROVIDER_virtual/kernel') == d.getVar('PN') != 'linux-dummy'
+
 def rsl_configure_kernel(d):
     # Not expanded: the path is not to be in the checksums of tasks.
     unpacked = '${UNPACKDIR}' if d.getVar('UNPACKDIR') else '${WORKDIR}'
@@ -38,7 +41,7 @@ def rsl_configure_kernel(d):
     elif 'KERNEL_CONFIG_FRAGMENTS' in (d.getVar('do_configure', False) or ''):  # meta-ti, meta-st-stm32mp
         d.appendVar('KERNEL_CONFIG_FRAGMENTS', paths)
     elif not bb.data.inherits_class('kernel-yocto', d):  # which takes all *.cfg of SRC_URI
-        if d.getVar('PREFERRED_PROVIDER_virtual/kernel') == d.getVar('PN') != 'linux-dummy':
+        if rsl_is_kernel_of_build(d):
             bb.warn(
                 "this kernel takes no configuration fragments: see that its configuration has what %s names"
                 % ', '.join(d.expand('${RSL_LAYER}/kernel-config/') + name for name in names)
@@ -59,6 +62,7 @@ def rsl_has_trees(d):
 # nooelint: oelint.task.noanonpython - only now it is known what a recipe is
 python () {
     kernel = bb.data.inherits_class('kernel', d)
+    trees = rsl_has_trees(d)
     if kernel:
         rsl_configure_kernel(d)
         # Overlays refer to labels.
@@ -66,7 +70,7 @@ python () {
     how = d.getVar('RSL_DEVICE_TREE')
     if how not in ('merged', 'overlay', 'none'):
         bb.fatal(f"RSL_DEVICE_TREE: '{how}' is not merged, overlay or none")
-    if rsl_has_trees(d):
+    if trees:
         # A task of its own, so that another rslctl builds no kernel anew. Where nothing is merged it
         # takes back what was merged before.
         before = 'do_install do_bundle_initramfs do_assemble_fitimage do_deploy'
@@ -76,13 +80,12 @@ python () {
             d.appendVarFlag('do_unpack', 'vardeps', ' RSL_IN_PLACE')
     if not d.getVar('RSL_BOARD'):
         return
-    if kernel and how == 'merged' and not rsl_has_trees(d) and not d.getVar('PREFERRED_PROVIDER_virtual/dtb'):
-        if d.getVar('PREFERRED_PROVIDER_virtual/kernel') == d.getVar('PN') != 'linux-dummy':
-            bb.warn(
-                "RSL_DEVICE_TREE: 'merged', but there is nothing to merge the link into: neither KERNEL_DEVICETREE nor "
-                "PREFERRED_PROVIDER_virtual/dtb is set. 'none' says that the link comes from elsewhere"
-            )
-    if rsl_has_trees(d) and how == 'merged':
+    if kernel and rsl_is_kernel_of_build(d) and not trees and how == 'merged' and not d.getVar('PREFERRED_PROVIDER_virtual/dtb'):
+        bb.warn(
+            "RSL_DEVICE_TREE: 'merged', but there is nothing to merge the link into: neither KERNEL_DEVICETREE nor "
+            "PREFERRED_PROVIDER_virtual/dtb is set. 'none' says that the link comes from elsewhere"
+        )
+    if trees and how == 'merged':
         d.appendVarFlag('do_rsl_merge', 'depends', ' rslctl-native:do_populate_sysroot dtc-native:do_populate_sysroot')
         d.appendVarFlag('do_rsl_merge', 'file-checksums', ''.join(f' {path}:True' for path in rsl_profiles(d)))
     if how == 'overlay' and kernel and 'stm32mpcommon' in d.getVar('MACHINEOVERRIDES').split(':'):
