@@ -9,6 +9,7 @@ import struct
 import time
 
 from rslctl.errors import RslError, os_error
+from rslctl.virtio import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def claim(link: client.Link) -> None:
                     f"another process serves the devices of link {link.name!r}",
                     hint="end it: one rslctl virtio serves all devices of a link",
                 ) from error
-            time.sleep(0.1)
+            with signals.heard():
+                time.sleep(0.1)
         else:
             return

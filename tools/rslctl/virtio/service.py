@@ -21,7 +21,7 @@ from functools import partial
 from rslctl import client
 from rslctl.errors import os_error
 from rslctl.profile import virtio
-from rslctl.virtio import device_tree, engine, engines, registers
+from rslctl.virtio import device_tree, engine, engines, registers, signals
 from rslctl.virtio.claim import claim
 from rslctl.virtio.device import Device, State
 from rslctl.virtio.header import Header
@@ -309,6 +309,8 @@ def clear(link: client.Link, plan: Plan, barrier: Callable[[], None]) -> None:
 def serve(make: Callable[[], Service]) -> None:
     """Make a service, and run it, until SIGTERM or SIGINT, which may come before it is made.
 
+    For a process that ends then: it handles the signals to its end.
+
     Raises:
         GoneError: the link is gone.
         RslError: what *make* raises.
@@ -320,12 +322,9 @@ def serve(make: Callable[[], Service]) -> None:
             raise SystemExit(0)  # what there is of it is closed
         made.end()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, end) for number in numbers}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # the parent process may have blocked them
-    try:
-        made = make()
-        made.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    signals.hold()
+    for number in signals.ENDING:
+        signal.signal(number, end)
+    made = make()
+    signals.release()
+    made.run()

@@ -14,6 +14,7 @@ import select
 import time
 
 from rslctl.errors import RslError, os_error
+from rslctl.virtio import signals
 from rslctl.virtio import vhost_user_messages as messages
 from rslctl.virtio.backend import BackendError, Event, What
 from rslctl.virtio.timer import Timer
@@ -100,7 +101,8 @@ class VhostUser:
                 return self._call()
             if time.monotonic() > end:
                 return self._call()
-            time.sleep(min(_RETRY, patience))
+            with signals.heard():
+                time.sleep(min(_RETRY, patience))
 
     def _call(self) -> Connection:
         """Connect, and ask for what is told at first."""

@@ -16,6 +16,7 @@ import time
 
 from rslctl.errors import os_error
 from rslctl.linux import fd_passing
+from rslctl.virtio import signals
 from rslctl.virtio.backend import BackendError
 
 TYPE_CHECKING = False
@@ -261,7 +262,8 @@ class Connection:
             left = self.deadline - time.monotonic()
             if left <= 0:
                 raise LostError(f"{self.name} does not answer in {LIMIT:g} s")
-            ready = [fd for fd, _ in poll.poll(left * 1000 + 1)]
+            with signals.heard():
+                ready = [fd for fd, _ in poll.poll(left * 1000 + 1)]
             if self.requests is not None and self.requests.fileno() in ready:
                 self.serve()
             if self._socket.fileno() in ready:
