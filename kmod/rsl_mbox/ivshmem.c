@@ -93,8 +93,9 @@ struct ivshmem_irq {
  * @pdev: the PCI device
  * @registers: the registers
  * @table: the table of IDs at the end of the shared memory
- * @mutex: serialises changes of @role
+ * @mutex: serialises changes of @role and @entry
  * @role: the role of this side
+ * @entry: what was written into the table when the role was taken
  * @peer: ID of the peer, if it was given; IVSHMEM_NOBODY otherwise
  * @irq: the interrupts, one per vector
  */
@@ -103,8 +104,9 @@ struct ivshmem {
 	struct pci_dev *pdev;
 	void __iomem *registers;
 	__le32 *table;
-	struct mutex mutex;	/* serialises changes of role */
+	struct mutex mutex;	/* serialises changes of role and entry */
 	enum ivshmem_role role;
+	__le32 entry;
 	int peer;
 	struct ivshmem_irq irq[RSL_MBOX_MAX_VECTORS];
 };
@@ -190,15 +192,24 @@ static u32 ivshmem_entry(struct ivshmem *iv)
 static void ivshmem_set_role(struct ivshmem *iv, enum ivshmem_role role)
 {
 	__le32 entry = cpu_to_le32(ivshmem_entry(iv));
+	unsigned int n;
 
 	mutex_lock(&iv->mutex);
-	/* Another machine may have taken the role meanwhile: that entry stays. */
-	if (iv->role != role && iv->role != IVSHMEM_NO_ROLE &&
-	    READ_ONCE(iv->table[iv->role]) == entry)
-		WRITE_ONCE(iv->table[iv->role], 0);
+	if (iv->role == role && role == IVSHMEM_NO_ROLE)
+		goto unlock;
+	/*
+	 * Another machine may have taken the role meanwhile: that entry stays. The ID may be in
+	 * the entry of a role that was not left before a reboot, and would be the own peer.
+	 */
+	for (n = 0; n < IVSHMEM_ROLES; n++)
+		if (n != role && READ_ONCE(iv->table[n]) == entry)
+			WRITE_ONCE(iv->table[n], 0);
 	WRITE_ONCE(iv->role, role);
-	if (role != IVSHMEM_NO_ROLE)
+	if (role != IVSHMEM_NO_ROLE) {
 		WRITE_ONCE(iv->table[role], entry);
+		iv->entry = entry;
+	}
+unlock:
 	mutex_unlock(&iv->mutex);
 }
 
@@ -401,12 +412,21 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return devm_rsl_mbox_register(dev, iv->link);
 }
 
-/* After hibernation the machine may have another ID, and the memory may be another one. */
+/*
+ * After hibernation the machine may have another ID, and the memory may be another one. A role
+ * that another machine has taken meanwhile stays its own.
+ */
 static int __maybe_unused ivshmem_resume(struct device *dev)
 {
 	struct ivshmem *iv = dev_get_drvdata(dev);
+	enum ivshmem_role role = READ_ONCE(iv->role);
+	__le32 entry;
 
-	ivshmem_set_role(iv, READ_ONCE(iv->role));
+	if (role == IVSHMEM_NO_ROLE)
+		return 0;
+	entry = READ_ONCE(iv->table[role]);
+	if (entry == iv->entry || (le32_to_cpu(entry) & ~IVSHMEM_ID_MAX) != IVSHMEM_ENTRY)
+		ivshmem_set_role(iv, role);
 	return 0;
 }
 

@@ -48,7 +48,8 @@ static ssize_t label_store(struct device *dev, struct device_attribute *attr,
 		return -EINVAL;
 	/* A label is part of the names of files. */
 	for (n = 0; n < length; n++)
-		if (!isalnum(buf[n]) && (!n || !strchr("_.:-", buf[n])))
+		if (!(isascii(buf[n]) && isalnum(buf[n])) &&
+		    (!n || !strchr("_.:-", buf[n])))
 			return -EINVAL;
 	rsl_mbox_set_label(link, buf, length);
 	/* udev names a file by it. */

@@ -22,7 +22,7 @@ _BLOCK, _MAGIC = 4096, 0x4D455252
 _COMMAND, _ARGUMENTS, _FLOOD_LEFT, _VECTORS = 8, 12, 24, 32
 _FLOOD, _ANSWER = 1, 2
 #: A command of this remote alone: tell in _PLACED the daemon's entry of the table, and write arg0
-#: there if it is not 0, as a machine does that takes the same role.
+#: there if it is not 0, as a machine does that takes the same role; and take the own role again.
 _ENTRY, _PLACED = 7, 28
 _WORD = struct.Struct("<I")
 
@@ -81,6 +81,7 @@ class Remote:
                 self._write(_PLACED, _WORD.unpack_from(self._memory, table)[0])
                 if first:
                     _WORD.pack_into(self._memory, table, first)
+                self._peer.announce("remote")
             self._write(_COMMAND, 0)
         elif self._answered >> vector & 1:
             self._notify(vector)

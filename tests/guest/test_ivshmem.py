@@ -154,17 +154,48 @@ def test_a_role_that_another_machine_took_is_told_and_taken_again(
     assert remote.entry(0) == other
     (device / "peer").write_text("auto\n")
     role.write_text("daemon\n")
+    # Resuming takes back what nobody has, as after hibernation; not what another machine has.
     overwrite()
-    # As after hibernation: a suspend that ends with the devices.
-    Path("/sys/power/pm_test").write_text("devices\n")
-    Path("/sys/power/state").write_text("freeze\n")
-    Path("/sys/power/pm_test").write_text("none\n")
+    suspend()
+    assert role.read_text() == "lost\n"
+    assert remote.entry(1) == other
+    assert role.read_text() == "lost\n"
+    suspend()
     assert role.read_text() == "daemon\n"
+    suspend()
     assert remote.entry(0) == own
     remote.close()
     with mbox.Mailbox(Host(), link) as mailbox:
         mailbox.kick(1 << 2)
         assert mailbox.wait(1 << 2, 30) == 1 << 2
+
+
+def suspend() -> None:
+    """A suspend that ends with the devices."""
+    Path("/sys/power/pm_test").write_text("devices\n")
+    Path("/sys/power/state").write_text("freeze\n")
+    Path("/sys/power/pm_test").write_text("none\n")
+
+
+def test_a_machine_is_not_its_own_peer_after_a_reboot(link: mbox.LinkDevice, device: Path) -> None:
+    """A reboot leaves the entry and changes no number; here the remote writes it back."""
+    role, peer, remote = device / "role", device / "peer", Remote(link)
+    own = 0x52530000 | int((device / "position").read_text())
+    number = peer.read_text()
+    peer.write_text(number)
+    role.write_text("none\n")
+    assert remote.entry(own) == 0
+    role.write_text("remote\n")
+    peer.write_text("auto\n")
+    assert peer.read_text() == "none\n"
+    peer.write_text(number)
+    assert remote.entry(0) == 0
+    # The remote has taken its role again.
+    assert role.read_text() == "lost\n"
+    role.write_text("daemon\n")
+    peer.write_text("auto\n")
+    assert peer.read_text() == number
+    remote.close()
 
 
 @pytest.mark.parametrize(
@@ -178,11 +209,12 @@ def test_bad_values_are_refused(device: Path, name: str, text: str) -> None:
     assert (device / name).read_text() == before
 
 
-@pytest.mark.parametrize("text", ["", "a" * 32, "a/b", "../x", ".hidden", "a b", "\xe4"])
+@pytest.mark.parametrize("text", ["", "a" * 32, "a/b", "../x", ".hidden", "a b", "\xe4b"])
 def test_bad_names_are_refused(link: mbox.LinkDevice, text: str) -> None:
     label = Path(mbox.CLASS, link.device, "label")
     with raises(errno.EINVAL):
-        label.write_text(f"{text}\n")
+        # The kernel's isalnum() takes letters of Latin-1.
+        label.write_text(f"{text}\n", "latin-1")
     assert label.read_text() == "vm0\n"
 
 
