@@ -126,6 +126,8 @@ def storm(role: str, count: int) -> None:
         flush=True,
     )
     assert stormed > 1000
+    # Two emulated machines are too slow to be masked: tests/guest/test_mask.py, on this transport.
+    assert rates[1] * STORM >= 10
     assert rates[1] > 0
 
 
