@@ -102,7 +102,7 @@ def test_a_kick_without_a_peer_is_lost_and_told(
     (device / "role").write_text("none\n")
     assert (device / "peer").read_text() == "none\n"
     _, out, _ = rslctl("doctor", "--board", "ivshmem")
-    assert "peer: vm0: no machine has the role 'remote': kicks go nowhere" in out
+    assert "role: vm0: this machine has the role 'none', the profile says 'daemon'" in out
     with mbox.Mailbox(Host(), link) as mailbox:
         mailbox.kick(0b1111)
         time.sleep(0.5)

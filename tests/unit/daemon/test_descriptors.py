@@ -69,6 +69,15 @@ def test_addresses_of_a_link_to_another_machine_count_from_its_memory(machine: M
         assert document["memory"]["remote_base"] == 0
 
 
+def test_a_side_that_another_machine_took_is_the_profiles(machine: Machine) -> None:
+    machine.with_ivshmem()
+    machine.write("/sys/class/rsl_mbox/rsl_mbox0/label", "vm0\n")
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
+    machine.with_facts("vm0", board="ivshmem-remote", transport="ivshmem", node=PCI, style="rsl")
+    machine.write("/run/rslctl/vm0.json", '{"complete": true, "entries": []}')
+    assert descriptors.Source(machine.host, None, eventfds=False).about.role == "remote"
+
+
 def test_a_link_that_is_named_need_not_be_up_yet(machine: Machine) -> None:
     source = descriptors.Source(machine.host, "rpu0", eventfds=False)
     with pytest.raises(RslError, match="no link is up"):

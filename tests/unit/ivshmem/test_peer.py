@@ -80,3 +80,11 @@ def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None
         listener.listen()
         with pytest.raises(RslError, match="timed out"):
             Peer(str(path), 1, timeout=0.1)
+
+
+def test_a_server_with_fewer_vectors_is_told(tmp_path: Path) -> None:
+    with (
+        served(tmp_path / "s"),
+        pytest.raises(RslError, match=f"gives {VECTORS} vectors, not {VECTORS + 1}"),
+    ):
+        Peer(str(tmp_path / "s"), VECTORS + 1, timeout=0.2)

@@ -404,6 +404,9 @@ def test_a_link_to_another_machine_has_the_memory_before_the_table() -> None:
         ("size", 'address = "0000:00:04.0"\ninstance = 1\nsize', "instance: goes without address"),
         ("[link.iv", "[link.memory]\nbase = 0\nsize = 0x1000\n[link.iv", "memory"),
         ("[[link]]", 'compatible = "x"\n[[link]]', "compatible"),
+        ("[[link]]", 'disable = ["/soc"]\n[[link]]', "disable: is not known here"),
+        ("[[link]]", 'enable = ["/soc"]\n[[link]]', "enable: is not known here"),
+        ("[[link]]", "interrupt-cells = 3\n[[link]]", "interrupt-cells: is not known here"),
     ],
 )
 def test_what_no_link_to_another_machine_can_be_is_told(old: str, new: str, said: str) -> None:

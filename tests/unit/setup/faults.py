@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from rslctl.linux.host import DEVICE_TREE
-from rslctl.profile import model, reader
+from rslctl.profile import model
 from rslctl.profile.model import NodeRef
 from rslctl.profile.virtio import REPORTS
 from rslctl.virtio.report import MAGIC
 
-from tests.unit.machine import PCI, Machine
+from tests.unit.machine import Machine
+from tests.unit.setup import ivshmem_faults
 
 LINK = "/sys/class/rsl_mbox/rsl_mbox0"
 IOMEM = "60000000-6fffffff : System RAM\n70000000-70ffffff : reserved\n"
@@ -350,34 +351,6 @@ def features_invented(machine: Machine) -> None:
     with_headers(machine, {8: 1, 0x10: 0x20, 0x20: 0x8020, 0x70: 7})
 
 
-def other_machine(machine: Machine, **words: str) -> model.Board:
-    """A link to another virtual machine, with an ivshmem device unless *words* has none."""
-    shutil.rmtree(machine.path("/sys/class/rsl_mbox"))
-    if words.get("device") != "none":
-        machine.with_ivshmem()
-        machine.write(f"{LINK}/label", "vm0\n")
-        machine.write(f"{LINK}/memory_size", f"{words.get('size', '0x3f0000')}\n")
-    return reader.load("ivshmem")
-
-
-def no_peer(machine: Machine) -> model.Board:
-    return other_machine(machine)
-
-
-def lost_role(machine: Machine) -> model.Board:
-    board = other_machine(machine)
-    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
-    return board
-
-
-def no_ivshmem(machine: Machine) -> model.Board:
-    return other_machine(machine, device="none")
-
-
-def other_size(machine: Machine) -> model.Board:
-    return other_machine(machine, size="0x7f0000")
-
-
 Provoke = Callable[[Machine], model.Board | None]
 
 PROVOKED: list[tuple[str, str, Provoke, str]] = [
@@ -393,10 +366,7 @@ PROVOKED: list[tuple[str, str, Provoke, str]] = [
     ("channel", "error", busy_channel, "channel <2> of /mailbox is in use by /rpmsg, driver rpmsg"),
     ("module", "error", other_kernel, "no module rsl_mbox for kernel 6.9"),
     ("link", "error", unbound, "/rsl-mbox@8020040 has no driver: it waits for something"),
-    ("ivshmem", "error", no_ivshmem, "vm0: this machine has no ivshmem device number 0: there are"),
-    ("ivshmem", "error", other_size, "has 0x7f0000 bytes of shared memory, the profile says 0x3f0"),
-    ("role", "error", lost_role, "vm0: another machine has taken the role 'daemon'"),
-    ("peer", "warning", no_peer, "vm0: no machine has the role 'remote': kicks go nowhere"),
+    *ivshmem_faults.PROVOKED,
     ("uio", "warning", uio_unbound, "parameter of_id is 'not set'"),
     ("uio", "warning", uio_driver_absent, "this kernel has no uio_pdrv_genirq"),
     ("uio", "error", uio_held, "/shmem@70000000 is held by driver 'dma-heap'"),

@@ -24,7 +24,8 @@ def test_setup_gives_the_device_its_name_and_role_and_teardown_takes_them(
     machine.with_ivshmem()
     said = ivshmem_up(machine)
     assert said[-1] == (f"{PCI} is link vm0 with role daemon", "done")
-    assert [result for _, result in said[:-1]] == ["already", "already", "already", "ok"]
+    assert said[0] == ("no device tree to check: its PCI device describes it", "ok")
+    assert [result for _, result in said[1:-1]] == ["already", "already", "already", "ok"]
     assert machine.host.read_text("/sys/class/rsl_mbox/rsl_mbox0/label") == "vm0"
     assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "daemon"
     assert {result for _, result in ivshmem_up(machine)} == {"already", "ok"}
@@ -103,8 +104,39 @@ def test_a_device_of_another_link_is_not_taken(machine: Machine) -> None:
 def test_a_device_in_use_keeps_its_name(machine: Machine) -> None:
     machine.with_ivshmem()
     machine.write(f"{LINK}/open_files", "1\n")
-    with pytest.raises(RslError, match=rf"is in use as link '{PCI}': /dev/rsl_mbox0 is open 1"):
+    with pytest.raises(RslError, match=f"is in use as link '{PCI}' with role 'none': /dev/rsl_mb"):
         ivshmem_up(machine)
+    assert machine.host.read_text(f"{LINK}/label") == PCI
+
+
+def test_a_device_in_use_keeps_its_role(machine: Machine, rslctl: Rslctl) -> None:
+    machine.with_ivshmem()
+    ivshmem_up(machine)
+    machine.write(f"{LINK}/open_files", "2\n")
+    other = ("setup", "--board", "ivshmem-remote", "--timeout", "0", "--root", machine.root)
+    status, _, err = rslctl(*other)
+    assert status == 1
+    assert "is in use as link 'vm0' with role 'daemon': /dev/rsl_mbox0 is open 2 times" in err
+    assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "daemon"
+    # The same one can be taken again meanwhile.
+    machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
+    assert ivshmem_up(machine)[-1][1] == "done"
+
+
+def test_teardown_does_not_take_a_role_that_setup_gave_first(
+    machine: Machine, rslctl: Rslctl
+) -> None:
+    """Another machine may have that role by then."""
+    machine.with_ivshmem()
+    ivshmem_up(machine)
+    status, _, err = rslctl(
+        "setup", "--board", "ivshmem-remote", "--timeout", "0", "--root", machine.root
+    )
+    assert status == 0, err
+    assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "remote"
+    status, out, err = rslctl("teardown", "--root", machine.root)
+    assert (status, "role daemon" in out) == (0, False), err
+    assert machine.host.read_text(f"/sys/bus/pci/devices/{PCI}/role") == "none"
     assert machine.host.read_text(f"{LINK}/label") == PCI
 
 

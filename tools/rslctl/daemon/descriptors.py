@@ -164,7 +164,7 @@ def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
         base = 0 if other else mbox.memory_base(host, device)
         memory = Region(base, device.memory_size)
     return manifest.About(
-        role=_role(host, device) if other else manifest.ROLES[0],
+        role=_role(host, device, profile) if other else manifest.ROLES[0],
         link=device.name,
         transport=device.transport,
         vectors=device.vectors,
@@ -174,10 +174,15 @@ def _about(host: Host, device: mbox.LinkDevice) -> manifest.About:
     )
 
 
-def _role(host: Host, device: mbox.LinkDevice) -> str:
-    """The side of this machine of a link to another one; the daemon's if it has none."""
+def _role(host: Host, device: mbox.LinkDevice, profile: Link | None) -> str:
+    """The side of this machine of a link to another one.
+
+    That of the profile if another machine has taken it; the daemon's if nothing tells it.
+    """
     role = ivshmem.attribute(host, ivshmem.of_link(host, device.device), "role")
-    return role if role in ivshmem.ROLES else manifest.ROLES[0]
+    if role in ivshmem.ROLES:
+        return role
+    return profile.ivshmem.role if profile and profile.ivshmem else manifest.ROLES[0]
 
 
 def _bind(offer: Offer, mailbox: mbox.Mailbox) -> None:

@@ -19,12 +19,12 @@ class Peer:
     """A connection to a server; use it in ``with``, which ends it."""
 
     def __init__(self, path: str, vectors: int, timeout: float = 10.0) -> None:
-        """Connect to the server at *path*, whose clients have so many *vectors* each.
+        """Connect to the server at *path*, whose clients have at least so many *vectors* each.
 
         *timeout* is the longest wait for the server, in seconds.
 
         Raises:
-            RslError: there is no such server.
+            RslError: there is no such server, or it gives fewer vectors.
         """
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         #: This machine's number.
@@ -59,8 +59,14 @@ class Peer:
             raise RslError("the ivshmem server gives no memory")
         self.memory = memory
         self.size = os.fstat(memory).st_size
-        while len(self.rings) < self._vectors:
-            self._take(*messages.receive(self._sock))
+        try:
+            while len(self.rings) < self._vectors:
+                self._take(*messages.receive(self._sock))
+        except TimeoutError as error:
+            raise RslError(
+                f"the ivshmem server gives {len(self.rings)} vectors, not {self._vectors}",
+                hint="give it the same --vectors",
+            ) from error
 
     def _take(self, number: int, fd: int | None) -> None:
         if fd is None:

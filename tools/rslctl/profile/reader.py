@@ -176,10 +176,20 @@ def parse(document: Document, name: str) -> Board:
         if isinstance(tables, list)
         else True
     )
-    board = Board(
+    board = _with_tree(top, name) if described else _without_tree(top, name)
+    top.done()
+    return board
+
+
+def _without_tree(top: Table, name: str) -> Board:
+    return Board(name, top.text("description"), compatible=(), links=_links(top))
+
+
+def _with_tree(top: Table, name: str) -> Board:
+    return Board(
         name=name,
         description=top.text("description"),
-        compatible=tuple(top.texts("compatible")) if described else (),
+        compatible=tuple(top.texts("compatible")),
         disable=_nodes(top, "disable"),
         enable=_nodes(top, "enable"),
         cells=_cells(top),
@@ -191,8 +201,6 @@ def parse(document: Document, name: str) -> Board:
         else 3,
         links=_links(top),
     )
-    top.done()
-    return board
 
 
 def _links(top: Table) -> tuple[Link, ...]:

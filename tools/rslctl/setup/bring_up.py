@@ -131,6 +131,7 @@ def _ivshmem_steps(target: Target, by: Ivshmem, firmware: str | None) -> list[St
     # Another driver's override would refuse ours.
     override = bus.override(target.host, target.node) not in ("", ivshmem.DRIVER)
     result: list[Step] = [
+        Verified(target, "no device tree to check: its PCI device describes it", list),
         ModuleLoaded(target, MODULE, ivshmem.DRIVER),
         DriverBound(target, target.node, ivshmem.DRIVER, MODULE, override=override),
         there,

@@ -333,13 +333,19 @@ def _journals(on: Patient) -> Iterator[Finding]:
                 f"{name}: its setup or teardown did not come to an end",
                 "run rslctl setup or rslctl teardown again",
             )
-        elif journal.facts and mbox.at(on.host, journal.facts.node) is None:
+        elif journal.facts and not _is_up(on.host, name, journal.facts.node):
             yield Finding(
                 "link-gone",
                 "error",
                 f"{name}: it was set up and is gone",
                 "run rslctl setup again; its daemon has to be started anew",
             )
+
+
+def _is_up(host: Host, link: str, node: str) -> bool:
+    """Whether the device of *node* is *link*; one that was plugged in anew has lost that name."""
+    device = mbox.at(host, node)
+    return device is not None and device.name == link
 
 
 def _ivshmem(on: Patient) -> Iterator[Finding]:

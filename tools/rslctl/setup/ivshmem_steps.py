@@ -32,7 +32,7 @@ class RoleTaken(Step):
         """Check that the device is not another link's.
 
         Raises:
-            RslError: it is, or it is in use under another name.
+            RslError: it is, or it is in use under another name or with the other role.
         """
         name, node = self.target.link.name, self.target.node
         for other in Journal.links(self.host):
@@ -42,10 +42,12 @@ class RoleTaken(Step):
                     f"{node} is the device of link {other!r}, which is set up",
                     hint=f"rslctl teardown --link {other}; or name another device in the profile",
                 )
-        if device.name != name and device.open_files:
+        role = ivshmem.attribute(self.host, node, "role")
+        changed = device.name != name or role in set(ivshmem.ROLES) - {self._role}
+        if changed and device.open_files:
             raise RslError(
-                f"{node} is in use as link {device.name!r}: {device.node} is open "
-                f"{device.open_files} times",
+                f"{node} is in use as link {device.name!r} with role {role!r}: {device.node} is "
+                f"open {device.open_files} times",
                 hint="stop its daemon first",
             )
 
@@ -63,7 +65,9 @@ class RoleTaken(Step):
 
     def plan(self) -> UndoPlan:
         label, role = self._state()
-        before = ivshmem.NONE if role == ivshmem.LOST else role
+        # A role that setup gave is not given back: another machine may have it by then.
+        given = label == self.target.link.name or role == ivshmem.LOST
+        before = ivshmem.NONE if given else role
         return {"device": self.target.node, "label": label, "role": before}
 
     def do(self) -> None:

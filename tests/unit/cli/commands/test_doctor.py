@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.command_line import Rslctl
 from tests.unit.boot.support import options, prepare, rslctl_install
 from tests.unit.devicetree.support import BASE, dtc
-from tests.unit.machine import Machine
+from tests.unit.machine import PCI, Machine
 from tests.unit.programs import needs_dtc
 from tests.unit.setup.faults import LINK, in_ram, stalled, whole
 
@@ -57,6 +57,18 @@ def test_a_report_has_what_was_seen(machine: Machine, rslctl: Rslctl, tmp_path: 
     assert "/rsl-mbox@8020040" in document["device_tree"]
     after = {path: path.read_bytes() for path in machine.root.rglob("*") if path.is_file()}
     assert {k: v for k, v in after.items() if k != report} == before
+
+
+def test_a_report_has_the_device_of_a_link_to_another_machine(
+    machine: Machine, rslctl: Rslctl, tmp_path: Path
+) -> None:
+    machine.with_ivshmem()
+    report = tmp_path / "report.json"
+    words = ("doctor", "--board", "ivshmem", "--report", report, "--root", machine.root)
+    _, _, err = rslctl(*words)
+    assert "rslctl: links to other virtual machines: nothing is looked at in a device tree\n" in err
+    files = json.loads(report.read_text())["files"]
+    assert files[f"/sys/bus/pci/devices/{PCI}/role"] == "none"
 
 
 @needs_dtc

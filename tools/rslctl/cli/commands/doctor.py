@@ -16,6 +16,7 @@ from rslctl.cli.machine import ROOT, host
 from rslctl.cli.output import INDENT, coloured, note, print_json, show
 from rslctl.devicetree import overlay, tree
 from rslctl.errors import RslError, UsageError
+from rslctl.linux import bus, ivshmem
 from rslctl.linux.command import run
 from rslctl.linux.host import Host
 from rslctl.profile import reader
@@ -45,6 +46,8 @@ _FILES = (
     "/sys/kernel/debug/devices_deferred",
 )
 _DIRECTORIES = ("/sys/class/rsl_mbox", "/sys/class/uio", "/sys/class/remoteproc", "/run/rslctl")
+#: What it has of an ivshmem device.
+_PCI_ATTRIBUTES = ("resource", "driver_override", "role", "peer", "position")
 #: Attributes that do something or never end.
 _NOT_READ = {"kick", "reset", "uevent", "coredump"}
 #: The levels of findings, as people see them: what keeps a link from working first.
@@ -83,6 +86,8 @@ def doctor_command(
         note("no link is set up and no --board is given: only what any board has is looked at")
         if link:
             raise UsageError("--link: without a board, no link is known", hint="add --board NAME")
+    elif not profile.has_tree:
+        note("links to other virtual machines: nothing is looked at in a device tree")
     now = tree.from_machine(machine)
     patient = doctor.Patient(machine, profile, links, now, only=link, headers=headers.read)
     found = doctor.look(patient)
@@ -130,6 +135,9 @@ def _report(
     machine: Host, board: Board | None, now: tree.Tree, found: list[Finding]
 ) -> dict[str, object]:
     files = {path: _text(machine, path) for path in _FILES}
+    for address in bus.pci_devices(machine, ivshmem.VENDOR, ivshmem.DEVICE):
+        paths = [f"{bus.path(address)}/{name}" for name in _PCI_ATTRIBUTES]
+        files |= {path: _text(machine, path) for path in paths}
     for top in _DIRECTORIES:
         files |= _attributes(machine, top, 3)
     ours = ("/reserved-memory", "/shmem@", "/rsl-mbox", "/umb", "/zynqmp-ipi", "/chosen")
