@@ -18,6 +18,7 @@
 #include <linux/ktime.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/timekeeping.h>
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
@@ -209,6 +210,12 @@ static void rsl_mbox_count_delivered(struct rsl_mbox *link, u32 mask)
 	}
 }
 
+/* How often the running task was switched out: in an interrupt, this does not change. */
+static unsigned long rsl_mbox_switches(void)
+{
+	return current->nvcsw + current->nivcsw;
+}
+
 /*
  * Count the time that a delivery took. Where it is too much of a window, the vectors are
  * masked to which it is due: those with no less than an equal part of the deliveries.
@@ -241,6 +248,7 @@ static void rsl_mbox_count_spent(struct rsl_mbox *link, u32 mask, ktime_t since)
  */
 void rsl_mbox_notify(struct rsl_mbox *link, u32 mask, ktime_t since)
 {
+	unsigned long switches = rsl_mbox_switches();
 	unsigned long vectors = mask;
 	unsigned long flags;
 	unsigned int n;
@@ -263,7 +271,9 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask, ktime_t since)
 	if (!mask)
 		return;
 	rsl_mbox_deliver(link, mask);
-	rsl_mbox_count_spent(link, mask, since);
+	/* A thread may have been preempted by who was woken, whose time is not the remote's. */
+	if (switches == rsl_mbox_switches())
+		rsl_mbox_count_spent(link, mask, since);
 }
 
 /**
