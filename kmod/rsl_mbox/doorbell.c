@@ -168,6 +168,7 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 	unsigned int vector;
 	const char *name;
 	int ret;
+	u32 type;
 
 	di->db = db;
 	di->vectors = BIT(n);
@@ -182,11 +183,16 @@ static int doorbell_request_irq(struct platform_device *pdev, struct doorbell *d
 		return dev_err_probe(dev, di->irq,
 				     "%pOF: interrupts: entry %u cannot be mapped\n",
 				     dev->of_node, n);
-	/* Nothing would end such an interrupt. */
-	if (irq_get_trigger_type(di->irq) & IRQ_TYPE_LEVEL_MASK && !db->clear_reg)
+	/*
+	 * Nothing would end a level. An interrupt controller that does not tell the type has
+	 * one wherever there is a status (irq-sifive-plic.c).
+	 */
+	type = irq_get_trigger_type(di->irq);
+	if (!db->clear_reg &&
+	    (type & IRQ_TYPE_LEVEL_MASK || (!type && db->status_reg)))
 		return dev_err_probe(dev, -EINVAL,
-				     "%pOF: rsl,clear-offset: is missing, entry %u of interrupts is a level\n",
-				     dev->of_node, n);
+				     "%pOF: rsl,clear-offset: is missing, entry %u of interrupts %s a level\n",
+				     dev->of_node, n, type ? "is" : "may be");
 	name = devm_kasprintf(dev, GFP_KERNEL, "%s:%u", dev_name(&db->link->dev), n);
 	if (!name)
 		return -ENOMEM;
