@@ -22,6 +22,12 @@
  * tried again. So the callback means "accepted". A refused message is tried again by
  * each kick, and by a work.
  *
+ * Where the controller reports, a refused message would lie in the framework's queue. The
+ * framework would send it when the controller reports the one before it, with the
+ * controller's lock held (mhuv2_sender_interrupt()), or never (mailbox-altera.c, polled).
+ * That one can only be of an earlier client of the channel. So the first kick waits until
+ * the remote has taken it.
+ *
  * When a channel is freed, its controller need not wait for a callback that runs. The
  * framework would call through a pointer that mbox_free_channel() has cleared. So the
  * interrupts of such a controller are disabled meanwhile, which waits for its handlers.
@@ -36,6 +42,7 @@
 #include <linux/irq_work.h>
 #include <linux/ktime.h>
 #include <linux/mailbox_client.h>
+#include <linux/mailbox_controller.h>
 #include <linux/module.h>
 #include <linux/of.h>
 #include <linux/of_irq.h>
@@ -53,6 +60,12 @@
 
 /* When a message is tried again that a controller has refused. */
 #define MAILBOX_RETRY_MS	10
+
+/*
+ * How often a controller is looked at that has no message of an earlier client any more:
+ * MAILBOX_RETRY_MS after the first time it has reported that.
+ */
+#define MAILBOX_LOOKS		2
 
 /* How long a remote has to take its last message before its channel is freed. */
 #define MAILBOX_LAST_MS		100
@@ -92,9 +105,11 @@ static struct mailbox_message mailbox_empty;
  * @tx_index: index of @tx in "mboxes"
  * @rx_index: index of @rx in "mboxes"; equal to @tx_index if one channel has both
  *	directions
- * @lock: guards @open to @message. Nothing is sent under it.
+ * @lock: guards @open to @message, but for @looks. Nothing is sent under it.
  * @open: @tx and @rx can be used until the end of the RCU read-side section
  * @busy: the message is the controller's; tx_done has not come yet
+ * @looks: how often the controller is still to be looked at before a message is sent,
+ *	because it has one of an earlier client; written by mailbox_open() and @retry
  * @since: CLOCK_MONOTONIC time since when the oldest kick waits for the remote or for
  *	the channel, 0 if none waits
  * @pending_since: the same of the oldest kick in @pending while @busy
@@ -105,7 +120,7 @@ static struct mailbox_message mailbox_empty;
  * @received: vectors that @work has to notify, because they came in hard interrupt
  *	context on PREEMPT_RT, or with a lock of the controller held
  * @work: sends what a callback must not send
- * @retry: tries a refused message again
+ * @retry: tries a refused message again, and looks at the controller
  */
 struct mailbox_channel {
 	struct mailbox *mb;
@@ -119,6 +134,7 @@ struct mailbox_channel {
 	spinlock_t lock;	/* guards the message and who has it */
 	bool open;
 	bool busy;
+	unsigned int looks;
 	ktime_t since;
 	ktime_t pending_since;
 	u32 pending;
@@ -202,6 +218,21 @@ static void mailbox_report(struct mailbox_channel *ch)
 		schedule_delayed_work(&ch->retry, msecs_to_jiffies(MAILBOX_RETRY_MS));
 }
 
+/* Whether the controller would take a message, also after an earlier client of the channel. */
+static bool mailbox_idle(struct mailbox_channel *ch)
+{
+	const struct mbox_chan_ops *ops = ch->tx->mbox->ops;
+
+	return !ch->mb->style.refuses || !ops->last_tx_done || ops->last_tx_done(ch->tx);
+}
+
+/* Whether a message can be sent. */
+static bool mailbox_ready(struct mailbox_channel *ch)
+{
+	lockdep_assert_held(&ch->lock);
+	return ch->open && !ch->busy && !READ_ONCE(ch->looks);
+}
+
 /* Claim the channel for a message with these vectors. The caller sends it. */
 static void mailbox_claim(struct mailbox_channel *ch, u32 mask)
 {
@@ -240,7 +271,7 @@ static u32 mailbox_kick_channel(struct mailbox_channel *ch, u32 mask)
 
 	spin_lock_irqsave(&ch->lock, flags);
 	coalesced = mask & ch->pending;
-	if (ch->open && !ch->busy) {
+	if (mailbox_ready(ch)) {
 		mailbox_claim(ch, mask | ch->pending);
 		claimed = true;
 	} else {
@@ -283,7 +314,7 @@ static void mailbox_flush(struct mailbox_channel *ch)
 	rcu_read_lock();
 	spin_lock_irqsave(&ch->lock, flags);
 	again = ch->open && ch->busy && mailbox_client_reports(ch->mb);
-	if (ch->open && !ch->busy && ch->pending) {
+	if (mailbox_ready(ch) && ch->pending) {
 		mailbox_claim(ch, ch->pending);
 		claimed = true;
 	}
@@ -298,7 +329,15 @@ static void mailbox_flush(struct mailbox_channel *ch)
 
 static void mailbox_retry(struct work_struct *work)
 {
-	mailbox_flush(container_of(to_delayed_work(work), struct mailbox_channel, retry));
+	struct mailbox_channel *ch =
+		container_of(to_delayed_work(work), struct mailbox_channel, retry);
+
+	if (ch->looks && mailbox_idle(ch))
+		WRITE_ONCE(ch->looks, ch->looks - 1);
+	if (ch->looks)
+		schedule_delayed_work(&ch->retry, msecs_to_jiffies(MAILBOX_RETRY_MS));
+	else
+		mailbox_flush(ch);
 }
 
 /* May be called with a lock held that the controller's send_data() takes. */
@@ -569,6 +608,7 @@ static int mailbox_open(struct mailbox_channel *ch)
 	spin_lock_irqsave(&ch->lock, flags);
 	ch->tx = tx;
 	ch->rx = rx;
+	WRITE_ONCE(ch->looks, mailbox_idle(ch) ? 0 : MAILBOX_LOOKS);
 	ch->since = 0;
 	/* Readers without the lock find the channels. */
 	smp_store_release(&ch->open, true);
@@ -577,6 +617,8 @@ static int mailbox_open(struct mailbox_channel *ch)
 	smp_mb();	/* pairs with that of mailbox_ack() */
 	if (test_bit(MAILBOX_ACK_OWED, &ch->flags))
 		mailbox_ack(ch);
+	if (ch->looks)
+		schedule_delayed_work(&ch->retry, msecs_to_jiffies(MAILBOX_RETRY_MS));
 	mailbox_flush(ch);
 	return 0;
 }
@@ -689,9 +731,11 @@ err_names:
 }
 
 /* Remember the interrupts of a controller that have a handler, to hold them off. */
-static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct device_node *np)
+static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct device_node *np,
+			    bool known)
 {
 	struct device *controller = mailbox_controller_get(np);
+	bool held = false, has;
 	unsigned int have;
 	int n, irq;
 
@@ -707,7 +751,10 @@ static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct devic
 			break;
 		mb->irq[have] = irq;
 		mb->irqs = max(mb->irqs, have + 1);
+		held = true;
 	}
+	has = of_find_property(controller->of_node, "interrupts", NULL) ||
+	      of_find_property(controller->of_node, "interrupts-extended", NULL);
 	put_device(controller);
 	if (irq > 0)
 		return dev_err_probe(dev, -EINVAL,
@@ -715,7 +762,14 @@ static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct devic
 				     rsl_irq_is_percpu(irq) ?
 				     "has an interrupt of each core, which cannot be held off" :
 				     "has more than " __stringify(MAILBOX_MAX_IRQS) " interrupts");
-	return irq == -EPROBE_DEFER ? irq : 0;
+	if (irq == -EPROBE_DEFER)
+		return irq;
+	/* The driver has its interrupt otherwise, as zynqmp-ipi-mailbox.c has an SGI. */
+	if (known && has && !held)
+		return dev_err_probe(dev, -EINVAL,
+				     "%pOF: mboxes: %pOF: has no interrupt that can be held off\n",
+				     dev->of_node, np);
+	return 0;
 }
 
 /* Check what the node says against what the table knows of a channel. */
@@ -767,15 +821,15 @@ static int mailbox_channel_style(struct device *dev, struct mailbox *mb,
 		*style = (struct mailbox_style){ .hold_irq = true, .rx_locked = true };
 		ret = 0;
 	}
-	if (!ret && style->way != BOTH_WAYS && style->way != way)
+	if (!ret && style->way != way &&
+	    (style->way == ONE_WAY ? way == BOTH_WAYS : style->way != BOTH_WAYS))
 		ret = dev_err_probe(dev, -EINVAL,
 				    "%pOF: mboxes: %pOF: channel %u can only be used for %s\n",
-				    dev->of_node, args.np, index,
-				    style->way == ONLY_KICKS ? "kicks" : "notifications");
+				    dev->of_node, args.np, index, mailbox_way_names[style->way]);
 	if (!ret && *known)
 		ret = mailbox_agrees(dev, said, &args, way, style);
 	if (!ret && style->hold_irq)
-		ret = mailbox_irqs_add(dev, mb, args.np);
+		ret = mailbox_irqs_add(dev, mb, args.np, *known);
 	of_node_put(args.np);
 	return ret;
 }

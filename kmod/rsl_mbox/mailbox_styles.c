@@ -54,6 +54,14 @@ const char * const mailbox_tx_done_names[] = {
 	NULL
 };
 
+const char * const mailbox_way_names[] = {
+	[BOTH_WAYS] = "both",
+	[ONLY_KICKS] = "kicks",
+	[ONLY_NOTIFICATIONS] = "notifications",
+	[ONE_WAY] = "one direction",
+	NULL
+};
+
 /**
  * struct mailbox_row - what channels of one type expect
  * @type: the type, as the controller's type() returns it; 0 if it has none
@@ -88,17 +96,21 @@ struct mailbox_known {
 #define TYPE_KICKS	0x80000000
 
 /*
- * zynqmp-ipi-mailbox.c
+ * zynqmp-ipi-mailbox.c; the type is the cell
  * sent: zynqmp_ipi_send_data() copies struct zynqmp_ipi_message to the buffers, and calls
  *	the firmware. On Versal a remote may have no buffers.
  * done: by polls every 5 ms, zynqmp_ipi_last_tx_done(). A link does not wait for them
  * closed: zynqmp_ipi_shutdown() does not wait; the interrupt is in the parent's node
  *
- * The interrupt stays masked until the acknowledgment.
+ * The interrupt stays masked until the acknowledgment. zynqmp_ipi_probe() takes an
+ * interrupt of each core (SGI) by itself, where the first cell of "interrupts" is 2. It
+ * cannot be held off.
  */
 static const struct mailbox_row zynqmp_ipi[] = {
-	{ 0, NULL, { PAYLOAD_ZYNQMP, TX_DONE_CLIENT, .rx_ack = true, .hold_irq = true,
-		     .polls = true } },
+	{ 0, NULL, { PAYLOAD_ZYNQMP, TX_DONE_CLIENT, ONLY_KICKS, .rx_ack = true,
+		     .hold_irq = true, .polls = true } },
+	{ 1, NULL, { PAYLOAD_ZYNQMP, TX_DONE_CLIENT, ONLY_NOTIFICATIONS, .rx_ack = true,
+		     .hold_irq = true, .polls = true } },
 };
 
 /*
@@ -200,10 +212,16 @@ static const struct mailbox_row arm_mhu_db[] = {
  * done: by interrupt, mhuv2_sender_interrupt(), or polled every 1 ms without one
  * closed: mhuv2_sender_shutdown() and mhuv2_receiver_shutdown() do not wait
  * refuses: while the remote has not taken the last message
+ *
+ * mhuv2_sender_interrupt() looks whether the first doorbell of a window has a client, and
+ * not whether the doorbell has that was taken. So a link, or somebody else, has to use
+ * doorbell 0 of each window.
  */
 static const struct mailbox_row arm_mhuv2_tx[] = {
-	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, ONLY_KICKS, .hold_irq = true } },
-	{ 1, NULL, { PAYLOAD_BUFFER, TX_DONE_CONTROLLER, ONLY_KICKS, .hold_irq = true } },
+	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, ONLY_KICKS, .hold_irq = true,
+		     .refuses = true } },
+	{ 1, NULL, { PAYLOAD_BUFFER, TX_DONE_CONTROLLER, ONLY_KICKS, .hold_irq = true,
+		     .refuses = true } },
 };
 
 static const struct mailbox_row arm_mhuv2_rx[] = {
@@ -245,7 +263,7 @@ static u32 arm_mhuv2_type(const struct device_node *np, const struct of_phandle_
  * mhuv3_mbox_of_xlate() follows a NULL pointer for the extensions that the driver lacks.
  */
 static const struct mailbox_row arm_mhuv3[] = {
-	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, .hold_irq = true } },
+	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, .hold_irq = true, .refuses = true } },
 	{ 1, "the driver has no channel type 1, use type 0" },
 	{ 2, "the driver has no channel type 2, use type 0" },
 };
@@ -420,9 +438,11 @@ static const struct mailbox_row bcm74110[] = {
  * sent: sun6i_msgbox_send_data() reads one word
  * done: polled every 5 ms, sun6i_msgbox_last_tx_done(): when the remote has read all
  * closed: sun6i_msgbox_shutdown() does not wait
+ *
+ * A channel has one direction: sun6i_msgbox_send_data() warns on one that receives.
  */
 static const struct mailbox_row sun6i[] = {
-	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, .hold_irq = true,
+	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, ONE_WAY, .hold_irq = true,
 		     .polls = true } },
 };
 
@@ -443,9 +463,11 @@ static const struct mailbox_row sti[] = {
  *	the register has room
  * closed: altera_mbox_shutdown() waits: free_irq() or del_timer_sync()
  * refuses: when the register is full
+ *
+ * A mailbox has one direction: altera_mbox_send_data() warns on one that receives.
  */
 static const struct mailbox_row altera[] = {
-	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER } },
+	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, ONE_WAY, .refuses = true } },
 };
 
 /*
@@ -454,9 +476,11 @@ static const struct mailbox_row altera[] = {
  * done: by interrupt, hi6220_mbox_interrupt(), or polled every 5 ms with
  *	hi6220,mbox-tx-noirq
  * closed: hi6220_mbox_shutdown() does not wait
+ *
+ * hi6220_mbox_send_data() makes a channel one that only sends, until it is closed.
  */
 static const struct mailbox_row hi6220[] = {
-	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, .hold_irq = true } },
+	{ 0, NULL, { PAYLOAD_U32_POINTER, TX_DONE_CONTROLLER, ONE_WAY, .hold_irq = true } },
 };
 
 /* hi3660-mailbox.c: hi3660_mbox_check_state() waits up to 300 ms. */
@@ -487,8 +511,8 @@ static u32 first_cell(const struct device_node *np, const struct of_phandle_args
 }
 
 static const struct mailbox_known mailbox_known[] = {
-	{ "xlnx,zynqmp-ipi-mailbox", NULL, NULL, zynqmp_ipi, ARRAY_SIZE(zynqmp_ipi) },
-	{ "xlnx,versal-ipi-mailbox", NULL, NULL, zynqmp_ipi, ARRAY_SIZE(zynqmp_ipi) },
+	{ "xlnx,zynqmp-ipi-mailbox", NULL, first_cell, zynqmp_ipi, ARRAY_SIZE(zynqmp_ipi) },
+	{ "xlnx,versal-ipi-mailbox", NULL, first_cell, zynqmp_ipi, ARRAY_SIZE(zynqmp_ipi) },
 	{ "st,stm32mp1-ipcc", NULL, NULL, stm32_ipcc, ARRAY_SIZE(stm32_ipcc) },
 	{ "fsl,imx6sx-mu", NULL, first_cell, imx_mu, ARRAY_SIZE(imx_mu) },
 	{ "fsl,imx7ulp-mu", NULL, first_cell, imx_mu, ARRAY_SIZE(imx_mu) },

@@ -59,11 +59,13 @@ enum mailbox_tx_done {
  * @ONLY_KICKS: for kicks
  * @ONLY_NOTIFICATIONS: for notifications; the controller warns in the log when the
  *	client sends
+ * @ONE_WAY: for kicks or for notifications, and then not for the other
  */
 enum mailbox_way {
 	BOTH_WAYS,
 	ONLY_KICKS,
 	ONLY_NOTIFICATIONS,
+	ONE_WAY,
 };
 
 /**
@@ -78,6 +80,8 @@ enum mailbox_way {
  *	of the controller's device.
  * @rx_locked: the controller's driver reports a received message with a lock held that
  *	its send_data() takes, too
+ * @refuses: the controller refuses a message while the remote has not taken the one
+ *	before, also that of an earlier client, and its last_tx_done() tells whether it does
  * @polls: the controller reports only if it is asked, by polling, so the node's
  *	rsl,tx-done can choose
  */
@@ -88,6 +92,7 @@ struct mailbox_style {
 	bool rx_ack;
 	bool hold_irq;
 	bool rx_locked;
+	bool refuses;
 	bool polls;
 };
 

@@ -302,6 +302,7 @@ int rsl_mbox_memory_open(struct rsl_mbox *link, const struct rsl_mbox_memory *wi
 /* mailbox_styles.c */
 extern const char * const mailbox_payload_names[];
 extern const char * const mailbox_tx_done_names[];
+extern const char * const mailbox_way_names[];
 struct device *mailbox_controller_get(const struct device_node *np);
 int mailbox_style_get(struct device *dev, const struct of_phandle_args *args,
 		      struct mailbox_style *style);

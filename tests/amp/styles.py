@@ -56,7 +56,9 @@ def playable() -> Iterator[tuple[str, Style, bool]]:
             continue
         if name.startswith(MU):
             yield name, style, True
-        elif style.way == "both" and (len(controller.styles) == 1 or name.startswith("ti,")):
+        elif style.way in ("both", "one direction") and (
+            len(controller.styles) == 1 or name.startswith("ti,")
+        ):
             yield name, style, False
 
 

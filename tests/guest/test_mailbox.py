@@ -53,7 +53,7 @@ def modules() -> Iterator[None]:
     subprocess.run(["modprobe", "rsl_mbox"], check=True)
     subprocess.run(["modprobe", "rsl_mbox_sim"], check=True)
     Remote.until(
-        lambda: {link.name for link in mbox.find(Host())} >= {*LINKS, "full"},
+        lambda: {link.name for link in mbox.find(Host())} >= {*LINKS, "full", "left"},
         "the links do not come up",
     )
     yield

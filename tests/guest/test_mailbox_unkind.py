@@ -149,6 +149,55 @@ def test_a_kick_that_waits_is_sent_after_a_tx_done_under_the_controllers_lock(
     assert sim.idle()
 
 
+def test_the_first_kick_waits_for_a_message_that_an_earlier_link_left() -> None:
+    """The remote is off while the link is set up anew: arm_mhuv2.c keeps its message."""
+    simulator, platform_device = Simulator("left"), device("left")
+    simulator.kick(1)
+    simulator.close()
+    (DRIVER / "unbind").write_text(platform_device)
+    bind("left", platform_device)
+    simulator = Simulator("left")
+    simulator.kick(1)
+
+    def take() -> None:
+        assert simulator.take() == (0, 0)
+
+    for _ in range(2):
+        assert simulator.stalled_ms() > 0
+        with OtherCore(take, endless=False) as remote:
+            remote.join()
+    Remote.until(lambda: simulator.stalled_ms() == 0, "it is not told")
+    assert simulator.idle()
+    simulator.close()
+
+
+@pytest.mark.skipif(not REAL_TIME, reason="no handler is a thread that a reader preempts")
+def test_the_work_of_a_reader_that_preempts_the_handler_is_no_storm() -> None:
+    """On one core. A message has 32 vectors, so a few are enough to look for a storm."""
+    simulator, other = Simulator("mhu"), Path("/sys/devices/system/cpu/cpu1/online")
+    other.write_text("0\n")
+    reader = os.fork()
+    if not reader:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(80))
+        with mbox.Mailbox(Host(), simulator.link) as mailbox:
+            while mailbox.wait(0xFFFFFFFF, None):
+                end = time.monotonic() + 0.01
+                while time.monotonic() < end:
+                    pass
+    try:
+        before = sum(storms for storms, _ in mbox.storms(Host(), simulator.link))
+        time.sleep(1)
+        for _ in range(200):
+            simulator.notify(LINKS["mhu"][2], 0xFFFFFFFF)
+        after = sum(storms for storms, _ in mbox.storms(Host(), simulator.link))
+    finally:
+        os.kill(reader, signal.SIGKILL)
+        os.waitpid(reader, 0)
+        other.write_text("1\n")
+        simulator.close()
+    assert after == before
+
+
 @pytest.mark.parametrize("sim", ["mhuv2"], indirect=True)
 def test_kicks_and_tx_dones_under_the_controllers_lock_do_not_wait_for_each_other(
     sim: Simulator,

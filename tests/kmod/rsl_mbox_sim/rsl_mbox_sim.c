@@ -402,7 +402,8 @@ static bool sim_acknowledge(struct sim *sim, struct sim_channel *channel)
 /*
  * Not for lockdep: the framework holds the channel's lock here, and takes it in
  * mbox_chan_txdone() behind this one. That is arm_mhuv2.c's fault, and no harm while its
- * client sends nothing on a channel before tx_done.
+ * client sends nothing on a channel before tx_done, also of a message that another client
+ * of the channel has left.
  */
 static int sim_accept_locked(struct sim *sim, struct sim_channel *channel, void *data)
 {
@@ -966,6 +967,7 @@ static const struct of_device_id sim_of_match[] = {
 	{ .compatible = "apple,m3-mailbox-v2" },
 	{ .compatible = "arm,mhu" },
 	{ .compatible = "arm,mhu-doorbell" },
+	{ .compatible = "arm,mhuv2-rx" },
 	{ .compatible = "arm,mhuv2-tx" },
 	{ .compatible = "arm,mhuv3" },
 	{ .compatible = "aspeed,ast2700-mailbox" },

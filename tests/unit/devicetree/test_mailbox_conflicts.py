@@ -208,5 +208,11 @@ def test_channels_of_an_agents_sub_node_are_those_of_its_driver() -> None:
     assert problems(profile(link), Base(extra=extra)) == []
     wrong = dataclasses.replace(link, rx=((2,),))
     assert problems(profile(wrong), Base(extra=extra)) == [
-        "channel: r0: <2>: /ipi/mailbox has no such channel, it has <0 to 1>"
+        "channel: r0: <2>: /ipi/mailbox has no such channel, it has <0 to 1>",
+        "channel: r0: /ipi/mailbox <2>: is no channel that the kernel module knows",
+    ]
+    swapped = dataclasses.replace(link, tx=((1,),), rx=((0,),))
+    assert problems(profile(swapped), Base(extra=extra)) == [
+        "channel: r0: /ipi/mailbox <1>: can only be used for notifications",
+        "channel: r0: /ipi/mailbox <0>: can only be used for kicks",
     ]

@@ -33,7 +33,7 @@ def listed(name: str) -> dict[str, str]:
 
 PAYLOADS = listed("mailbox_payload_names")
 TX_DONE = listed("mailbox_tx_done_names")
-WAYS = {"BOTH_WAYS": "both", "ONLY_KICKS": "kicks", "ONLY_NOTIFICATIONS": "notifications"}
+WAYS = listed("mailbox_way_names")
 
 
 def type_of(text: str) -> int:
@@ -54,8 +54,8 @@ def style_of(text: str, refused: str) -> Style:
         elif each == ".polls = true":
             style = replace(style, polls=True)
         else:
-            # How the module frees a channel is nothing that rslctl has to know.
-            assert each in (".hold_irq = true", ".rx_locked = true")
+            # How the module frees a channel and when it sends is nothing that rslctl has to know.
+            assert each in (".hold_irq = true", ".rx_locked = true", ".refuses = true")
     return style
 
 
@@ -207,3 +207,11 @@ def test_what_the_module_takes_is_not(
         if "can only be used for" not in each
     ]
     assert refused == []
+
+
+@pytest.mark.parametrize(
+    "compatible", ["altr,mailbox-1.0", "allwinner,sun6i-a31-msgbox", "hisilicon,hi6220-mbox"]
+)
+def test_a_channel_of_one_direction_is_not_used_both_ways(compatible: str) -> None:
+    assert problems(compatible, link((0,), (0,))) == ["<0>: can only be used for one direction"]
+    assert problems(compatible, link((0,), (1,))) == []

@@ -31,7 +31,8 @@ class Style:
     #: The form of messages, and who reports that one was sent, as in the device tree.
     payload: str = ""
     tx_done: str = ""
-    #: What a link can use the channel for: "both", "kicks" or "notifications".
+    #: What a link can use the channel for: "both", "kicks", "notifications", or "one direction",
+    #: which is either of them.
     way: str = "both"
     #: Whether the client has to acknowledge a received message.
     rx_ack: bool = False
@@ -39,6 +40,10 @@ class Style:
     polls: bool = False
     #: Why a link cannot use the channel, and what to use instead; "" if it can.
     refused: str = ""
+
+    def serves(self, way: str) -> bool:
+        """Whether a link can use the channel for "both", "kicks" or "notifications"."""
+        return self.way in ("both", way) or (self.way == "one direction" and way != "both")
 
 
 def _no_type(_tree: Tree, _path: str, _specifier: tuple[int, ...]) -> int:
@@ -86,7 +91,8 @@ class Controller:
 
 
 _ZYNQMP_IPI = {
-    0: Style("zynqmp", "client", rx_ack=True, polls=True),
+    0: Style("zynqmp", "client", way="kicks", rx_ack=True, polls=True),
+    1: Style("zynqmp", "client", way="notifications", rx_ack=True, polls=True),
 }
 _STM32_IPCC = {
     0: Style("none", "controller"),
@@ -182,16 +188,16 @@ _BCM74110 = {
     0: Style(refused="the driver writes to the log when the remote is slow, use rsl,mbox-doorbell"),
 }
 _SUN6I = {
-    0: Style("u32-pointer", "controller", polls=True),
+    0: Style("u32-pointer", "controller", way="one direction", polls=True),
 }
 _STI = {
     0: Style("none", "client"),
 }
 _ALTERA = {
-    0: Style("u32-pointer", "controller"),
+    0: Style("u32-pointer", "controller", way="one direction"),
 }
 _HI6220 = {
-    0: Style("u32-pointer", "controller"),
+    0: Style("u32-pointer", "controller", way="one direction"),
 }
 _HI3660 = {
     0: Style(refused="the driver waits for the remote with interrupts off, use rsl,mbox-doorbell"),
@@ -205,8 +211,8 @@ _APPLE = {
 
 #: The table, by the compatible by which a controller's driver matches.
 CONTROLLERS: dict[str, Controller] = {
-    "xlnx,zynqmp-ipi-mailbox": Controller(_ZYNQMP_IPI),
-    "xlnx,versal-ipi-mailbox": Controller(_ZYNQMP_IPI),
+    "xlnx,zynqmp-ipi-mailbox": Controller(_ZYNQMP_IPI, _first_cell),
+    "xlnx,versal-ipi-mailbox": Controller(_ZYNQMP_IPI, _first_cell),
     "st,stm32mp1-ipcc": Controller(_STM32_IPCC),
     "fsl,imx6sx-mu": Controller(_IMX_MU, _first_cell),
     "fsl,imx7ulp-mu": Controller(_IMX_MU, _first_cell),
@@ -314,7 +320,7 @@ def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
         named = f"{shown(channel)}: " if channel else ""
         if style and style.refused:
             yield f"{named}{style.refused}"
-        elif style and style.way not in ("both", way):
+        elif style and not style.serves(way):
             yield f"{named}can only be used for {style.way}"
     compatible = tree.texts(driver(tree, path), "compatible")
     if None in styles and set(compatible) & CONTROLLERS.keys():

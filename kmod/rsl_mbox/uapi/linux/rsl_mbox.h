@@ -144,7 +144,8 @@ struct rsl_mbox_vector_stat {
  * module cannot be unloaded while there is a binding.
  *
  * A kick resets the count of the eventfd to 0. An EFD_SEMAPHORE eventfd loses 1 of its
- * count instead. The end of a binding does not change the count.
+ * count instead. Before Linux 5.11 the count stays, so that an eventfd that is bound again
+ * kicks at once. The end of a binding does not change the count.
  *
  * EINVAL: @flags has an unknown bit; there is no such vector or direction; @fd is not
  * an eventfd. EBADF: @fd is not open, or the device's file is not open for reading and
