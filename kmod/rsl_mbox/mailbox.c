@@ -730,9 +730,13 @@ err_names:
 			     dev->of_node);
 }
 
-/* Remember the interrupts of a controller that have a handler, to hold them off. */
+/*
+ * Remember the interrupts of a controller that have a handler, to hold them off. If one is
+ * @needed, as something is received, having none is an error. Without, a controller whose
+ * node has interrupts may be polled (arm_mhuv2.c before version 2.1).
+ */
 static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct device_node *np,
-			    bool known)
+			    bool needed)
 {
 	struct device *controller = mailbox_controller_get(np);
 	bool held = false, has;
@@ -765,7 +769,7 @@ static int mailbox_irqs_add(struct device *dev, struct mailbox *mb, struct devic
 	if (irq == -EPROBE_DEFER)
 		return irq;
 	/* The driver has its interrupt otherwise, as zynqmp-ipi-mailbox.c has an SGI. */
-	if (known && has && !held)
+	if (needed && has && !held)
 		return dev_err_probe(dev, -EINVAL,
 				     "%pOF: mboxes: %pOF: has no interrupt that can be held off\n",
 				     dev->of_node, np);
@@ -829,7 +833,7 @@ static int mailbox_channel_style(struct device *dev, struct mailbox *mb,
 	if (!ret && *known)
 		ret = mailbox_agrees(dev, said, &args, way, style);
 	if (!ret && style->hold_irq)
-		ret = mailbox_irqs_add(dev, mb, args.np, *known);
+		ret = mailbox_irqs_add(dev, mb, args.np, *known && way != ONLY_KICKS);
 	of_node_put(args.np);
 	return ret;
 }
