@@ -9,9 +9,10 @@ machine that can be had: bitbake parses all, plans an image with the class rsl, 
 did to the recipes of the kernel and of virtual/dtb is looked up. For qemuarm64 yocto-check-layer
 runs, too, and rslctl is imported on what the series' recipes say that an image has.
 
-The builds go to DIR/build. bitbake refuses to work for root: as root, OE_USER names whose they
-are. Nothing is built: images are planned only (bitbake -n), so nothing has to be downloaded, also
-no C library for the build's own programs (uninative).
+The builds go to DIR/build. bitbake refuses to work for root: as root, OE_USER names whose they are.
+meta-xilinx-tools wants libtinfo.so.5 (libtinfo5 of Debian 12). Nothing is built: images are planned
+only (bitbake -n), so nothing has to be downloaded, also no C library for the build's own programs
+(uninative).
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ MACHINES: dict[str, tuple[str, ...]] = {
     "zcu102-zynqmp": (*_ARM, *_XILINX, "meta-xilinx/meta-xilinx-bsp", "meta-xilinx-tools"),
     "imx8mp-lpddr4-evk": ("meta-freescale",),
     "imx93-11x11-lpddr4x-evk": (*_ARM, "meta-freescale"),
-    "imx8mpevk": (*_ARM, "meta-freescale", "meta-imx/meta-imx-bsp"),
+    "imx8mpevk": (
+        *_ARM,
+        "meta-openembedded/meta-multimedia",
+        "meta-freescale",
+        "meta-imx/meta-imx-bsp",
+    ),
     "stm32mp15-disco": (
         "meta-openembedded/meta-networking",
         "meta-openembedded/meta-filesystems",
