@@ -111,6 +111,12 @@ struct ivshmem {
 	struct ivshmem_irq irq[RSL_MBOX_MAX_VECTORS];
 };
 
+/* Whether an entry of the table has an ID. */
+static bool ivshmem_has_id(u32 entry)
+{
+	return (entry & ~IVSHMEM_ID_MAX) == IVSHMEM_ENTRY;
+}
+
 /* The ID of the peer, or IVSHMEM_NOBODY. It may be any: the device ignores unknown ones. */
 static int ivshmem_find_peer(struct ivshmem *iv)
 {
@@ -129,7 +135,7 @@ static int ivshmem_find_peer(struct ivshmem *iv)
 	default:
 		return IVSHMEM_NOBODY;
 	}
-	if ((entry & ~IVSHMEM_ID_MAX) != IVSHMEM_ENTRY)
+	if (!ivshmem_has_id(entry))
 		return IVSHMEM_NOBODY;
 	return entry & IVSHMEM_ID_MAX;
 }
@@ -425,7 +431,7 @@ static int __maybe_unused ivshmem_resume(struct device *dev)
 	if (role == IVSHMEM_NO_ROLE)
 		return 0;
 	entry = READ_ONCE(iv->table[role]);
-	if (entry == iv->entry || (le32_to_cpu(entry) & ~IVSHMEM_ID_MAX) != IVSHMEM_ENTRY)
+	if (entry == iv->entry || !ivshmem_has_id(le32_to_cpu(entry)))
 		ivshmem_set_role(iv, role);
 	return 0;
 }

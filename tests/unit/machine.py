@@ -134,11 +134,13 @@ class Machine:
         self.write(f"{STATE}/{link}.facts", "".join(lines))
         return self
 
-    def with_journal(self, facts: Mapping[str, str], *, complete: bool = True) -> Machine:
-        """What setup wrote of the link, which undoes nothing; *facts* go before the board's."""
+    def with_journal(
+        self, facts: Mapping[str, str], link: str = "rpu0", *, complete: bool = True
+    ) -> Machine:
+        """What setup wrote of a link, which undoes nothing; *facts* go before the board's."""
         usual = {"board": "qemu-virt", "transport": "doorbell", "style": "rsl"}
-        self.with_facts(**{**usual, "node": "/rsl-mbox@8020040", **facts})
-        self.write(f"{STATE}/rpu0.json", json.dumps({"complete": complete, "entries": []}))
+        self.with_facts(link, **{**usual, "node": "/rsl-mbox@8020040", **facts})
+        self.write(f"{STATE}/{link}.json", json.dumps({"complete": complete, "entries": []}))
         return self
 
     def with_remote(self, state: str, firmware: str = "remote.elf") -> Machine:

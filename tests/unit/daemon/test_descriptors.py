@@ -73,8 +73,8 @@ def test_a_side_that_another_machine_took_is_the_profiles(machine: Machine) -> N
     machine.with_ivshmem()
     machine.write("/sys/class/rsl_mbox/rsl_mbox0/label", "vm0\n")
     machine.write(f"/sys/devices/pci0000:00/{PCI}/role", "lost\n")
-    machine.with_facts("vm0", board="ivshmem-remote", transport="ivshmem", node=PCI, style="rsl")
-    machine.write("/run/rslctl/vm0.json", '{"complete": true, "entries": []}')
+    facts = {"board": "ivshmem-remote", "transport": "ivshmem", "node": PCI}
+    machine.with_journal(facts, "vm0")
     assert descriptors.Source(machine.host, None, eventfds=False).about.role == "remote"
 
 

@@ -69,8 +69,7 @@ def early_ivshmem(machine: Machine) -> model.Board:
 def replugged(machine: Machine) -> model.Board:
     board = other_machine(machine)
     machine.write(f"{LINK}/label", f"{PCI}\n")
-    machine.with_facts("vm0", board="ivshmem", transport="ivshmem", node=PCI, style="rsl")
-    machine.write("/run/rslctl/vm0.json", '{"complete": true, "entries": []}')
+    machine.with_journal({"board": "ivshmem", "transport": "ivshmem", "node": PCI}, "vm0")
     return board
 
 

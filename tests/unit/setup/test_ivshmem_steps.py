@@ -93,8 +93,7 @@ def test_a_dry_run_needs_neither_module_nor_driver(machine: Machine, rslctl: Rsl
 
 def test_a_device_of_another_link_is_not_taken(machine: Machine) -> None:
     machine.with_ivshmem()
-    machine.with_facts("vm1", board="x", transport="ivshmem", node=PCI, style="rsl")
-    machine.write("/run/rslctl/vm1.json", '{"complete": true, "entries": []}')
+    machine.with_journal({"board": "x", "transport": "ivshmem", "node": PCI}, "vm1")
     machine.write(f"{LINK}/label", "vm1\n")
     with pytest.raises(RslError, match=f"{PCI} is the device of link 'vm1', which is set up"):
         ivshmem_up(machine)

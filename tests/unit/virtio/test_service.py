@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import os
 import random
 import select
+import signal
 import socket
 import threading
 import time
@@ -17,11 +19,13 @@ from pathlib import Path
 import pytest
 from rslctl import client
 from rslctl.errors import RslError
+from rslctl.linux import signals
 from rslctl.profile import virtio
 from rslctl.virtio import options, service
 from rslctl.virtio.backend import Backend
 from rslctl.virtio.registers import Register, Status
 
+from tests.unit.linux.ending import SignalAt, restored
 from tests.unit.virtio.back_ends import PLAYED, listening
 from tests.unit.virtio.elsewhere import DEVICE, Elsewhere, Leaving, Slow
 from tests.unit.virtio.firmware import Modern
@@ -417,3 +421,28 @@ def test_a_back_end_that_is_not_there_is_named_and_nothing_stays_open(tmp_path: 
             pass
         assert len(os.listdir("/proc/self/fd")) == before
         assert not any(other.memory[:0x10000])
+
+
+@pytest.mark.parametrize("number", signals.ENDING)
+def test_a_signal_at_any_line_while_devices_are_made_leaves_nothing(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    words = [f"console,socket={tmp_path}/console", f"blk,socket={tmp_path}/none"]
+    seen: list[str] = []
+    gc.collect()  # descriptors of earlier tests
+    while "heard" not in seen:
+        at = SignalAt(Path(service.__file__).parents[1], len(seen), number)
+        with restored(), played(*words, version=2) as (link, _):
+            before = len(os.listdir("/proc/self/fd"))
+
+            def make() -> service.Service:
+                with at:  # noqa: B023
+                    return service.Service(link, options.plan(link.manifest, ()), {}, print)
+
+            with pytest.raises(SystemExit, match=r"^0$"):
+                service.serve(make)
+            assert len(os.listdir("/proc/self/fd")) == before, at.function
+        seen.append(at.function)
+        assert not [*tmp_path.iterdir()], at.function
+    assert "_unlink" not in seen
+    assert {"_is_stale", "_identity", "__init__", "_reach"} <= {*seen}

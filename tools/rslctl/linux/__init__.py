@@ -22,6 +22,7 @@ __all__ = [
     "modules",
     "remoteproc",
     "sd_notify",
+    "signals",
     "syscalls",
     "trust",
     "uapi",

@@ -12,14 +12,11 @@ import stat
 from pathlib import Path
 
 from rslctl.errors import RslError, os_error
-from rslctl.linux import fd_passing
+from rslctl.linux import fd_passing, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-#: The signals that end a service.
-_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class _ToldToEnd(BaseException):
@@ -31,13 +28,13 @@ def until_told_to_end() -> Iterator[None]:
     """Leave the block when SIGTERM or SIGINT comes."""
 
     def end(*_: object) -> None:
-        for number in _ENDING:  # one signal is enough
+        for number in signals.ENDING:  # one signal is enough
             signal.signal(number, signal.SIG_IGN)
         raise _ToldToEnd
 
-    for number in _ENDING:
+    for number in signals.ENDING:
         signal.signal(number, end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # the parent process may have blocked them
+    signals.release()
     with contextlib.suppress(_ToldToEnd):
         yield
 
@@ -66,7 +63,7 @@ def listening(path: Path, mode: int) -> Iterator[socket.socket]:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         # A signal in between would leave the socket behind.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        before = signals.hold()
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         try:
             # What is removed is removed from this directory, whatever its name leads to then.

@@ -9,7 +9,7 @@ import struct
 import time
 
 from rslctl.errors import RslError, os_error
-from rslctl.virtio import signals
+from rslctl.linux import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

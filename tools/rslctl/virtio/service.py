@@ -20,8 +20,9 @@ from functools import partial
 
 from rslctl import client
 from rslctl.errors import os_error
+from rslctl.linux import signals
 from rslctl.profile import virtio
-from rslctl.virtio import device_tree, engine, engines, registers, signals
+from rslctl.virtio import device_tree, engine, engines, registers
 from rslctl.virtio.claim import claim
 from rslctl.virtio.device import Device, State
 from rslctl.virtio.header import Header

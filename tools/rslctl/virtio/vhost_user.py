@@ -14,7 +14,7 @@ import select
 import time
 
 from rslctl.errors import RslError, os_error
-from rslctl.virtio import signals
+from rslctl.linux import signals
 from rslctl.virtio import vhost_user_messages as messages
 from rslctl.virtio.backend import BackendError, Event, What
 from rslctl.virtio.timer import Timer

@@ -15,8 +15,7 @@ import struct
 import time
 
 from rslctl.errors import os_error
-from rslctl.linux import fd_passing
-from rslctl.virtio import signals
+from rslctl.linux import fd_passing, signals
 from rslctl.virtio.backend import BackendError
 
 TYPE_CHECKING = False

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
-def hold() -> None:
-    """Have them wait until :func:`release`, but for :func:`heard`; before there are threads."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+def hold() -> set[int | signal.Signals]:
+    """Have them wait until :func:`release`, but for :func:`heard`; before there are threads.
+
+    Return what the thread blocked before.
+    """
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
 def release() -> None:
