@@ -268,13 +268,19 @@ def _binary(name: str, command: list[object]) -> None:
 
 def module(name: str, kernel: str) -> Path:
     """The module in *name*, a directory, built for a kernel out of tree without a warning."""
-    source = BUILD / Path(name).name
-    shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(REPOSITORY / name, source)
-    said = run([*kernels.make_command(kernel, source), "W=1", "C=1"])
-    if "warning" in said:
-        die(f"the module builds with warnings:\n{said}")
-    return source / f"{source.name}.ko"
+    source = Path(name)
+    command = kernels.make_command(kernel, Path())
+
+    def make(target: Path) -> None:
+        place = target / source.name
+        shutil.copytree(REPOSITORY / source, place)
+        said = run([*kernels.make_command(kernel, place), "W=1", "C=1"])
+        if "warning" in said:
+            die(f"the module builds with warnings:\n{said}")
+
+    key = cache.digest(REPOSITORY / source, " ".join(map(str, command)))
+    kept = cache.kept(f"{source.name}-{kernel}", key, make)
+    return kept / source.name / f"{source.name}.ko"
 
 
 def _base_files(architecture: Architecture = ARM64) -> Path:
