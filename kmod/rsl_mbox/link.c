@@ -219,15 +219,22 @@ static unsigned long rsl_mbox_switches(void)
 /*
  * Count the time that a delivery took. Where it is too much of a window, the vectors are
  * masked to which it is due: those with no less than an equal part of the deliveries.
+ *
+ * A thread that was switched out was preempted by who was woken, whose time is not the
+ * remote's. So it counts for no more than the last one that was not.
  */
-static void rsl_mbox_count_spent(struct rsl_mbox *link, u32 mask, ktime_t since)
+static void rsl_mbox_count_spent(struct rsl_mbox *link, u32 mask, ktime_t since,
+				 bool switched)
 {
+	ktime_t spent = ktime_sub(ktime_get(), since);
 	unsigned long vectors = mask;
 	unsigned long flags;
 	unsigned int n;
 
 	spin_lock_irqsave(&link->lock, flags);
-	link->spent = ktime_add(link->spent, ktime_sub(ktime_get(), since));
+	if (!switched)
+		link->cost = spent;
+	link->spent = ktime_add(link->spent, min(spent, link->cost));
 	if (ktime_to_ms(link->spent) >= STORM_SPENT_MS && link->storm_limit &&
 	    link->delivered >= STORM_FEWEST)
 		for_each_set_bit(n, &vectors, RSL_MBOX_MAX_VECTORS)
@@ -271,9 +278,7 @@ void rsl_mbox_notify(struct rsl_mbox *link, u32 mask, ktime_t since)
 	if (!mask)
 		return;
 	rsl_mbox_deliver(link, mask);
-	/* A thread may have been preempted by who was woken, whose time is not the remote's. */
-	if (switches == rsl_mbox_switches())
-		rsl_mbox_count_spent(link, mask, since);
+	rsl_mbox_count_spent(link, mask, since, switches != rsl_mbox_switches());
 }
 
 /**

@@ -105,6 +105,7 @@ static struct mailbox_message mailbox_empty;
  * @tx_index: index of @tx in "mboxes"
  * @rx_index: index of @rx in "mboxes"; equal to @tx_index if one channel has both
  *	directions
+ * @refuses: as in struct mailbox_style, of @tx
  * @lock: guards @open to @message, but for @looks. Nothing is sent under it.
  * @open: @tx and @rx can be used until the end of the RCU read-side section
  * @busy: the message is the controller's; tx_done has not come yet
@@ -131,6 +132,7 @@ struct mailbox_channel {
 	struct mbox_chan *rx;
 	unsigned int tx_index;
 	unsigned int rx_index;
+	bool refuses;
 	spinlock_t lock;	/* guards the message and who has it */
 	bool open;
 	bool busy;
@@ -223,7 +225,7 @@ static bool mailbox_idle(struct mailbox_channel *ch)
 {
 	const struct mbox_chan_ops *ops = ch->tx->mbox->ops;
 
-	return !ch->mb->style.refuses || !ops->last_tx_done || ops->last_tx_done(ch->tx);
+	return !ch->refuses || !ops->last_tx_done || ops->last_tx_done(ch->tx);
 }
 
 /* Whether a message can be sent. */
@@ -638,8 +640,11 @@ static int mailbox_reset(struct rsl_mbox *link)
 	unsigned int n;
 	int ret = 0;
 
-	/* A timer of the framework, or a handler, would meet channels that are freed. */
-	if (!mb->known || !mb->irqs || !mailbox_client_reports(mb))
+	/*
+	 * A timer of the framework, or a handler, would meet channels that are freed. Or
+	 * they could not be had for ever.
+	 */
+	if (!mb->known || !mb->irqs || !mailbox_client_reports(mb) || mb->style.used_up)
 		return -EOPNOTSUPP;
 	mutex_lock(&mb->reset_mutex);
 	mailbox_free_all(mb);
@@ -821,7 +826,10 @@ static int mailbox_channel_style(struct device *dev, struct mailbox *mb,
 	ret = mailbox_style_get(dev, &args, style);
 	*known = ret != -ENOENT;
 	if (!*known) {
-		/* As unkind as any that is known. */
+		/*
+		 * As unkind as any that is known, but for a message of an earlier client:
+		 * its last_tx_done() may not be there to be called by us.
+		 */
 		*style = (struct mailbox_style){ .hold_irq = true, .rx_locked = true };
 		ret = 0;
 	}
@@ -868,6 +876,9 @@ static int mailbox_channels_style(struct device *dev, struct mailbox *mb,
 		style->rx_ack |= each.rx_ack;
 		style->hold_irq |= each.hold_irq;
 		style->rx_locked |= each.rx_locked;
+		style->used_up |= each.used_up;
+		if (!rx)
+			ch->refuses = each.refuses;
 		mb->known = mb->known && known;
 		if (!mb->known)
 			continue;

@@ -30,6 +30,7 @@
  */
 #include <linux/amba/bus.h>
 #include <linux/bits.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/kernel.h>
 #include <linux/of.h>
@@ -94,6 +95,10 @@ struct mailbox_known {
 
 /* In a type: the channel is for kicks. For types that differ by direction. */
 #define TYPE_KICKS	0x80000000
+
+/* How often the lock of a controller's device is tried, and how long after one another. */
+#define MAILBOX_LOCK_TRIES	10
+#define MAILBOX_LOCK_MS		10
 
 /*
  * zynqmp-ipi-mailbox.c; the type is the cell
@@ -199,6 +204,9 @@ static const struct mailbox_row arm_mhu[] = {
  * sent: mhu_db_send_data() sends no data
  * done: polled every 1 ms, mhu_db_last_tx_done()
  * closed: mhu_db_shutdown() does not wait
+ *
+ * mhu_db_mbox_rx_handler() does not clear a doorbell without a client, and is called again
+ * without end, with a line in the log each time. So the remote has to be stopped first.
  */
 static const struct mailbox_row arm_mhu_db[] = {
 	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, .hold_irq = true, .polls = true } },
@@ -215,7 +223,9 @@ static const struct mailbox_row arm_mhu_db[] = {
  *
  * mhuv2_sender_interrupt() looks whether the first doorbell of a window has a client, and
  * not whether the doorbell has that was taken. So a link, or somebody else, has to use
- * doorbell 0 of each window.
+ * doorbell 0 of each window. A doorbell that is taken while 0 has no client stays pending
+ * in the driver, which then reports it, with its lock held, to the next client. So the
+ * remote has to take all kicks before a link is unbound.
  */
 static const struct mailbox_row arm_mhuv2_tx[] = {
 	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, ONLY_KICKS, .hold_irq = true,
@@ -260,10 +270,16 @@ static u32 arm_mhuv2_type(const struct device_node *np, const struct of_phandle_
  * closed: mhuv3_sender_shutdown() and mhuv3_receiver_shutdown() do not wait
  * refuses: while the remote has not taken the last doorbell
  *
+ * A channel has the direction of its frame: mhuv3_receiver_send_data() writes to the log.
+ *
  * mhuv3_mbox_of_xlate() follows a NULL pointer for the extensions that the driver lacks.
+ * mhuv3_doorbell_tx_shutdown() ends the reports for all doorbells of a channel, and does
+ * not clear those that come later. So a link has a channel for itself, and the remote has
+ * to take all kicks before a link is unbound.
  */
 static const struct mailbox_row arm_mhuv3[] = {
-	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, .hold_irq = true, .refuses = true } },
+	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CONTROLLER, ONE_WAY, .hold_irq = true,
+		     .refuses = true } },
 	{ 1, "the driver has no channel type 1, use type 0" },
 	{ 2, "the driver has no channel type 2, use type 0" },
 };
@@ -277,9 +293,11 @@ static const struct mailbox_row arm_mhuv3[] = {
  * closed: tegra_hsp_doorbell_shutdown() and tegra_hsp_mailbox_shutdown() do not wait
  *
  * tegra_hsp_doorbell_irq() calls the client with the driver's lock held.
+ * tegra_hsp_db_xlate() uses up one of 32 channels for each request of a doorbell.
  */
 static const struct mailbox_row tegra_hsp[] = {
-	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CLIENT, .hold_irq = true, .rx_locked = true } },
+	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CLIENT, .hold_irq = true, .rx_locked = true,
+		     .used_up = true } },
 	{ 0x1, NULL, { PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, ONLY_NOTIFICATIONS,
 		       .hold_irq = true } },
 	{ 0x1 | TYPE_KICKS, NULL, { PAYLOAD_U32_VALUE, TX_DONE_CONTROLLER, ONLY_KICKS,
@@ -313,6 +331,9 @@ static const struct mailbox_row th1520[] = {
  * done: by interrupt, mchp_ipc_cluster_aggr_isr()
  * closed: mchp_ipc_shutdown() does not wait
  * refuses: when the SBI call fails
+ *
+ * mchp_ipc_shutdown() frees the buffers, and mchp_ipc_cluster_aggr_isr() uses them for what
+ * the remote sends later. So the remote has to be stopped before a link is unbound.
  */
 static const struct mailbox_row mchp_ipc[] = {
 	{ 0, NULL, { PAYLOAD_BUFFER, TX_DONE_CONTROLLER, .hold_irq = true } },
@@ -451,9 +472,11 @@ static const struct mailbox_row sun6i[] = {
  * sent: sti_mbox_send_data() sends no data
  * done: polled every 100 ms, sti_mbox_tx_is_ready(). A link does not wait for that
  * closed: sti_mbox_shutdown_chan() does not wait
+ *
+ * sti_mbox_xlate() allocates memory for each request, until the controller is unbound.
  */
 static const struct mailbox_row sti[] = {
-	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CLIENT, .hold_irq = true } },
+	{ 0, NULL, { PAYLOAD_NONE, TX_DONE_CLIENT, .hold_irq = true, .used_up = true } },
 };
 
 /*
@@ -634,7 +657,21 @@ static int mailbox_known_style(struct device *dev, const struct of_phandle_args 
 		*style = row->style;
 		return 0;
 	}
-	return -ENOENT;
+	return dev_err_probe(dev, -EINVAL, "%pOF: mboxes: %pOF: has no channel of type %u\n",
+			     dev->of_node, args->np, type & ~TYPE_KICKS);
+}
+
+/* Lock a controller, unless somebody has it for long. */
+static bool mailbox_controller_trylock(struct device *controller)
+{
+	unsigned int n;
+
+	for (n = 0; n < MAILBOX_LOCK_TRIES; n++) {
+		if (device_trylock(controller))
+			return true;
+		msleep(MAILBOX_LOCK_MS);
+	}
+	return false;
 }
 
 /**
@@ -643,8 +680,11 @@ static int mailbox_known_style(struct device *dev, const struct of_phandle_args 
  * @args: specifier of the channel
  * @style: is set if the table has it
  *
+ * The controller cannot be unbound before the link is.
+ *
  * Return: 0, -EPROBE_DEFER if the controller has no driver yet, -ENOENT if the table
- * does not have the channel, -EINVAL if a link cannot use it, which is in the log
+ * does not have the controller, -EINVAL if a link cannot use the channel, which is in the
+ * log
  */
 int mailbox_style_get(struct device *dev, const struct of_phandle_args *args,
 		      struct mailbox_style *style)
@@ -656,9 +696,13 @@ int mailbox_style_get(struct device *dev, const struct of_phandle_args *args,
 	 * The lock keeps the driver. Whoever has it may be the controller's probe, and
 	 * wait for this one. Then the driver core probes again.
 	 */
-	if (controller && device_trylock(controller)) {
-		if (controller->driver)
+	if (controller && mailbox_controller_trylock(controller)) {
+		if (controller->driver) {
 			ret = mailbox_known_style(dev, args, controller, style);
+			/* A parent cannot be linked to. It removes its children itself. */
+			if (!ret || ret == -ENOENT)
+				device_link_add(dev, controller, DL_FLAG_AUTOREMOVE_CONSUMER);
+		}
 		device_unlock(controller);
 	}
 	put_device(controller);

@@ -82,6 +82,8 @@ enum mailbox_way {
  *	its send_data() takes, too
  * @refuses: the controller refuses a message while the remote has not taken the one
  *	before, also that of an earlier client, and its last_tx_done() tells whether it does
+ * @used_up: each request of a channel takes something that the controller's driver does not
+ *	get back
  * @polls: the controller reports only if it is asked, by polling, so the node's
  *	rsl,tx-done can choose
  */
@@ -89,11 +91,12 @@ struct mailbox_style {
 	enum mailbox_payload payload;
 	enum mailbox_tx_done tx_done;
 	enum mailbox_way way;
-	bool rx_ack;
-	bool hold_irq;
-	bool rx_locked;
-	bool refuses;
-	bool polls;
+	bool rx_ack:1;
+	bool hold_irq:1;
+	bool rx_locked:1;
+	bool refuses:1;
+	bool used_up:1;
+	bool polls:1;
 };
 
 #endif /* _RSL_MBOX_MAILBOX_STYLES_H */

@@ -167,6 +167,7 @@ struct rsl_mbox_masks {
  *	are delivered are counted
  * @delivered: number of those of all vectors
  * @spent: time that their delivery took
+ * @cost: time of the last delivery in which the thread was not switched out
  * @seq: number of deliveries; written under @lock. A reader that only checks for a new
  *	notification needs no lock.
  * @wait: wait queue of readers and pollers
@@ -208,6 +209,7 @@ struct rsl_mbox {
 	ktime_t window_end;
 	u32 delivered;
 	ktime_t spent;
+	ktime_t cost;
 	atomic64_t seq;
 	wait_queue_head_t wait;
 	struct delayed_work calm_work;

@@ -47,6 +47,7 @@ EXPECTED = {
     "bad-fallback": "rsl,payload: is missing, and the module does not know the controller",
     "bad-refused": "mboxes: /sim-bad-loud: the driver writes to the log when the remote is slow",
     "bad-reset": "mboxes: /sim-bad-mu: channel type 4 resets the unit, use types 0 to 3",
+    "bad-channel-type": "mboxes: /sim-bad-mu: has no channel of type 6",
     "bad-way": "mboxes: /sim-bad-mu: channel 0 can only be used for notifications",
     "bad-held": "mboxes: /sim-bad-sti: has no interrupt that can be held off",
     "bad-both": "mboxes: /sim-bad-one-way: channel 0 can only be used for one direction",

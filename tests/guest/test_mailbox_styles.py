@@ -6,6 +6,7 @@ tests/amp/styles.py makes the nodes, from rslctl's table.
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from tests.guest.remote import Remote
 NODES = Path("/proc/device-tree")
 NAMES = sorted(path.name.removeprefix("link-") for path in NODES.glob("link-*"))
 COUNT = 1000
+
+#: Of these controllers; docs/reference/abi/sysfs-class-rsl_mbox. ZynqMP's are not played here.
+RESETTABLE = ("sophgo,cv1800b-mailbox",)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +39,17 @@ def modules() -> Iterator[None]:
 
 def test_the_table_has_many_controllers() -> None:
     assert len(NAMES) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_those_can_be_reset_that_the_abi_names(name: str) -> None:
+    link = mbox.pick(Host(), name)
+    reset = Path(f"{mbox.CLASS}/{link.device}/reset")
+    if name in RESETTABLE:
+        reset.write_text("1\n")
+    else:
+        with pytest.raises(OSError, check=lambda error: error.errno == errno.EOPNOTSUPP):
+            reset.write_text("1\n")
 
 
 @pytest.mark.parametrize("name", NAMES)

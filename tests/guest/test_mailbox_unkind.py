@@ -30,6 +30,7 @@ __all__ = ["modules", "sim", "tracing"]
 WINDOW = Path("/sys/module/rsl_mbox_sim/parameters/window")
 MONITOR = Path("/sys/module/rsl_mbox_sim/parameters/monitor")
 DRIVER = Path("/sys/bus/platform/drivers/rsl_mbox_mailbox")
+CONTROLLER = Path("/sys/bus/platform/drivers/rsl_mbox_sim")
 
 
 @pytest.fixture
@@ -249,6 +250,20 @@ def test_a_link_ends_while_the_remote_notifies(name: str, window: float) -> None
             time.sleep(0.05)
     simulator.close()
     WINDOW.write_text("0")
+    assert answers(name)
+
+
+@pytest.mark.parametrize("name", ["ipi1", "mhuv2"])
+def test_a_link_ends_before_its_controller(name: str) -> None:
+    """Also where the controller is a node that is no device, so that the kernel links nothing."""
+    platform_device = device(name)
+    (CONTROLLER / "unbind").write_text(f"sim-{name}")
+    assert name not in {each.name for each in mbox.find(Host())}
+    (CONTROLLER / "bind").write_text(f"sim-{name}")
+    # The kernel may bind a link again that it knows to need the controller.
+    with contextlib.suppress(OSError):
+        (DRIVER / "bind").write_text(platform_device)
+    Remote.until(lambda: name in {each.name for each in mbox.find(Host())}, "no link")
     assert answers(name)
 
 

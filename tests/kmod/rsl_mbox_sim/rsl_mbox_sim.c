@@ -1003,9 +1003,8 @@ static struct platform_driver sim_driver = {
 	.probe = sim_probe,
 	.driver = {
 		.name = "rsl_mbox_sim",
+		/* A test that unbinds a controller has none of its files open. */
 		.of_match_table = sim_of_match,
-		/* Files stay valid only because nobody can unbind by hand. */
-		.suppress_bind_attrs = true,
 	},
 };
 module_platform_driver(sim_driver);

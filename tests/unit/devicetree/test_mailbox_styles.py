@@ -55,7 +55,8 @@ def style_of(text: str, refused: str) -> Style:
             style = replace(style, polls=True)
         else:
             # How the module frees a channel and when it sends is nothing that rslctl has to know.
-            assert each in (".hold_irq = true", ".rx_locked = true", ".refuses = true")
+            flags = ("hold_irq", "rx_locked", "refuses", "used_up")
+            assert each in [f".{flag} = true" for flag in flags]
     return style
 
 
@@ -194,6 +195,8 @@ def test_what_the_module_refuses_is_told(
         ("cix,sky1-mbox", link((3,), (8,)), {"cix,mbox-dir": b"rx\0"}),
         ("microchip,sbi-ipc", link((0,), (1,), 32), {}),
         ("ti,am64-mailbox", link((6,), (6,), 31), {}),
+        # What the sub-node of the notifications says of sending does not matter.
+        ("ti,am64-mailbox", link((6,), (5,)), {}),
         ("arm,mhu", replace(link((0,), (1,)), tx_done="client"), {}),
     ],
 )
@@ -210,8 +213,10 @@ def test_what_the_module_takes_is_not(
 
 
 @pytest.mark.parametrize(
-    "compatible", ["altr,mailbox-1.0", "allwinner,sun6i-a31-msgbox", "hisilicon,hi6220-mbox"]
+    "compatible",
+    ["altr,mailbox-1.0", "allwinner,sun6i-a31-msgbox", "hisilicon,hi6220-mbox", "arm,mhuv3"],
 )
 def test_a_channel_of_one_direction_is_not_used_both_ways(compatible: str) -> None:
-    assert problems(compatible, link((0,), (0,))) == ["<0>: can only be used for one direction"]
-    assert problems(compatible, link((0,), (1,))) == []
+    refused = ["<0 0>: can only be used for one direction"]
+    assert problems(compatible, link((0, 0), (0, 0))) == refused
+    assert problems(compatible, link((0, 0), (0, 1))) == []

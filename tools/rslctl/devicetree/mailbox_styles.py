@@ -130,7 +130,7 @@ _ARM_MHUV2_RX = {
     1: Style("buffer", "controller", way="notifications"),
 }
 _ARM_MHUV3 = {
-    0: Style("none", "controller"),
+    0: Style("none", "controller", way="one direction"),
     1: Style(refused="the driver has no channel type 1, use type 0"),
     2: Style(refused="the driver has no channel type 2, use type 0"),
 }
@@ -329,9 +329,13 @@ def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
     elif None in styles and not (mailbox.payload and mailbox.tx_done):
         names = ", ".join(compatible) or "no compatible"
         yield f"({names}) is not known to the kernel module: give payload and tx-done"
-    usable = [style for style in styles if style and not style.refused]
-    dones = {style.tx_done for style in usable if style.way != "notifications"}
-    if len(dones) > 1 or len({style.payload for style in usable} - {"none"}) > 1:
+    usable = [
+        (way, style)
+        for (way, _), style in zip(ways, styles, strict=True)
+        if style and not style.refused
+    ]
+    dones = {style.tx_done for way, style in usable if way != "notifications"}
+    if len(dones) > 1 or len({style.payload for _, style in usable} - {"none"}) > 1:
         yield "has channels that take messages of different forms"
     yield from _disagreements(mailbox, list(zip(ways, styles, strict=True)))
     if mailbox.payload_vectors > 1:
