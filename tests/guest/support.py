@@ -18,6 +18,9 @@ from rslctl.linux.host import Host
 #: Whether what is done many times is done fewer times: a test on one kernel does all of it.
 BRIEF = bool(os.environ.get("BRIEF"))
 
+#: PREEMPT_RT, where each interrupt's handler is a thread.
+REAL_TIME = Path("/sys/kernel/realtime").exists()
+
 #: What begins a virtio-mmio header: "virt".
 VIRTIO_MAGIC = 0x74726976
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench import board, figures
-from tests.guest.test_trace import REAL_TIME
+from tests.guest.support import REAL_TIME
 
 #: Differences of two times.
 DIFFERENCES = ("chardev.kick-alone", "flood-1.cost", "flood-32.cost", "flood-32-at-once.cost")

@@ -21,8 +21,9 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
+from tests.guest.support import REAL_TIME
 from tests.guest.test_mailbox import LINKS, RESETTABLE, Simulator, modules, sim
-from tests.guest.test_trace import REAL_TIME, events, in_hardirq, probe, tracing
+from tests.guest.test_trace import events, in_hardirq, probe, tracing
 
 #: Fixtures of other tests that are those of this one, too.
 __all__ = ["modules", "sim", "tracing"]

@@ -17,12 +17,10 @@ from rslctl.linux import mbox, uapi
 from rslctl.linux.host import Host
 
 from tests.guest.remote import Remote
+from tests.guest.support import REAL_TIME
 from tests.guest.test_mailbox import MESSAGE
 
 TRACING = Path("/sys/kernel/tracing")
-
-#: PREEMPT_RT.
-REAL_TIME = Path("/sys/kernel/realtime").exists()
 
 #: Memory types of Linux for arm64, arch/arm64/include/asm/memory.h: MT_NORMAL, MT_NORMAL_NC.
 CACHED, WRITE_COMBINED = 0, 2
