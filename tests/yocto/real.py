@@ -64,9 +64,13 @@ BB_SIGNATURE_HANDLER = "OEBasicHash"
 INHERIT_DISTRO:remove = "uninative"
 IMAGE_INSTALL:append = " packagegroup-rsl"
 """
-#: Of one machine. meta-imx follows NXP's releases, so it can have appends for versions of recipes
-#: that the newest commit of another layer has no more.
-OWN_SETTINGS = {"imx8mpevk": 'BB_DANGLINGAPPENDS_WARNONLY = "1"\n'}
+#: Of one machine. meta-imx and meta-ti follow the releases of NXP and TI, so they can have appends
+#: for versions of recipes that the newest commit of another layer has no more.
+OWN_SETTINGS = {
+    # Newer series have no such variable.
+    "imx8mpevk": 'BB_DANGLINGAPPENDS_WARNONLY = "1"\n',
+    "am62xx-evm": 'BBMASK += "/meta-ti-bsp/recipes-graphics/wayland/weston_"\n',
+}
 
 
 class BuildError(Exception):
