@@ -269,7 +269,6 @@ def _binary(name: str, command: list[object]) -> None:
 def module(name: str, kernel: str) -> Path:
     """The module in *name*, a directory, built for a kernel out of tree without a warning."""
     source = Path(name)
-    command = kernels.make_command(kernel, Path())
 
     def make(target: Path) -> None:
         place = target / source.name
@@ -278,7 +277,8 @@ def module(name: str, kernel: str) -> Path:
         if "warning" in said:
             die(f"the module builds with warnings:\n{said}")
 
-    key = cache.digest(REPOSITORY / source, " ".join(map(str, command)))
+    command = " ".join(map(str, kernels.make_command(kernel, Path())))
+    key = cache.digest(REPOSITORY / source, command)
     kept = cache.kept(f"{source.name}-{kernel}", key, make)
     return kept / source.name / f"{source.name}.ko"
 

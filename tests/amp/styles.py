@@ -3,7 +3,8 @@
 compatible of the table of mailbox controllers that the simulator can play.
 
 It cannot play controllers with a device for each direction, with more than two cells, and with
-sub-nodes per channel. All of them have one interrupt for all their life. The table's style says
+sub-nodes per channel. All of them have one interrupt for all their life, and no request of a
+channel uses anything up, as in tegra_hsp_db_xlate() and sti_mbox_xlate(). The table's style says
 what the simulator does: so a row that the module reads otherwise than rslctl makes a link that
 does not work. tests/guest/test_mailbox_styles.py is the test.
 """

@@ -315,40 +315,38 @@ def problems(tree: Tree, path: str, mailbox: Channels) -> Iterator[str]:
     ]
     if mailbox.tx == mailbox.rx:
         ways = [("both", each) for each in mailbox.tx]
-    styles = [find(tree, path, channel) for _, channel in ways]
-    for (way, channel), style in zip(ways, styles, strict=True):
+    found = [(way, channel, find(tree, path, channel)) for way, channel in ways]
+    for way, channel, style in found:
         named = f"{shown(channel)}: " if channel else ""
         if style and style.refused:
             yield f"{named}{style.refused}"
         elif style and not style.serves(way):
             yield f"{named}can only be used for {style.way}"
     compatible = tree.texts(driver(tree, path), "compatible")
-    if None in styles and set(compatible) & CONTROLLERS.keys():
-        lost = (each for (_, each), style in zip(ways, styles, strict=True) if not style)
+    lost = [channel for _, channel, style in found if not style]
+    if lost and set(compatible) & CONTROLLERS.keys():
         yield from (f"{shown(each)}: is no channel that the kernel module knows" for each in lost)
-    elif None in styles and not (mailbox.payload and mailbox.tx_done):
+    elif lost and not (mailbox.payload and mailbox.tx_done):
         names = ", ".join(compatible) or "no compatible"
         yield f"({names}) is not known to the kernel module: give payload and tx-done"
-    usable = [
-        (way, style)
-        for (way, _), style in zip(ways, styles, strict=True)
-        if style and not style.refused
-    ]
+    usable = [(way, style) for way, _, style in found if style and not style.refused]
     dones = {style.tx_done for way, style in usable if way != "notifications"}
     if len(dones) > 1 or len({style.payload for _, style in usable} - {"none"}) > 1:
         yield "has channels that take messages of different forms"
-    yield from _disagreements(mailbox, list(zip(ways, styles, strict=True)))
+    yield from _disagreements(mailbox, usable, every=len(usable) == len(found))
     if mailbox.payload_vectors > 1:
-        yield from _vector_problems(mailbox, styles[0] or Style())
+        yield from _vector_problems(mailbox, found[0][2] or Style())
 
 
 def _disagreements(
-    mailbox: Channels, found: list[tuple[tuple[str, tuple[int, ...]], Style | None]]
+    mailbox: Channels, known: list[tuple[str, Style]], *, every: bool
 ) -> Iterator[str]:
-    """What the profile says otherwise than the table: mailbox_agrees() of the kernel module."""
-    known = [(way, style) for (way, _), style in found if style and not style.refused]
+    """What the profile says otherwise than the table: mailbox_agrees() of the kernel module.
+
+    *known* has the channels that the table knows and does not refuse; *every* if these are all.
+    """
     payloads = {style.payload for _, style in known} - {"none"}
-    if known and len(known) == len(found):
+    if known and every:
         payloads = payloads or {"none"}
     if mailbox.payload and payloads - {mailbox.payload}:
         yield f"takes payload {min(payloads - {mailbox.payload})!r}, not {mailbox.payload!r}"
