@@ -642,7 +642,7 @@ static int mailbox_reset(struct rsl_mbox *link)
 
 	/*
 	 * A timer of the framework, or a handler, would meet channels that are freed. Or
-	 * they could not be had for ever.
+	 * the controller would run out of them.
 	 */
 	if (!mb->known || !mb->irqs || !mailbox_client_reports(mb) || mb->style.used_up)
 		return -EOPNOTSUPP;

@@ -30,8 +30,8 @@
  */
 #include <linux/amba/bus.h>
 #include <linux/bits.h>
-#include <linux/delay.h>
 #include <linux/device.h>
+#include <linux/iopoll.h>
 #include <linux/kernel.h>
 #include <linux/of.h>
 #include <linux/platform_device.h>
@@ -96,9 +96,9 @@ struct mailbox_known {
 /* In a type: the channel is for kicks. For types that differ by direction. */
 #define TYPE_KICKS	0x80000000
 
-/* How often the lock of a controller's device is tried, and how long after one another. */
-#define MAILBOX_LOCK_TRIES	10
-#define MAILBOX_LOCK_MS		10
+/* How long the lock of a controller's device is tried, and how long after one another. */
+#define MAILBOX_LOCK_US		(100 * USEC_PER_MSEC)
+#define MAILBOX_LOCK_EACH_US	(10 * USEC_PER_MSEC)
 
 /*
  * zynqmp-ipi-mailbox.c; the type is the cell
@@ -661,19 +661,6 @@ static int mailbox_known_style(struct device *dev, const struct of_phandle_args 
 			     dev->of_node, args->np, type & ~TYPE_KICKS);
 }
 
-/* Lock a controller, unless somebody has it for long. */
-static bool mailbox_controller_trylock(struct device *controller)
-{
-	unsigned int n;
-
-	for (n = 0; n < MAILBOX_LOCK_TRIES; n++) {
-		if (device_trylock(controller))
-			return true;
-		msleep(MAILBOX_LOCK_MS);
-	}
-	return false;
-}
-
 /**
  * mailbox_style_get - find out what a mailbox channel expects of its client
  * @dev: device of the client, for messages
@@ -691,12 +678,15 @@ int mailbox_style_get(struct device *dev, const struct of_phandle_args *args,
 {
 	struct device *controller = mailbox_controller_get(args->np);
 	int ret = -EPROBE_DEFER;
+	bool locked;
 
 	/*
 	 * The lock keeps the driver. Whoever has it may be the controller's probe, and
 	 * wait for this one. Then the driver core probes again.
 	 */
-	if (controller && mailbox_controller_trylock(controller)) {
+	if (controller &&
+	    !read_poll_timeout(device_trylock, locked, locked, MAILBOX_LOCK_EACH_US,
+			       MAILBOX_LOCK_US, false, controller)) {
 		if (controller->driver) {
 			ret = mailbox_known_style(dev, args, controller, style);
 			/* A parent cannot be linked to. It removes its children itself. */
