@@ -151,7 +151,7 @@ def test_round_trips_over_vsock_leave_the_daemon_asleep(board: Board) -> None:
     Remote.until(lambda: leaves_asleep(board, 50), "each round trip wakes the daemon")
     counters = mbox.counters(Host(), board.link)
     began = time.monotonic()
-    assert leaves_asleep(board, ROUNDS)
+    assert leaves_asleep(board, ROUNDS), "some round trips wake the daemon"
     seconds = time.monotonic() - began
     notified = sum(each.notifications for each in mbox.counters(Host(), board.link))
     assert notified - sum(each.notifications for each in counters) >= ROUNDS

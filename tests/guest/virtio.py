@@ -301,11 +301,12 @@ class Daemon:
         return lines[name].strip()
 
     def runs(self) -> tuple[int, int]:
-        """How often it gave up a core by now, and the nanoseconds that it has run."""
-        switches = sum(
-            int(self.status(f"{name}_ctxt_switches")) for name in ("voluntary", "nonvoluntary")
-        )
-        return switches, int(self._file("schedstat").split()[0])
+        """How often it went to sleep by now, and the nanoseconds that it has run.
+
+        How often another took the core from it is not counted: that depends on the host's load.
+        """
+        sleeps = int(self.status("voluntary_ctxt_switches"))
+        return sleeps, int(self._file("schedstat").split()[0])
 
 
 def connect(port: int, timeout: float = 30) -> socket.socket:
