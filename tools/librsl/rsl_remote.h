@@ -941,7 +941,7 @@ static inline int rsl_fs_release(struct rsl_fs *fs, uint64_t node, bool director
 #define RSL_SHM_BASE		0x0b8
 #define RSL_CONFIG_GENERATION	0x0fc
 #define RSL_CONFIG		0x100
-#define RSL_CONFIG_SIZE		0x100
+#define RSL_CONFIG_SIZE		0x100		/* "rslctl virtio" has its report in the second half */
 
 /* Of rslctl's version 2, in words that virtio-mmio reserves. */
 #define RSL_TRANSACTION		0x0d0		/* register | 4 << 16; 0: the device has acted */

@@ -15,8 +15,8 @@ from typing import Any
 from rslctl.linux.host import DEVICE_TREE
 from rslctl.profile import model
 from rslctl.profile.model import NodeRef
-from rslctl.profile.virtio import REPORTS
-from rslctl.virtio.report import MAGIC
+from rslctl.virtio.registers import Register
+from rslctl.virtio.report import AWAY, MAGIC
 
 from tests.unit.machine import Machine
 from tests.unit.setup import ivshmem_faults
@@ -335,8 +335,8 @@ def needs_reset(machine: Machine) -> None:
 def went_away(machine: Machine) -> None:
     with_headers(machine, {8: 26, 4: 2, 0x70: 0xF})
     with machine.path("/dev/rsl_mbox0").open("r+b") as file:
-        file.seek(REPORTS)
-        file.write(struct.pack("<2I", MAGIC, 2))
+        file.seek(Register.REPORT)
+        file.write(struct.pack("<2I", MAGIC, AWAY))
 
 
 def failed(machine: Machine) -> None:

@@ -145,6 +145,8 @@ class Firmware:
     features: int = 0x1
     #: What it writes into STATUS. Each bit alone, as that firmware; others add them up.
     statuses: tuple[int, int, int] = (1, 2, 4)
+    #: Add it to what is there, as branch virtio-exp-v2025.04: virtio_mmio_set_status().
+    adds: bool = False
 
     def boot(self, header: Shared) -> Iterator[Step]:
         """Set the device up; raises ConfigurationError as the firmware gives up."""
@@ -152,11 +154,11 @@ class Firmware:
             raise ConfigurationError("no device")
         if not all(header.read(low) | header.read(low + 4) for low in (0xB0, 0xB8)):
             raise ConfigurationError("not in shared memory")
-        header.write(0x70, self.statuses[0])
+        self._status(header, 0)
         yield Step.RING
         header.write(0x28, 4096)
         yield Step.WRITE
-        header.write(0x70, self.statuses[1])
+        self._status(header, 1)
         yield Step.RING
         header.write(0x14, 0)
         yield Step.WRITE
@@ -179,8 +181,12 @@ class Firmware:
                     raise ConfigurationError(f"queue {index} is not acknowledged")
             header.write(0x40, pfn)
             yield Step.WRITE
-        header.write(0x70, self.statuses[2])
+        self._status(header, 2)
         yield Step.RING
+
+    def _status(self, header: Shared, number: int) -> None:
+        before = header.read(0x70) if self.adds else 0
+        header.write(0x70, self.statuses[number] | before)
 
     def interrupt(self, header: Shared) -> bool:
         """The interrupt service routine; whether it looks at its queues, and rings."""

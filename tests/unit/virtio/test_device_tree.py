@@ -51,4 +51,4 @@ def test_trees_do_not_share_nodes() -> None:
 
 def test_a_tree_of_the_most_devices_fits_into_its_place() -> None:
     headers = range(1 << 40, (1 << 40) + virtio.MOST * 0x100000, 0x100000)
-    assert len(device_tree.blob(headers)) < virtio.REPORTS
+    assert len(device_tree.blob(headers)) < virtio.DEVICE_TREE_SIZE

@@ -90,14 +90,16 @@ def test_numbers_are_those_of_the_modules_that_take_longer_to_load() -> None:
     assert registers.MAGIC.to_bytes(4, "little") == headers._MAGIC
     assert virtio.DEVICE_TREE_SIZE == headers._DEVICE_TREE_SIZE
     assert virtio.QUEUE_ALIGN == headers._PAGE
-    assert (virtio.REPORTS, virtio.REPORT_SIZE) == (headers._REPORTS, headers._REPORT_SIZE)
     assert virtio.MOST == headers._MOST
+    assert registers.HEADER_SIZE == virtio.HEADER_SIZE
+    assert (Register.REPORT, report.AWAY) == (headers._REPORT, headers._AWAY)
     assert report.MAGIC.to_bytes(4, "little") == headers._REPORT_MAGIC
     assert report.QUEUES == headers._QUEUES
     assert 4 * report.QUEUE_WORDS == headers._QUEUE_SIZE
-    for name in ("BACK_END", "OFFERED", "TAKEN", "COUNT", "QUEUE"):
+    for name in ("COUNT", "OFFERED", "TAKEN", "QUEUE"):
         assert getattr(headers, f"_{name}") == 4 * report.Word[name], name
-    assert headers._QUEUE + headers._QUEUES * headers._QUEUE_SIZE <= headers._REPORT_SIZE
+    end = headers._REPORT + headers._QUEUE + headers._QUEUES * headers._QUEUE_SIZE
+    assert end == registers.HEADER_SIZE
     for name in ("VERSION", "DEVICE_ID", "STATUS", "DEVICE_FEATURES", "DRIVER_FEATURES"):
         assert getattr(headers, f"_{name}") == Register[name], name
     for name in ("SHM_LEN_LOW", "SHM_LEN_HIGH"):
@@ -141,10 +143,10 @@ def test_devices_are_found_where_the_service_puts_them(
     }
 
 
-def test_a_full_row_of_headers_ends_where_reports_begin(memory: Memory) -> None:
+def test_a_full_row_of_headers_ends_where_regions_begin(memory: Memory) -> None:
     memory.publish(*["rng"] * virtio.MOST)
-    memory.put(virtio.REPORTS, 0, registers.MAGIC)
-    assert len(memory.read() or []) == virtio.MOST == 64
+    memory.put(virtio.DEVICE_TREE_SIZE, 0, registers.MAGIC)
+    assert len(memory.read() or []) == virtio.MOST == 128
 
 
 def test_the_state_is_that_of_the_status(memory: Memory) -> None:
@@ -190,8 +192,9 @@ def test_a_report_tells_queues_and_features_of_a_device_that_runs(memory: Memory
         Queue(1, 64, 0, BASE + 0x22000, BASE + 0x23000),
     ]
     with memory.path.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as whole:
-        told = report.Report(whole, 1, BASE)
-        told.running(0x1_0000_0023, 0x1_0000_0020, [(queues[0], 1), (queues[1], 2)])
+        told = report.Report(whole, 0x200, BASE)
+        served = [(queues[0], 1), (queues[1], 31)]
+        told.running(0x1_0000_0023, 0x1_0000_0020, served, away=False)
         for offset, index in ((0x20002, 70), (0x21002, 6), (0x22002, 0xFFFF), (0x23002, 3)):
             whole[offset : offset + 2] = index.to_bytes(2, "little")
         rng, net = memory.read() or []
@@ -200,7 +203,7 @@ def test_a_report_tells_queues_and_features_of_a_device_that_runs(memory: Memory
         assert net["features_offered"] == 0x1_0000_0023
         assert net["queues"] == [
             {"queue": 0, "size": 128, "vector": 1, "available": 70, "used": 6},
-            {"queue": 1, "size": 64, "vector": 2, "available": 0xFFFF, "used": 3},
+            {"queue": 1, "size": 64, "vector": 31, "available": 0xFFFF, "used": 3},
         ]
         told.away(away=True)
         assert memory.states()[1] == ("net", "away")
@@ -217,15 +220,15 @@ def test_a_report_tells_queues_and_features_of_a_device_that_runs(memory: Memory
 def test_rings_that_cannot_be_where_a_report_has_them_have_no_index(memory: Memory) -> None:
     memory.publish("rng", version=2)
     memory.put(0, Register.STATUS, 0xF)
-    for word, value in enumerate((report.MAGIC, 1, 0, 0, 0, 0, 10_000)):
-        memory.put(virtio.REPORTS, 4 * word, value)
-    for offset in (32 + 12, 32 + 20 + 16):
-        memory.put(virtio.REPORTS, offset, 0xFFFF_FFFC)
+    memory.put(Register.REPORT, 0, report.MAGIC)
+    memory.put(Register.REPORT, 4, 10_000)
+    for offset in (32 + 4, 32 + 12 + 8):
+        memory.put(Register.REPORT, offset, 0xFFFF_FFFC)
     # "virt", and the version, are at the start of the memory.
-    memory.put(virtio.REPORTS, 32 + 40 + 12, 2)
-    memory.put(virtio.REPORTS, 32 + 60 + 12, 1)
+    memory.put(Register.REPORT, 32 + 24 + 4, 2)
+    memory.put(Register.REPORT, 32 + 36 + 4, 1)
     (rng,) = memory.read() or []
-    assert len(rng["queues"]) == 16
+    assert len(rng["queues"]) == 8
     assert [each["available"] for each in rng["queues"][:4]] == [None, 0x7472, 2, None]
     assert [each["used"] for each in rng["queues"][:2]] == [0x7472, None]
 
@@ -306,7 +309,7 @@ def test_whatever_a_remote_writes_the_answer_is_small(
         file.write(data)
     found = memory.read()
     assert found is not None
-    assert len(found) <= 64
+    assert len(found) <= virtio.MOST
     for each in found:
         assert each["name"].rstrip("0123456789") in (*headers.KINDS.values(), "device")
         numbers = [value for value in each.values() if isinstance(value, int)]

@@ -14,7 +14,10 @@ HEADERS = Path("/usr/include/linux")
 
 #: The registers that Linux calls otherwise, or does not have.
 OTHERWISE = {"MAGIC": "MAGIC_VALUE"}
-OWN = {"QUEUE_RESET", "TRANSACTION", "QUEUE_NOTIFY_VECTOR", "QUEUE_KICK_VECTOR", "CONFIG_VECTOR"}
+OWN = {
+    *("QUEUE_RESET", "TRANSACTION", "QUEUE_NOTIFY_VECTOR", "QUEUE_KICK_VECTOR", "CONFIG_VECTOR"),
+    "REPORT",
+}
 
 
 def defined(name: str, prefix: str) -> dict[str, int]:
@@ -59,8 +62,9 @@ def test_features_are_those_of_linux() -> None:
 
 def test_registers_of_this_project_are_in_reserved_words() -> None:
     # Virtio 1.2, table 4.1: from QUEUE_RESET to CONFIG_GENERATION there is nothing.
-    own = [Register[name] for name in sorted(OWN - {"QUEUE_RESET"})]
+    own = [Register[name] for name in sorted(OWN - {"QUEUE_RESET", "REPORT"})]
     assert all(Register.QUEUE_RESET < each < Register.CONFIG_GENERATION for each in own)
+    assert Register.CONFIG + registers.CONFIG_SIZE == Register.REPORT
     assert len({int(each) for each in Register}) == len(Register.__members__)
 
 

@@ -27,7 +27,7 @@ def serves(shared: Shared, firmware: Firmware) -> bool:
 
 def test_the_header_has_what_firmware_finds_before_it_writes() -> None:
     shared = Shared.of(1, queues=(256, 128))
-    words = {at: shared.read(at) for at in range(0, 0x200, 4) if shared.read(at)}
+    words = {at: shared.read(at) for at in range(0, 0x180, 4) if shared.read(at)}
     assert words == {
         0x00: 0x74726976,
         0x04: 1,
@@ -111,10 +111,11 @@ def test_an_acknowledgement_does_not_hide_what_else_was_written() -> None:
 
 
 @pytest.mark.parametrize("pfns", [(PFN, PFN + 2), OTHER, (PFN,)])
-def test_firmware_restarts_a_hundred_times(pfns: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("adds", [False, True])
+def test_firmware_restarts_a_hundred_times(adds: bool, pfns: tuple[int, ...]) -> None:
     shared = booted()
     for _ in range(100):
-        firmware = Firmware(pfns)
+        firmware = Firmware(pfns, adds=adds)
         run(firmware.boot(shared), shared)
         assert serves(shared, firmware)
     assert (shared.starts, shared.broken) == (101, [])
@@ -244,14 +245,15 @@ def test_whenever_the_device_looks_the_driver_comes_to_the_same_end(
 @pytest.mark.parametrize("after", range(1, 19))
 @pytest.mark.parametrize("ran", [False, True])
 @pytest.mark.parametrize("pfns", [(PFN, PFN + 2), OTHER])
+@pytest.mark.parametrize("adds", [False, True])
 def test_firmware_that_restarts_at_any_moment_boots_whenever_the_device_looks(
-    pfns: tuple[int, ...], ran: bool, after: int
+    adds: bool, pfns: tuple[int, ...], ran: bool, after: int
 ) -> None:
     """Restart after so many steps; before it, with *ran*, the device served another driver."""
-    second = Firmware(pfns)
+    second = Firmware(pfns, adds=adds)
 
     def both(shared: Shared) -> Iterator[Step]:
-        yield from islice(Firmware().boot(shared), after)
+        yield from islice(Firmware(adds=adds).boot(shared), after)
         yield from second.boot(shared)
 
     tried, ends = explore(booted if ran else lambda: Shared.of(1), both, any_look)
@@ -400,16 +402,16 @@ def test_a_needs_reset_over_the_status_of_a_driver_that_begins_anew_harms_nothin
 # The back-end
 
 
-def test_a_back_end_that_fails_is_told_and_firmware_that_restarts_gets_another() -> None:
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_back_end_that_fails_is_told_and_firmware_that_restarts_gets_another(adds: bool) -> None:
     shared = booted()
     shared.perform(shared.engine.needs_reset("it died"))
     assert (shared.broken, shared.started) == (["it died"], None)
     assert (shared.read(0x70), shared.read(0x60)) == (4 | 64, 3)
     Firmware().interrupt(shared)
-    shared.look()
-    assert shared.read(0x60) == 1
+    assert (shared.look(), shared.read(0x60)) == ([Put(0x64, 0), Put(0x60, 1)], 1)
     assert shared.engine.needs_reset("it died again") == []
-    run(Firmware(OTHER).boot(shared), shared)
+    run(Firmware(OTHER, adds=adds).boot(shared), shared)
     assert serves(shared, Firmware(OTHER))
 
 

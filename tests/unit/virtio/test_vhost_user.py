@@ -158,13 +158,15 @@ def test_a_disk_that_dies_before_a_driver_starts_is_waited_for(
 def test_a_paused_back_end_that_does_not_stop_is_told_of(
     tmp_path: Path, device: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "LIMIT", 0.2)
     with Storage(tmp_path) as storage, contextlib.closing(blk(storage, device)) as backend:
         backend.start(VERSION_1, device.wired)
         storage.pause()
-        with pytest.raises(BackendError, match=r"does not answer in 0\.2 s, and does not hang up"):
-            backend.stop()
-        backend.stop()  # all was given back
+        with monkeypatch.context() as impatient:
+            impatient.setattr(messages, "LIMIT", 0.2)
+            reason = r"does not answer in 0\.2 s, and does not hang up"
+            with pytest.raises(BackendError, match=reason):
+                backend.stop()
+            backend.stop()  # all was given back
         device.restart()
         with pytest.raises(BackendError, match="has not left the queues that it had before"):
             backend.start(VERSION_1, device.wired)

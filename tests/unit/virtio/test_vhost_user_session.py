@@ -222,7 +222,6 @@ def _accepted(server: socket.socket, backend: VhostUser) -> socket.socket:
 def test_one_that_hangs_with_its_queues_has_to_leave_before_the_next_start(
     tmp_path: Path, device: Driven, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(messages, "LIMIT", 0.3)
     hangs, goes_on = threading.Event(), threading.Event()
     request_ = messages.GET_CONFIG if how == "running" else messages.SET_VRING_ENABLE
 
@@ -235,15 +234,17 @@ def test_one_that_hangs_with_its_queues_has_to_leave_before_the_next_start(
     with talking(tmp_path / "s", device, tamper, protocol) as (backend, _, requests):
         if how == "running":
             backend.start(VERSION_1, device.wired)
-            hangs.set()
-            requests.send(messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0))
-            event = next_event(backend)
-            assert event is not None and event.what is What.FAILED
-        else:
-            hangs.set()
-            with pytest.raises(BackendError, match="does not answer"):
-                backend.start(VERSION_1, device.wired)
-        backend.stop()
+        hangs.set()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(messages, "LIMIT", 0.3)
+            if how == "running":
+                requests.send(messages.HEADER.pack(messages.BACKEND_CONFIG_CHANGE, 1, 0))
+                event = next_event(backend)
+                assert event is not None and event.what is What.FAILED
+            else:
+                with pytest.raises(BackendError, match="does not answer"):
+                    backend.start(VERSION_1, device.wired)
+            backend.stop()
         device.restart()
         assert backend.away
         with pytest.raises(BackendError, match="has not left the queues that it had before"):

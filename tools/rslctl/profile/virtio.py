@@ -24,11 +24,8 @@ from rslctl.profile.toml import shown
 HEADER_SIZE = 0x200
 #: Size of the daemon's area for a device tree in bytes.
 DEVICE_TREE_SIZE = 0x10000
-#: The offset in this area of what ``rslctl virtio`` tells of its devices, and the bytes for each.
-#: The device tree, or the headers in a row, end before.
-REPORTS, REPORT_SIZE = 0x8000, 0x200
-#: The most devices of a link.
-MOST = (DEVICE_TREE_SIZE - REPORTS) // REPORT_SIZE
+#: The most devices of a link: so many headers in a row, or nodes of the device tree, fit there.
+MOST = DEVICE_TREE_SIZE // HEADER_SIZE
 #: Alignment of the parts of a virtqueue in bytes: virtio-mmio version 1.
 QUEUE_ALIGN = 4096
 #: The versions of the registers: the RSL daemon's; virtio 1.2's with a transaction word.

@@ -194,9 +194,8 @@ class Device:
         except RslError as error:
             return str(error)
         told = [(each.queue, self._vectors[each.queue.index]) for each in self._wired]
-        self._report.running(self._backend.offered(), action.features, told)
         self._away = self._backend.away
-        self._report.away(away=self._away)
+        self._report.running(self._backend.offered(), action.features, told, away=self._away)
         indices = ", ".join(str(each.queue.index) for each in self._wired) or "none"
         self._tell(f"the driver runs it: queues {indices}, features {action.features:#x}")
         return ""

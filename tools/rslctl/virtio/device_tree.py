@@ -16,7 +16,7 @@ from rslctl.virtio import registers
 def blob(headers: Iterable[int]) -> bytes:
     """Return the tree for devices with *headers* at these addresses, which are the remote's.
 
-    For :data:`virtio.MOST` devices it is shorter than its place, which ends at virtio.REPORTS.
+    For :data:`virtio.MOST` devices it is shorter than virtio.DEVICE_TREE_SIZE.
     """
     import fdt  # here: most links have no such tree, and its import takes long
 

@@ -30,6 +30,7 @@ _NEVER = (
 )
 
 _U32 = 0xFFFF_FFFF
+_SPACE = struct.Struct(f"<{registers.CONFIG_SIZE // 4}I")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Identity:
     device_id: int
     #: The offered features, of 64 bits; version 1 publishes the low word.
     features: int
-    #: The configuration space, at most 0x100 bytes.
+    #: The configuration space, at most :data:`registers.CONFIG_SIZE` bytes.
     config: bytes
     #: The largest size of each queue, a power of two.
     queues: tuple[int, ...]
@@ -164,7 +165,7 @@ class Engine(Protocol):
         """Return the actions for a back-end that failed for *reason*."""
 
     def config(self, data: bytes) -> list[Action]:
-        """Return the actions for a configuration space that is now *data*, at most 0x100 bytes."""
+        """Return the actions for a configuration space that is now *data*: see Identity."""
 
 
 def word(header: bytes, offset: int) -> int:
@@ -236,7 +237,7 @@ class Base:
 
     def space(self) -> list[Action]:
         """The puts of the whole configuration space, zeros behind what the device has of it."""
-        words = struct.unpack("<64I", self._config.ljust(registers.CONFIG_SIZE, b"\0"))
+        words = _SPACE.unpack(self._config.ljust(registers.CONFIG_SIZE, b"\0"))
         return [Put(Register.CONFIG + 4 * at, value) for at, value in enumerate(words)]
 
     def change(self, data: bytes) -> list[Action]:

@@ -3,8 +3,8 @@
 
 Headers tell where they are. Without a device tree they are in a row at the start of the memory.
 With one, the first is behind it, and each begins a region, whose size it has. Both the RSL daemon
-and this project's write them so. Reports of devices that run are this project's alone. The remote
-can write all of it: it is shown and never believed.
+and this project's write them so. The report in a header of a device that runs is this project's
+alone. The remote can write all of it: it is shown and never believed.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _DRIVER_OK = 4
 _STATES = {64: "broken", 128: "failed", _DRIVER_OK: "running"}
 #: As in profile/virtio.py.
 _DEVICE_TREE_SIZE = 0x10000
-_REPORTS, _REPORT_SIZE = 0x8000, 0x200
 #: As in report.py.
+_REPORT = 0x180
 _REPORT_MAGIC = b"rslq"
-_BACK_END, _OFFERED, _TAKEN, _COUNT, _QUEUE, _QUEUE_SIZE = 4, 8, 16, 24, 32, 20
-_QUEUES = 16
-_AWAY = 2
+_COUNT, _OFFERED, _TAKEN, _QUEUE, _QUEUE_SIZE = 4, 8, 16, 32, 12
+_QUEUES = 8
+_AWAY = 1 << 31
 #: Where the index is in a ring: struct vring_avail and struct vring_used of virtio 1.2, 2.7.
 _RING_INDEX = 2
 #: A region is a multiple of so many bytes.
 _PAGE = 4096
 #: The most headers that are in a row. A row of regions is not longer, whatever a remote writes.
-_MOST = (_DEVICE_TREE_SIZE - _REPORTS) // _REPORT_SIZE
+_MOST = _DEVICE_TREE_SIZE // _SIZE
 
 
 def read(host: Host, link: mbox.LinkDevice) -> list[dict[str, Any]] | None:
@@ -65,8 +65,8 @@ def read(host: Host, link: mbox.LinkDevice) -> list[dict[str, Any]] | None:
             found = list(_headers(descriptor, size))
             # Where nobody serves the devices, what is there was left.
             reports = [
-                _report(descriptor, number, size) if link.open_files else None
-                for number in range(len(found))
+                _report(descriptor, header[_REPORT:], size) if link.open_files else None
+                for _, header in found
             ]
     except (OSError, RslError):
         return None
@@ -101,21 +101,22 @@ def _headers(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
         header = _copy(descriptor, offset, size)
 
 
-def _report(descriptor: int, number: int, size: int) -> dict[str, Any] | None:
+def _report(descriptor: int, report: bytes, size: int) -> dict[str, Any] | None:
     """What the report of a device tells; None if there is none."""
-    report = _copy(descriptor, _REPORTS + number * _REPORT_SIZE, size)
     if report[:4] != _REPORT_MAGIC:
         return None
+    count = _word(report, _COUNT)
     queues = []
-    for at in range(
-        _QUEUE, _QUEUE + min(_word(report, _COUNT), _QUEUES) * _QUEUE_SIZE, _QUEUE_SIZE
-    ):
-        index, queue_size, vector, *rings = (_word(report, at + word) for word in range(0, 20, 4))
-        available, used = (_ring_index(descriptor, ring, size) for ring in rings)
-        told = {"queue": index, "size": queue_size, "vector": vector}
+    for number in range(min(count & ~_AWAY, _QUEUES)):
+        at = _QUEUE + number * _QUEUE_SIZE
+        queue = _word(report, at)
+        available, used = (
+            _ring_index(descriptor, _word(report, at + ring), size) for ring in (4, 8)
+        )
+        told = {"queue": queue >> 16 & 0xFF, "size": queue & 0xFFFF, "vector": queue >> 24}
         queues.append({**told, "available": available, "used": used})
     return {
-        "away": _word(report, _BACK_END) == _AWAY,
+        "away": bool(count & _AWAY),
         "features_offered": _word(report, _OFFERED) | _word(report, _OFFERED + 4) << 32,
         "features_taken": _word(report, _TAKEN) | _word(report, _TAKEN + 4) << 32,
         "queues": queues,

@@ -12,8 +12,9 @@ import enum
 
 #: Size of a header in bytes.
 HEADER_SIZE = 0x200
-#: Size of the configuration space in bytes: from :attr:`Register.CONFIG` to the end of the header.
-CONFIG_SIZE = 0x100
+#: Size of the configuration space in bytes, from :attr:`Register.CONFIG` on. No device of virtio
+#: 1.2 that can be served has more. In virtio-mmio it is twice as long; the rest is for the report.
+CONFIG_SIZE = 0x80
 
 #: The value of MAGIC: "virt".
 MAGIC = 0x74726976
@@ -79,6 +80,8 @@ class Register(enum.IntEnum):
     CONFIG_VECTOR = 0x0DC
     CONFIG_GENERATION = 0x0FC
     CONFIG = 0x100
+    #: What :mod:`.report` tells of a device that runs, to the end of the header.
+    REPORT = 0x180
 
 
 class Status:

@@ -105,7 +105,7 @@ class Service:
                 made,
                 self._plan.vectors[number],
                 self._wiring,
-                Report(self._link.memory, number, self._plan.memory.base),
+                Report(self._link.memory, each.header, self._plan.memory.base),
                 self._limits[number],
             )
             self._made.callback(device.close)

@@ -13,6 +13,8 @@ tell what it did:
   driver reads. So a PFN in a device that runs is that of a driver that has begun anew.
 - QUEUE_NUM is QUEUE_UNSET from PFN_ACK on, so a number in it is for the next queue.
 - A driver sets up queue 0 first. If it selects it when others are set up, it has begun anew.
+- STATUS may tell nothing: virtio-exp writes each bit alone, virtio-exp-v2025.04 adds it to what is
+  there, and neither writes 0.
 - A PFN that is known may have been left there by the driver before, or be that of a driver that
   waits. The registers do not tell. What tells is that they stay as they are: see *rested* of
   Engine.look(). A driver waits for 4 seconds (virtio_mmio_hvl_wait_cfg() of open-amp).
@@ -38,6 +40,8 @@ from rslctl.virtio.engine import (
 )
 from rslctl.virtio.registers import PFN_ACK, QUEUE_UNSET, Interrupt, Register, Status
 
+#: The bits of STATUS that no driver has written that sets up queues: they are of the one before.
+_LEFT = Status.DRIVER_OK | Status.NEEDS_RESET
 #: The sizes in bytes of a page, and of an alignment, that are believed. The smallest is what a
 #: descriptor table needs.
 _PAGES = (16, 0x10000)
@@ -126,6 +130,11 @@ class Version1(Base):
         if anew:
             actions += self._begin()
         self._status = written.status
+        if anew and written.has_pfn and written.status & _LEFT:
+            # A driver that only adds bits to STATUS would have it run before all queues are set up,
+            # and never again after NEEDS_RESET. It waits for PFN_ACK, and writes nothing meanwhile.
+            self._status = Status.ACKNOWLEDGE | Status.DRIVER
+            actions.append(Put(Register.STATUS, self._status))
         self.unsure = False
         if self._broken or self.running or not written.status or written.status & Status.FAILED:
             return actions

@@ -36,7 +36,7 @@ _NET_F_MRG_RXBUF = 1 << 15
 #: The size of the configuration by device id, as far as back-ends of today have it: VIRTIO 1.2,
 #: chapter 5. Of others the most is asked for that the back-end has.
 _CONFIG_SIZES = {2: 60, 3: 12, 4: 0, 19: 8, 26: 40, 34: 0, 41: 8}
-_CONFIG_TRIES = (256, 128, 64, 32, 16, 8, 4)
+_CONFIG_TRIES = (128, 64, 32, 16, 8, 4)
 
 
 @dataclass(frozen=True)

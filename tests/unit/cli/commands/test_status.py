@@ -10,6 +10,7 @@ import pytest
 from rslctl.linux import mbox
 from rslctl.profile import virtio
 from rslctl.virtio import report
+from rslctl.virtio.registers import Register
 
 from tests.command_line import Rslctl
 from tests.unit.cli.support import on_terminal
@@ -116,10 +117,10 @@ def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
         {8: 41},
     )
     with machine.path("/dev/rsl_mbox0").open("r+b") as file:
-        file.seek(virtio.REPORTS + virtio.REPORT_SIZE)
-        queues = [(0, 128, 1, 0x20000, 0x21000), (1, 64, 2, 0x22000, 0x23001)]
-        head = (report.MAGIC, 2, 0, 0, 0, 0, 2, 0)
-        file.write(struct.pack("<18I", *head, *queues[0], *queues[1]))
+        file.seek(virtio.HEADER_SIZE + Register.REPORT)
+        queues = [(0x0100_0080, 0x20000, 0x21000), (0x0201_0040, 0x22000, 0x23001)]
+        head = (report.MAGIC, 2 | report.AWAY, 0, 0, 0, 0, 0, 0)
+        file.write(struct.pack("<14I", *head, *queues[0], *queues[1]))
         for at, index in ((0x20002, 130), (0x21002, 2), (0x22002, 7)):
             file.seek(at)
             file.write(struct.pack("<H", index))
