@@ -241,20 +241,50 @@ def test_sixty_four_connections_at_once_get_what_is_theirs(board: Board) -> None
     talks()
 
 
-def test_the_remote_connects_to_a_program_of_linux(board: Board) -> None:
+@contextlib.contextmanager
+def listening() -> Iterator[socket.socket]:
+    """A port of Linux for the remote to connect to."""
     with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as listener:
         listener.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
         listener.listen()
         listener.settimeout(30)
-        _, port = listener.getsockname()
-        with connect(virtio.BACK) as asked:
-            asked.sendall(port.to_bytes(4, "little"))
-            connection, (cid, _) = listener.accept()
-            with connection:
-                connection.settimeout(30)
-                assert cid == virtio.CID
-                assert receive(connection, 6) == b"hello\n"
-                echo(connection, b"good day\n")
+        yield listener
+
+
+def connected(listener: socket.socket) -> socket.socket:
+    """Have the remote connect to it."""
+    with connect(virtio.BACK) as asked:
+        asked.sendall(listener.getsockname()[1].to_bytes(4, "little"))
+        connection, (cid, _) = listener.accept()
+    connection.settimeout(30)
+    assert cid == virtio.CID
+    assert receive(connection, 6) == b"hello\n"
+    return connection
+
+
+def test_the_remote_connects_to_a_program_of_linux(board: Board) -> None:
+    with listening() as listener, connected(listener) as connection:
+        echo(connection, b"good day\n")
+
+
+def begin(board: Board) -> None:
+    """Have the remote begin anew under the same daemon."""
+    board.driver.begin()
+    board.daemon.wait_until_all_run()
+
+
+def test_the_remote_that_began_anew_connects_to_where_it_was_connected(board: Board) -> None:
+    with listening() as listener:
+        begin(board)  # its ports begin anew with it
+        with connected(listener) as before:
+            begin(board)
+            # Nobody tells this end, but the remote when it connects from the same port again. That
+            # connection is refused until this end is closed.
+            with connect(virtio.BACK) as asked:
+                asked.sendall(listener.getsockname()[1].to_bytes(4, "little"))
+                assert before.recv(1) == b""
+        with connected(listener) as connection:
+            echo(connection, b"good day\n")
 
 
 def test_a_port_on_which_the_remote_does_not_listen_refuses(board: Board) -> None:
@@ -383,8 +413,7 @@ def test_the_remote_begins_anew_under_the_same_daemon(board: Board) -> None:
     for _ in range(RESTARTS):
         with connect(virtio.ECHO) as connection:
             echo(connection, b"before")
-            board.driver.begin()
-            board.daemon.wait_until_all_run()
+            begin(board)
             virtio.ends(connection)
         talks()
         assert virtio.ping(1) == 1

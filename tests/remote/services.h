@@ -472,22 +472,12 @@ static int list(void)
 	return error_of_files(rsl_fs_release(&fs, RSL_FS_ROOT, true, handle));
 }
 
-static int cat(const struct request *request)
+static int read_node(uint64_t node)
 {
-	char name[256];
-	uint64_t node, handle, length;
-	uint32_t mode, size = 0;
+	uint32_t size = 0;
+	uint64_t handle;
 	int got;
 
-	if (request->size >= sizeof(name))
-		return E_INVAL;
-	memcpy(name, command.data, request->size);
-	name[request->size] = 0;
-	got = rsl_fs_lookup(&fs, RSL_FS_ROOT, name, &node, &length, &mode);
-	if (got)
-		return error_of_files(got);
-	if (length > ANSWER_DATA)
-		return E_FBIG;
 	got = rsl_fs_open(&fs, node, false, &handle);
 	if (got)
 		return error_of_files(got);
@@ -503,6 +493,25 @@ static int cat(const struct request *request)
 		return error_of_files(got);
 	command.answer.size = size;
 	return error_of_files(rsl_fs_release(&fs, node, false, handle));
+}
+
+static int cat(const struct request *request)
+{
+	char name[256];
+	uint64_t node, length;
+	uint32_t mode;
+	int got, result;
+
+	if (request->size >= sizeof(name))
+		return E_INVAL;
+	memcpy(name, command.data, request->size);
+	name[request->size] = 0;
+	got = rsl_fs_lookup(&fs, RSL_FS_ROOT, name, &node, &length, &mode);
+	if (got)
+		return error_of_files(got);
+	result = length > ANSWER_DATA ? E_FBIG : read_node(node);
+	got = rsl_fs_forget(&fs, node);
+	return got ? error_of_files(got) : result;
 }
 
 static int execute(const struct request *request)

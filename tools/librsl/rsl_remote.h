@@ -585,6 +585,9 @@ static inline struct rsl_vsock_conn *rsl_vsock_connect(struct rsl_vsock *vsock, 
 /**
  * rsl_vsock_connected() - is it open?
  *
+ * A peer may refuse because it still has a connection of before this remote began anew. It ends
+ * that one then, so try again.
+ *
  * Return: 0, RSL_AGAIN as long as the peer has not answered, RSL_CLOSED if it refused or
  * the connection has ended, RSL_LOST.
  */
@@ -811,10 +814,11 @@ static inline int rsl_blk_finish(struct rsl_blk *blk, void *data);
  * @request, @reply: the buffers of a request
  * @request_size, @reply_size: of these
  * @unique: number of the last request
- * @busy: it is under way
+ * @busy: the queue that it is under way in; NULL if it is answered
  */
 struct rsl_fs {
 	struct rsl_virtio *device;
+	struct rsl_virtq urgent;
 	struct rsl_virtq queue;
 	char tag[37];
 	uint32_t error;
@@ -824,7 +828,7 @@ struct rsl_fs {
 	uint32_t request_size;
 	uint32_t reply_size;
 	uint64_t unique;
-	bool busy;
+	struct rsl_virtq *busy;
 };
 
 /**
@@ -853,7 +857,7 @@ static inline int rsl_fs_call(struct rsl_fs *fs, uint32_t opcode, uint64_t node,
 
 /**
  * rsl_fs_lookup() - find a name in a directory
- * @node: out: to be used in further calls
+ * @node: out: to be used in further calls, until rsl_fs_forget()
  * @size: out: of the file in bytes
  * @mode: out: st_mode, with the type of the file
  *
@@ -861,6 +865,17 @@ static inline int rsl_fs_call(struct rsl_fs *fs, uint32_t opcode, uint64_t node,
  */
 static inline int rsl_fs_lookup(struct rsl_fs *fs, uint64_t parent, const char *name,
 				uint64_t *node, uint64_t *size, uint32_t *mode);
+
+/**
+ * rsl_fs_forget() - use a node no more (FUSE_FORGET)
+ * @node: of rsl_fs_lookup(); once for each time that it was found
+ *
+ * The back-end keeps what it knows of a node, virtiofsd an open file, until it is forgotten as often
+ * as it was found.
+ *
+ * Return: 0, RSL_AGAIN, RSL_SILENT, RSL_LOST, as rsl_fs_call().
+ */
+static inline int rsl_fs_forget(struct rsl_fs *fs, uint64_t node);
 
 /**
  * rsl_fs_open() - open a file or a directory for reading
@@ -1557,6 +1572,21 @@ static inline int rsl_virtq_place(struct rsl_virtq *queue)
 	return 0;
 }
 
+/* Version 1: wait until the device has taken the queue. One that is lost never does. */
+static inline int rsl_virtq_await_legacy(struct rsl_virtio *device)
+{
+	uint64_t looks = 0;
+	bool patient = true;
+
+	while (rsl_virtio_read(device, RSL_QUEUE_PFN) != RSL_PFN_ACK) {
+		if (!patient || rsl_virtio_lost(device))
+			return RSL_SILENT;
+		patient = rsl_remote_patient(device->remote, RSL_REMOTE_WAIT_MS, &looks);
+	}
+	rsl_rmb(device->remote);
+	return 0;
+}
+
 static inline int rsl_virtq_tell_legacy(struct rsl_virtq *queue)
 {
 	struct rsl_virtio *device = queue->device;
@@ -1570,8 +1600,7 @@ static inline int rsl_virtq_tell_legacy(struct rsl_virtq *queue)
 	rsl_wmb(device->remote);
 	rc = rsl_virtio_set(device, RSL_QUEUE_PFN, (uint32_t)page);
 	if (!rc)
-		rc = rsl_remote_await(device->remote, device->header + RSL_QUEUE_PFN, RSL_PFN_ACK,
-				      RSL_REMOTE_WAIT_MS);
+		rc = rsl_virtq_await_legacy(device);
 	if (rc)
 		return rsl_virtio_lost(device) ? RSL_LOST : rc;
 	/* The device has it by now; the existing front-end shows it again. */
@@ -1928,6 +1957,7 @@ static inline int rsl_buffers_take(struct rsl_buffers *buffers, unsigned int res
 #define RSL_VSOCK_MOST		65536	/* bytes in a packet, as Linux has them */
 
 #define RSL_VSOCK_STREAM	1
+#define RSL_VSOCK_OP_FORGET	0	/* no operation: the reset that goes before a request */
 #define RSL_VSOCK_OP_REQUEST	1
 #define RSL_VSOCK_OP_RESPONSE	2
 #define RSL_VSOCK_OP_RST	3
@@ -2014,9 +2044,10 @@ static inline int rsl_vsock_give(struct rsl_vsock_conn *conn, unsigned int n, ui
 /* Send what a connection owes, as far as there is room, in the order of the operations. */
 static inline int rsl_vsock_pay(struct rsl_vsock_conn *conn)
 {
-	static const uint8_t order[] = { RSL_VSOCK_OP_RST, RSL_VSOCK_OP_REQUEST,
-					 RSL_VSOCK_OP_RESPONSE, RSL_VSOCK_OP_CREDIT,
-					 RSL_VSOCK_OP_ASK, RSL_VSOCK_OP_SHUTDOWN };
+	static const uint8_t order[] = { RSL_VSOCK_OP_RST, RSL_VSOCK_OP_FORGET,
+					 RSL_VSOCK_OP_REQUEST, RSL_VSOCK_OP_RESPONSE,
+					 RSL_VSOCK_OP_CREDIT, RSL_VSOCK_OP_ASK,
+					 RSL_VSOCK_OP_SHUTDOWN };
 	unsigned int n, buffer;
 	uint32_t op;
 	int rc;
@@ -2031,7 +2062,8 @@ static inline int rsl_vsock_pay(struct rsl_vsock_conn *conn)
 		rc = rsl_buffers_take(&conn->vsock->send, 0, &buffer);
 		if (rc)
 			return rc;
-		rc = rsl_vsock_give(conn, buffer, op,
+		rc = rsl_vsock_give(conn, buffer,
+				    op == RSL_VSOCK_OP_FORGET ? RSL_VSOCK_OP_RST : op,
 				    op == RSL_VSOCK_OP_SHUTDOWN ? conn->own_shutdown : 0, 0);
 		if (rc)
 			return rc;
@@ -2391,6 +2423,11 @@ static inline struct rsl_vsock_conn *rsl_vsock_connect(struct rsl_vsock *vsock, 
 	conn->peer = cid;
 	conn->peer_port = port;
 	conn->port = own;
+	/*
+	 * The peer may have a connection of these ports since before this remote began anew. It
+	 * takes no request for one, and says nothing.
+	 */
+	rsl_vsock_owe(conn, RSL_VSOCK_OP_FORGET);
 	rsl_vsock_owe(conn, RSL_VSOCK_OP_REQUEST);
 	(void)rsl_vsock_pay_all(vsock);
 	return conn;
@@ -2910,6 +2947,7 @@ static inline int rsl_blk_flush(struct rsl_blk *blk)
 /* ---- fs: FUSE 7 (include/uapi/linux/fuse.h) ---- */
 
 #define RSL_FUSE_LOOKUP		1
+#define RSL_FUSE_FORGET		2
 #define RSL_FUSE_OPEN		14
 #define RSL_FUSE_READ		15
 #define RSL_FUSE_RELEASE	18
@@ -2939,23 +2977,28 @@ static inline int rsl_fs_await(struct rsl_fs *fs, uint32_t milliseconds, uint32_
 	void *token;
 	int rc;
 
-	while ((rc = rsl_virtq_get(&fs->queue, &token, got)) == RSL_AGAIN) {
+	while ((rc = rsl_virtq_get(fs->busy, &token, got)) == RSL_AGAIN) {
 		if (!patient)
 			return milliseconds ? RSL_SILENT : RSL_AGAIN;
 		patient = rsl_remote_patient(fs->device->remote, milliseconds, &looks);
 	}
 	if (!rc)
-		fs->busy = false;
+		fs->busy = NULL;
 	return rc;
 }
 
-static inline int rsl_fs_ask(struct rsl_fs *fs, uint32_t opcode, uint64_t node,
-			     const uint8_t *arguments, uint32_t size, uint32_t room)
+/* Send a request, and wait for its answer of at most @room bytes, header included: @got bytes. */
+static inline int rsl_fs_ask(struct rsl_fs *fs, struct rsl_virtq *queue, uint32_t opcode,
+			     uint64_t node, const uint8_t *arguments, uint32_t size, uint32_t room,
+			     uint32_t *got)
 {
 	struct rsl_virtq_piece pieces[2];
 	volatile uint8_t *at = fs->request;
 	uint32_t word;
+	int rc = fs->busy ? rsl_fs_await(fs, 0, got) : 0;
 
+	if (rc)
+		return rc;
 	for (word = 24; word < RSL_FUSE_IN_HEADER; word += 4)
 		rsl_store32(at + word, 0);	/* root asks */
 	rsl_store32(at, RSL_FUSE_IN_HEADER + size);
@@ -2966,30 +3009,26 @@ static inline int rsl_fs_ask(struct rsl_fs *fs, uint32_t opcode, uint64_t node,
 	pieces[0].data = at;
 	pieces[0].size = RSL_FUSE_IN_HEADER + size;
 	pieces[1].data = fs->reply;
-	pieces[1].size = RSL_FUSE_OUT_HEADER + room;
-	if (rsl_virtq_add(&fs->queue, pieces, 1, 1, fs))
-		return rsl_virtq_break(&fs->queue);
-	fs->busy = true;
-	rsl_virtq_notify(&fs->queue);
-	return 0;
+	pieces[1].size = room;
+	if (rsl_virtq_add(queue, pieces, 1, room ? 1 : 0, fs))
+		return rsl_virtq_break(queue);
+	fs->busy = queue;
+	rsl_virtq_notify(queue);
+	return rsl_fs_await(fs, RSL_REMOTE_WAIT_MS, got);
 }
 
 static inline int rsl_fs_call(struct rsl_fs *fs, uint32_t opcode, uint64_t node,
 			      const void *arguments, uint32_t size, void *answer, uint32_t room)
 {
 	uint32_t got, length, error;
-	int rc = 0;
+	int rc;
 
 	fs->error = 0;
 	if (size > fs->request_size - RSL_FUSE_IN_HEADER ||
 	    room > fs->reply_size - RSL_FUSE_OUT_HEADER)
 		return RSL_INVALID;
-	if (fs->busy)
-		rc = rsl_fs_await(fs, 0, &got);
-	if (!rc)
-		rc = rsl_fs_ask(fs, opcode, node, (const uint8_t *)arguments, size, room);
-	if (!rc)
-		rc = rsl_fs_await(fs, RSL_REMOTE_WAIT_MS, &got);
+	rc = rsl_fs_ask(fs, &fs->queue, opcode, node, (const uint8_t *)arguments, size,
+			RSL_FUSE_OUT_HEADER + room, &got);
 	if (rc)
 		return rc;
 	length = rsl_load32(fs->reply);
@@ -3028,14 +3067,13 @@ static inline int rsl_fs_begin(struct rsl_fs *fs, struct rsl_virtio *device)
 	fs->device = device;
 	fs->unique = 0;
 	fs->error = 0;
-	fs->busy = false;
+	fs->busy = NULL;
 	if (!rc)
 		rc = rsl_virtio_negotiate(device, 0, &taken);
 	if (!rc)
 		rc = rsl_virtio_config(device, 0, config, sizeof(config));
-	/* The queue for urgent requests is never used, but a device may want it. */
 	if (!rc)
-		rc = rsl_virtq_setup(&fs->queue, device, 0, 2);
+		rc = rsl_virtq_setup(&fs->urgent, device, 0, 2);
 	if (!rc)
 		rc = rsl_virtq_setup(&fs->queue, device, 1, 2);
 	if (rc)
@@ -3084,6 +3122,17 @@ static inline int rsl_fs_lookup(struct rsl_fs *fs, uint64_t parent, const char *
 	*size = rsl_bytes64(answer + 48);
 	*mode = rsl_bytes32(answer + 100);
 	return 0;
+}
+
+static inline int rsl_fs_forget(struct rsl_fs *fs, uint64_t node)
+{
+	uint8_t request[8];
+	uint32_t got;
+
+	rsl_set64(request, 1);	/* found once */
+	/* Nothing is answered; the urgent queue is the one for it (virtio 1.2, 5.11.6.1). */
+	return rsl_fs_ask(fs, &fs->urgent, RSL_FUSE_FORGET, node, request, sizeof(request), 0,
+			  &got);
 }
 
 static inline int rsl_fs_open(struct rsl_fs *fs, uint64_t node, bool directory, uint64_t *handle)

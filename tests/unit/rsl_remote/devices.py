@@ -264,14 +264,18 @@ class Blk(BuiltIn):
 
 
 class Fs(BuiltIn):
-    """Plays virtiofsd: a directory of this machine, for reading; nodes are never forgotten."""
+    """Plays virtiofsd: a directory of this machine, for reading.
+
+    It leaves out that a name has one node as long as it is known: here it has another each time.
+    """
 
     device_id = 26
     queues: tuple[int, ...] = (128, 128)
 
     def __init__(self, memory: Memory, directory: Path) -> None:
         super().__init__(memory, lambda: None)
-        self.nodes = [directory, directory]
+        self.nodes = {1: directory}
+        self.lookups = 0
         self.handles: dict[int, Path] = {}
         self.major = 7
         #: What is answered to all that is asked, if there is something here.
@@ -281,21 +285,31 @@ class Fs(BuiltIn):
         return b"myfs".ljust(36, b"\0") + struct.pack("<I", 1)
 
     def _work(self) -> bool:
-        queue = self._served.get(1)
-        while queue and (chain := queue.pop()):
-            request = queue.gather(chain, 0, chain.length)
-            size, opcode, unique, node = struct.unpack_from("<IIQQ", request)
-            assert size == len(request)
-            try:
-                error, body = 0, self._do(opcode, node, request[40:])
-            except FileNotFoundError:
-                error, body = -2, b""
-            answer = struct.pack("<IiQ", 16 + len(body), error, unique) + body
-            answer = answer if self.answer is None else self.answer
-            assert len(answer) <= chain.room
-            queue.scatter(chain, answer)
-            queue.push(chain, len(answer))
+        for number, queue in self._served.items():
+            while chain := queue.pop():
+                request = queue.gather(chain, 0, chain.length)
+                answer = self._forget(request) if number == 0 else self._answer(request)
+                assert len(answer) <= chain.room
+                queue.scatter(chain, answer)
+                queue.push(chain, len(answer))
         return False
+
+    def _forget(self, request: bytes) -> bytes:
+        """The queue for urgent requests: FORGET, which has no answer (virtio 1.2, 5.11.6.1)."""
+        size, opcode, _, node, lookups = struct.unpack("<IIQQ16xQ", request)
+        assert (size, opcode, lookups) == (len(request), 2, 1)
+        del self.nodes[node]
+        return b""
+
+    def _answer(self, request: bytes) -> bytes:
+        size, opcode, unique, node = struct.unpack_from("<IIQQ", request)
+        assert size == len(request)
+        try:
+            error, body = 0, self._do(opcode, node, request[40:])
+        except FileNotFoundError:
+            error, body = -2, b""
+        answer = struct.pack("<IiQ", 16 + len(body), error, unique) + body
+        return answer if self.answer is None else self.answer
 
     def _do(self, opcode: int, node: int, body: bytes) -> bytes:
         """The answer to one request: struct fuse_*_in and fuse_*_out of linux/fuse.h."""
@@ -306,8 +320,9 @@ class Fs(BuiltIn):
             case 1:  # LOOKUP
                 path = self.nodes[node] / body.rstrip(b"\0").decode()
                 found = path.stat()
-                self.nodes.append(path)
-                entry = struct.pack("<QQQQII", len(self.nodes) - 1, 0, 1, 1, 0, 0)
+                self.lookups += 1
+                self.nodes[1 + self.lookups] = path
+                entry = struct.pack("<QQQQII", 1 + self.lookups, 0, 1, 1, 0, 0)
                 attr = struct.pack("<QQQ", found.st_ino, found.st_size, found.st_blocks)
                 return entry + attr + bytes(36) + struct.pack("<I", found.st_mode) + bytes(24)
             case 14 | 27:  # OPEN, OPENDIR

@@ -36,6 +36,9 @@ static struct rsl_fs fs;
 static int notify_fds[32], kick_fds[32];
 static unsigned int interrupts;
 
+/* Waits in which no kick came in time. */
+static unsigned int silences;
+
 /* Register writes and notifications since the last "trace". */
 static char trace[65536];
 
@@ -86,8 +89,11 @@ static bool take_kicks(uint32_t milliseconds)
 
 static bool wait_for_kick(void *ctx, uint32_t milliseconds)
 {
+	bool came = take_kicks(milliseconds);
+
 	(void)ctx;
-	return take_kicks(milliseconds);
+	silences += !came;
+	return came;
 }
 
 static void write_register(void *ctx, volatile uint32_t *address, uint32_t value)
@@ -192,6 +198,8 @@ static int device_command(const char *verb, char words[][MOST], int count)
 		answer(rsl_virtio_start(&device));
 	} else if (!strcmp(verb, "lost")) {
 		answer(rsl_virtio_lost(&device));
+	} else if (!strcmp(verb, "silences")) {
+		answer((int)silences);
 	} else if (!strcmp(verb, "changed")) {
 		answer(rsl_virtio_changed(&device));
 	} else if (!strcmp(verb, "config")) {
@@ -375,6 +383,8 @@ static int fs_command(char words[][MOST], int count)
 					      (uint32_t)number[3]));
 	} else if (!strcmp(verb, "release")) {
 		answer(rsl_fs_release(&fs, number[0], number[1], number[2]));
+	} else if (!strcmp(verb, "forget")) {
+		answer(rsl_fs_forget(&fs, number[0]));
 	} else {
 		return 0;
 	}

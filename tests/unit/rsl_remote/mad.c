@@ -273,9 +273,11 @@ static int do_fs(uint8_t *data, uint32_t size)
 	char name[9];
 	int rc, at = 0;
 
-	switch (any(4)) {
+	switch (any(5)) {
 	case 0:
 		return rsl_fs_lookup(&fs, 1, "name", &node, &length, &mode);
+	case 3:
+		return rsl_fs_forget(&fs, 1);
 	case 1:
 		return rsl_fs_open(&fs, 1, any(2), &node);
 	case 2:

@@ -262,6 +262,9 @@ def test_files_are_listed_and_read(make_link: MakeLink, version: int, directory:
     assert link.number("fs", "read", node, handle, 10000, 100) == 0
     assert link.number("fs", "release", node, 0, handle) == 0
     assert backend.handles == {}
+    assert backend.nodes.keys() == {1, int(node)}
+    assert link.number("fs", "forget", node) == 0
+    assert backend.nodes.keys() == {1}
     assert link.ask("fs", "lookup", 1, "missing")[:2] == [str(REFUSED), "2"]
     assert link.number("fs", "lookup", 1, "n" * 5000) == INVALID
 

@@ -144,6 +144,19 @@ def test_a_device_that_needs_a_reset_is_a_lost_device(make_link: MakeLink, versi
     assert served.starts == 2
 
 
+def test_a_queue_that_the_device_refuses_is_not_waited_for(make_link: MakeLink) -> None:
+    """Version 1 tells it by NEEDS_RESET, and never by PFN_ACK."""
+    link = make_link(1)
+    served = rng(link)
+    assert link.number("find", 4, 0) == 0
+    assert link.number("reset") == 0
+    assert link.number("negotiate", 0) == 0
+    assert link.number("setup", 0, 64) == 0
+    assert link.number("setup", 1, 64) == LOST
+    assert served.broken == ["the driver sets up 2 queues, of 1"]
+    assert link.number("silences") == 0
+
+
 def _whole(served: Served) -> Version1 | Version2:
     assert isinstance(served.engine, (Version1, Version2))
     return served.engine
