@@ -128,7 +128,6 @@ def storm(role: str, count: int) -> None:
     assert stormed > 1000
     # Two emulated machines are too slow to be masked: tests/guest/test_mask.py, on this transport.
     assert rates[1] * STORM >= 10
-    assert rates[1] > 0
 
 
 def returns(role: str, count: int) -> None:
