@@ -189,13 +189,15 @@ def test_the_remote_has_no_share_in_input_terminal_and_readiness(tmp_path: Path)
 def test_a_hang_up_ends_what_has_lost_its_terminal(tmp_path: Path) -> None:
     pid, master = pty.fork()
     if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup(1) has it ignored
         os.execve(sys.executable, [*PLAY, "sleep 62", "--", "sleep", "62"], ENV)
     deadline = time.monotonic() + 20
     while len(both := children(pid)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.close(master)
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
     assert not any(Path(f"/proc/{each}").exists() for each in both)
 
 
