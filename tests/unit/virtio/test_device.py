@@ -246,7 +246,7 @@ def test_a_report_tells_of_a_back_end_that_is_away_at_the_start(bench: Bench) ->
     bench.backend.away = True
     bench.start()
     assert state(bench) is State.AWAY
-    assert bench.other.memory[0x180:0x188] == b"rslq\1\0\0\x80"
+    assert bench.other.memory[0x180:0x188] == b"rslq\2\0\0\0"
     bench.happens(What.AGAIN)
     assert state(bench) is State.RUNNING
     assert bench.other.memory[0x184:0x188] == b"\1\0\0\0"

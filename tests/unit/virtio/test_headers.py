@@ -96,7 +96,7 @@ def test_numbers_are_those_of_the_modules_that_take_longer_to_load() -> None:
     assert report.MAGIC.to_bytes(4, "little") == headers._REPORT_MAGIC
     assert report.QUEUES == headers._QUEUES
     assert 4 * report.QUEUE_WORDS == headers._QUEUE_SIZE
-    for name in ("COUNT", "OFFERED", "TAKEN", "QUEUE"):
+    for name in ("BACK_END", "OFFERED", "TAKEN", "COUNT", "QUEUE"):
         assert getattr(headers, f"_{name}") == 4 * report.Word[name], name
     end = headers._REPORT + headers._QUEUE + headers._QUEUES * headers._QUEUE_SIZE
     assert end == registers.HEADER_SIZE
@@ -221,7 +221,8 @@ def test_rings_that_cannot_be_where_a_report_has_them_have_no_index(memory: Memo
     memory.publish("rng", version=2)
     memory.put(0, Register.STATUS, 0xF)
     memory.put(Register.REPORT, 0, report.MAGIC)
-    memory.put(Register.REPORT, 4, 10_000)
+    memory.put(Register.REPORT, 4, 1)
+    memory.put(Register.REPORT, 24, 10_000)
     for offset in (32 + 4, 32 + 12 + 8):
         memory.put(Register.REPORT, offset, 0xFFFF_FFFC)
     # "virt", and the version, are at the start of the memory.

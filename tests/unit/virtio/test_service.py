@@ -395,7 +395,7 @@ def test_the_report_says_away_from_the_start_where_the_back_end_is(tmp_path: Pat
             until(lambda: log.has("hung up"), "its end is not seen")
             remote.start(0)
             until(lambda: log.has("runs it"), "it is not started")
-            assert other.memory[0x180:0x188] == b"rslq\1\0\0\x80"
+            assert other.memory[0x180:0x188] == b"rslq\2\0\0\0"
             with listening(tmp_path / "s"):
                 until(lambda: log.has("is back"), "it is not reached again")
                 assert other.memory[0x184:0x188] == b"\1\0\0\0"

@@ -40,9 +40,9 @@ _DEVICE_TREE_SIZE = 0x10000
 #: As in report.py.
 _REPORT = 0x180
 _REPORT_MAGIC = b"rslq"
-_COUNT, _OFFERED, _TAKEN, _QUEUE, _QUEUE_SIZE = 4, 8, 16, 32, 12
+_BACK_END, _OFFERED, _TAKEN, _COUNT, _QUEUE, _QUEUE_SIZE = 4, 8, 16, 24, 32, 12
 _QUEUES = 8
-_AWAY = 1 << 31
+_AWAY = 2
 #: Where the index is in a ring: struct vring_avail and struct vring_used of virtio 1.2, 2.7.
 _RING_INDEX = 2
 #: A region is a multiple of so many bytes.
@@ -105,9 +105,8 @@ def _report(descriptor: int, report: bytes, size: int) -> dict[str, Any] | None:
     """What the report of a device tells; None if there is none."""
     if report[:4] != _REPORT_MAGIC:
         return None
-    count = _word(report, _COUNT)
     queues = []
-    for number in range(min(count & ~_AWAY, _QUEUES)):
+    for number in range(min(_word(report, _COUNT), _QUEUES)):
         at = _QUEUE + number * _QUEUE_SIZE
         queue = _word(report, at)
         available, used = (
@@ -116,7 +115,7 @@ def _report(descriptor: int, report: bytes, size: int) -> dict[str, Any] | None:
         told = {"queue": queue >> 16 & 0xFF, "size": queue & 0xFFFF, "vector": queue >> 24}
         queues.append({**told, "available": available, "used": used})
     return {
-        "away": bool(count & _AWAY),
+        "away": _word(report, _BACK_END) == _AWAY,
         "features_offered": _word(report, _OFFERED) | _word(report, _OFFERED + 4) << 32,
         "features_taken": _word(report, _TAKEN) | _word(report, _TAKEN + 4) << 32,
         "queues": queues,

@@ -28,16 +28,17 @@ class Word(enum.IntEnum):
     """The words of 32 bits of a report; from QUEUE on three for each queue."""
 
     MAGIC = 0
-    #: The number of queues. Bit 31: the back-end went away, and is waited for.
-    COUNT = 1
+    #: 1: it serves the queues. 2: it went away, and is waited for.
+    BACK_END = 1
     #: Features of 64 bits, the low word first.
     OFFERED = 2
     TAKEN = 4
+    COUNT = 6
     #: The size, the index << 16 and the vector << 24; the offsets of the available and used ring.
     QUEUE = 8
 
 
-AWAY = 1 << 31
+_SERVES, AWAY = 1, 2
 QUEUE_WORDS = 3
 
 
@@ -53,7 +54,6 @@ class Report:
         self._whole = memoryview(memory)
         self._part = self._whole[header + Register.REPORT : header + HEADER_SIZE]
         self._words = self._part.cast("I")
-        self._count = 0
 
     def running(
         self, offered: int, taken: int, queues: Sequence[tuple[Queue, int]], *, away: bool
@@ -67,7 +67,7 @@ class Report:
             words[first] = queue.size | queue.index << 16 | vector << 24
             words[first + 1] = self._offset(queue.avail)
             words[first + 2] = self._offset(queue.used)
-        self._count = min(len(queues), QUEUES)
+        words[Word.COUNT] = min(len(queues), QUEUES)
         self.away(away=away)
         words[Word.MAGIC] = MAGIC
 
@@ -78,7 +78,7 @@ class Report:
 
     def away(self, *, away: bool) -> None:
         """The back-end went away, or is back."""
-        self._words[Word.COUNT] = self._count | (AWAY if away else 0)
+        self._words[Word.BACK_END] = AWAY if away else _SERVES
 
     def stopped(self) -> None:
         """Nobody serves the device's queues."""

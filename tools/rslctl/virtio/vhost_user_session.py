@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rslctl.virtio import vhost_user_messages as messages
 from rslctl.virtio.backend import VERSION_1, BackendError, for_driver
+from rslctl.virtio.registers import CONFIG_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _NET_F_MRG_RXBUF = 1 << 15
 #: The size of the configuration by device id, as far as back-ends of today have it: VIRTIO 1.2,
 #: chapter 5. Of others the most is asked for that the back-end has.
 _CONFIG_SIZES = {2: 60, 3: 12, 4: 0, 19: 8, 26: 40, 34: 0, 41: 8}
-_CONFIG_TRIES = (128, 64, 32, 16, 8, 4)
+_CONFIG_TRIES = (CONFIG_SIZE, 64, 32, 16, 8, 4)
 
 
 @dataclass(frozen=True)

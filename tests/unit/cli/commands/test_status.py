@@ -119,7 +119,7 @@ def test_virtio_devices_are_shown(rslctl: Rslctl, machine: Machine) -> None:
     with machine.path("/dev/rsl_mbox0").open("r+b") as file:
         file.seek(virtio.HEADER_SIZE + Register.REPORT)
         queues = [(0x0100_0080, 0x20000, 0x21000), (0x0201_0040, 0x22000, 0x23001)]
-        head = (report.MAGIC, 2 | report.AWAY, 0, 0, 0, 0, 0, 0)
+        head = (report.MAGIC, report.AWAY, 0, 0, 0, 0, 2, 0)
         file.write(struct.pack("<14I", *head, *queues[0], *queues[1]))
         for at, index in ((0x20002, 130), (0x21002, 2), (0x22002, 7)):
             file.seek(at)
