@@ -251,10 +251,16 @@ def listening() -> Iterator[socket.socket]:
         yield listener
 
 
+def asked(listener: socket.socket) -> socket.socket:
+    """The connection over which the remote was asked to connect to the listener."""
+    connection = connect(virtio.BACK)
+    connection.sendall(listener.getsockname()[1].to_bytes(4, "little"))
+    return connection
+
+
 def connected(listener: socket.socket) -> socket.socket:
     """Have the remote connect to it."""
-    with connect(virtio.BACK) as asked:
-        asked.sendall(listener.getsockname()[1].to_bytes(4, "little"))
+    with asked(listener):
         connection, (cid, _) = listener.accept()
     connection.settimeout(30)
     assert cid == virtio.CID
@@ -280,8 +286,7 @@ def test_the_remote_that_began_anew_connects_to_where_it_was_connected(board: Bo
             begin(board)
             # Nobody tells this end, but the remote when it connects from the same port again. That
             # connection is refused until this end is closed.
-            with connect(virtio.BACK) as asked:
-                asked.sendall(listener.getsockname()[1].to_bytes(4, "little"))
+            with asked(listener):
                 assert before.recv(1) == b""
         with connected(listener) as connection:
             echo(connection, b"good day\n")

@@ -1158,15 +1158,15 @@ static inline bool rsl_remote_patient(struct rsl_remote *remote, uint32_t millis
 	return rsl_remote_wait(remote, milliseconds) && ++*looks < most;
 }
 
-/* Wait until a register has a value. */
+/* Wait until a register has a value, or @device is lost, if it is not NULL. */
 static inline int rsl_remote_await(struct rsl_remote *remote, uint32_t offset, uint32_t value,
-				   uint32_t milliseconds)
+				   uint32_t milliseconds, const struct rsl_virtio *device)
 {
 	uint64_t looks = 0;
 	bool patient = true;
 
 	while (rsl_remote_read(remote, offset) != value) {
-		if (!patient)
+		if (!patient || (device && rsl_virtio_lost(device)))
 			return RSL_SILENT;
 		patient = rsl_remote_patient(remote, milliseconds, &looks);
 	}
@@ -1203,7 +1203,7 @@ static inline int rsl_remote_wait_daemon(struct rsl_remote *remote, uint32_t off
 {
 	if (!rsl_remote_can_be_header(remote, offset))
 		return RSL_INVALID;
-	return rsl_remote_await(remote, offset + RSL_MAGIC, RSL_MAGIC_VALUE, milliseconds);
+	return rsl_remote_await(remote, offset + RSL_MAGIC, RSL_MAGIC_VALUE, milliseconds, NULL);
 }
 
 static inline int rsl_remote_open(struct rsl_remote *remote, uint32_t offset,
@@ -1319,7 +1319,8 @@ static inline int rsl_virtio_tell(struct rsl_virtio *device, uint32_t offset, ui
 	rsl_remote_ring(remote, RSL_CONTROL_VECTOR);
 	if (!rsl_virtio_modern(device))
 		return rsl_virtio_there(device) ? 0 : RSL_LOST;
-	rc = rsl_remote_await(remote, device->header + RSL_TRANSACTION, 0, RSL_REMOTE_WAIT_MS);
+	rc = rsl_remote_await(remote, device->header + RSL_TRANSACTION, 0, RSL_REMOTE_WAIT_MS,
+			      NULL);
 	if (rc)
 		return rc;
 	/* A daemon that begins anew zeroes the word, too. */
@@ -1386,7 +1387,7 @@ static inline int rsl_virtio_reset_legacy(struct rsl_virtio *device)
 		if (rc)
 			return rc;
 		(void)rsl_remote_await(device->remote, device->header + RSL_INTERRUPT_STATUS, 0,
-				       RSL_REMOTE_WAIT_MS);
+				       RSL_REMOTE_WAIT_MS, NULL);
 	}
 	rc = rsl_virtio_set_status(device, RSL_STATUS_ACKNOWLEDGE);
 	rsl_virtio_write(device, RSL_GUEST_PAGE_SIZE, RSL_PAGE);
@@ -1572,21 +1573,6 @@ static inline int rsl_virtq_place(struct rsl_virtq *queue)
 	return 0;
 }
 
-/* Version 1: wait until the device has taken the queue. One that is lost never does. */
-static inline int rsl_virtq_await_legacy(struct rsl_virtio *device)
-{
-	uint64_t looks = 0;
-	bool patient = true;
-
-	while (rsl_virtio_read(device, RSL_QUEUE_PFN) != RSL_PFN_ACK) {
-		if (!patient || rsl_virtio_lost(device))
-			return RSL_SILENT;
-		patient = rsl_remote_patient(device->remote, RSL_REMOTE_WAIT_MS, &looks);
-	}
-	rsl_rmb(device->remote);
-	return 0;
-}
-
 static inline int rsl_virtq_tell_legacy(struct rsl_virtq *queue)
 {
 	struct rsl_virtio *device = queue->device;
@@ -1600,7 +1586,8 @@ static inline int rsl_virtq_tell_legacy(struct rsl_virtq *queue)
 	rsl_wmb(device->remote);
 	rc = rsl_virtio_set(device, RSL_QUEUE_PFN, (uint32_t)page);
 	if (!rc)
-		rc = rsl_virtq_await_legacy(device);
+		rc = rsl_remote_await(device->remote, device->header + RSL_QUEUE_PFN, RSL_PFN_ACK,
+				      RSL_REMOTE_WAIT_MS, device);
 	if (rc)
 		return rsl_virtio_lost(device) ? RSL_LOST : rc;
 	/* The device has it by now; the existing front-end shows it again. */
